@@ -1,0 +1,203 @@
+"""Canonical JSON: the one form in which a Sonata request is kept, so that equal requests have equal bytes.
+
+UTF-8, keys sorted by code point, no white space, no doubled keys, numbers as plain decimals without exponent, leading or
+trailing zeros; at most 256 KiB and 32 levels. Contracts never calculate with it. notes: sonata; Req: O-04.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import Final, NoReturn
+
+from smartcontracts.kernel import Grpc, Rejected
+
+JSON_BYTES_MAX: Final = 256 * 1024
+JSON_LEVELS_MAX: Final = 32
+NUMBER_DIGITS_MAX: Final = 40
+
+_NUMBER: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
+_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.ASCII | re.DOTALL)
+
+
+class JsonMalformed(Rejected):
+    """The text is not JSON, or not UTF-8."""
+
+    code = 1201
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class JsonTooLarge(Rejected):
+    """The JSON is over 256 KiB."""
+
+    code = 1202
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class JsonTooDeep(Rejected):
+    """The JSON is nested deeper than 32 levels."""
+
+    code = 1203
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class JsonKeyDoubled(Rejected):
+    """An object has the same key twice."""
+
+    code = 1204
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class JsonNumberInvalid(Rejected):
+    """A number is not finite, or has more than 40 digits when written out."""
+
+    code = 1205
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class JsonNotCanonical(Rejected):
+    """The JSON is valid, but not in canonical form."""
+
+    code = 1206
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A JSON number as its canonical text: never a float."""
+
+    text: str
+
+
+Json = None | bool | str | Number | list["Json"] | dict[str, "Json"]
+
+
+def canonical(data: bytes, field: str) -> bytes:
+    """`data` brought into canonical form. Rejects with the first of: JsonTooLarge, JsonMalformed, JsonTooDeep, JsonKeyDoubled, JsonNumberInvalid."""
+    return dump(load(data, field))
+
+
+def require_canonical(data: bytes, field: str) -> Json:
+    """The value, if `data` is canonical already. Rejects as `canonical`, and with JsonNotCanonical."""
+    value = load(data, field)
+    if dump(value) != data:
+        raise JsonNotCanonical(
+            "Keys must be sorted, numbers plain, and white space left out; `ledgers` has a function for it.", field
+        )
+    return value
+
+
+def load(data: bytes, field: str) -> Json:
+    """The value of a JSON text; numbers as `Number`. Rejects as `canonical`."""
+    if len(data) > JSON_BYTES_MAX:
+        raise JsonTooLarge(f"At most {JSON_BYTES_MAX} bytes of JSON are allowed.", field)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise JsonMalformed(f"Byte {error.start} is not UTF-8.", field) from error
+    _require_shallow(text, field)
+    try:
+        value: Json = _decoder(field).decode(text)
+    except json.JSONDecodeError as error:
+        raise JsonMalformed(f"At character {error.pos}: {error.msg}.", field) from error
+    if "\\u" in text:
+        _require_encodable(value, field)
+    return value
+
+
+def dump(value: Json) -> bytes:
+    """The canonical bytes of a value."""
+    parts: list[str] = []
+    _dump(value, parts.append)
+    return "".join(parts).encode("utf-8")
+
+
+def _dump(value: Json, put: Callable[[str], None]) -> None:
+    if isinstance(value, str):
+        put(encode_basestring(value))
+    elif isinstance(value, dict):
+        opening = "{"
+        for key in sorted(value):
+            put(f"{opening}{encode_basestring(key)}:")
+            _dump(value[key], put)
+            opening = ","
+        put("}" if value else "{}")
+    elif isinstance(value, list):
+        opening = "["
+        for item in value:
+            put(opening)
+            _dump(item, put)
+            opening = ","
+        put("]" if value else "[]")
+    elif isinstance(value, Number):
+        put(value.text)
+    elif value is None:
+        put("null")
+    else:
+        put("true" if value else "false")
+
+
+def _require_shallow(text: str, field: str) -> None:
+    """Counts brackets outside strings before anything recurses."""
+    level = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        token = match.group()
+        if token in ("[", "{"):
+            level += 1
+            if level > JSON_LEVELS_MAX:
+                raise JsonTooDeep(f"At most {JSON_LEVELS_MAX} levels are allowed.", field)
+        elif token in ("]", "}"):
+            level -= 1
+
+
+def _require_encodable(value: Json, field: str) -> None:
+    """An escape can spell half of a surrogate pair, which UTF-8 has no bytes for."""
+    try:
+        dump(value)
+    except UnicodeEncodeError as error:
+        raise JsonMalformed("A string holds half of a surrogate pair.", field) from error
+
+
+def _decoder(field: str) -> json.JSONDecoder:
+    def number(text: str) -> Number:
+        return Number(_plain_number(text, field))
+
+    def constant(name: str) -> NoReturn:
+        raise JsonNumberInvalid(f"{name} is not a JSON number.", field)
+
+    def pairs(items: list[tuple[str, Json]]) -> dict[str, Json]:
+        built = dict(items)
+        if len(built) != len(items):
+            keys = [key for key, _ in items]
+            doubled = next(key for key in keys if keys.count(key) > 1)
+            raise JsonKeyDoubled(f"The key {doubled!r} stands twice in one object.", field)
+        return built
+
+    return json.JSONDecoder(
+        object_pairs_hook=pairs, parse_float=number, parse_int=number, parse_constant=constant
+    )
+
+
+def _plain_number(text: str, field: str) -> str:
+    """1.50e1 is "15", -0.0 is "0". Rejects with JsonNumberInvalid."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or len(text) > 4 * NUMBER_DIGITS_MAX:
+        raise JsonNumberInvalid(f"A number may have at most {NUMBER_DIGITS_MAX} digits.", field)
+    sign, whole, fraction, exponent = match[1], match[2], match[3] or "", match[4] or "0"
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return "0"
+    point = len(digits) - len(fraction) + int(exponent)
+    if not -NUMBER_DIGITS_MAX <= point <= NUMBER_DIGITS_MAX:
+        raise JsonNumberInvalid(f"A number may have at most {NUMBER_DIGITS_MAX} digits.", field)
+    if point <= 0:
+        digits, point = "0" * (1 - point) + digits, 1
+    digits = digits.ljust(point, "0")
+    rest = digits[point:].rstrip("0")
+    plain = digits[:point] + ("." + rest if rest else "")
+    if len(plain) > NUMBER_DIGITS_MAX + 1:
+        raise JsonNumberInvalid(f"A number may have at most {NUMBER_DIGITS_MAX} digits.", field)
+    return sign + plain

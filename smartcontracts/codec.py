@@ -1,0 +1,299 @@
+"""Records to bytes and back: the one place that knows protobuf.
+
+A record (frozen dataclass) and its message have the same field names; nesting, tuples and optional records follow the
+types. No maps, no unknown fields, and re-encoding a decoded record gives the same bytes (DESIGN section 2). Every text,
+list and byte string of a command is bounded here, so that no contract has to.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from smartcontracts.kernel import Grpc, Rejected
+from syngraph.v1 import (
+    agreement_pb2,
+    assurance_pb2,
+    billing_pb2,
+    common_pb2,
+    membership_pb2,
+    omni_pb2,
+    system_pb2,
+    trade_pb2,
+    transaction_pb2,
+)
+
+T = TypeVar("T")
+
+TEXT_CHARACTERS_MAX: Final = 256
+BYTES_MAX: Final = 256 * 1024
+LIST_MAX: Final = 1_000
+_MODULES: Final = (
+    transaction_pb2,
+    trade_pb2,
+    billing_pb2,
+    agreement_pb2,
+    membership_pb2,
+    assurance_pb2,
+    omni_pb2,
+    system_pb2,
+    common_pb2,
+)
+
+
+class BytesMalformed(Rejected):
+    """Bytes that don't decode as the message they should be, or do so in another form than the canonical one."""
+
+    code = 1111
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class TextInvalid(Rejected):
+    """A text is too long, or holds control, format or private-use characters."""
+
+    code = 1112
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ListTooLong(Rejected):
+    """A list has more entries than allowed."""
+
+    code = 1113
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ValueUnknown(Rejected):
+    """A value is not one of those that the field allows."""
+
+    code = 1114
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class FieldMissing(Rejected):
+    """A field that must be given is not."""
+
+    code = 1115
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class BytesTooLong(Rejected):
+    """A byte string is longer than allowed."""
+
+    code = 1116
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+def message_class(name: str) -> type[Message]:
+    """The generated class of `syngraph.v1.<name>`."""
+    for module in _MODULES:
+        found = getattr(module, name, None)
+        if found is not None:
+            return typing.cast("type[Message]", found)
+    raise LookupError(name)
+
+
+def encode(record: object) -> bytes:
+    """The canonical bytes of a record."""
+    return to_message(record).SerializeToString(deterministic=True)
+
+
+def to_message(record: object) -> Message:
+    """The record as its protobuf message."""
+    return _plan(type(record)).to_message(record)
+
+
+def decode(record_type: type[T], data: bytes) -> T:
+    """A record from bytes, strictly. Rejects with BytesMalformed and as `from_message`."""
+    return from_message(record_type, parse(_plan(record_type).message, data))
+
+
+def from_message(record_type: type[T], message: Message) -> T:
+    """A record from a parsed message. Rejects with TextInvalid, ListTooLong, BytesTooLong, ValueUnknown, FieldMissing."""
+    return typing.cast("T", _plan(record_type).from_message(message, ""))
+
+
+def parse(message: type[Message], data: bytes) -> Message:
+    """A message from bytes that are its canonical encoding. Rejects with BytesMalformed.
+
+    Unknown fields, non-UTF-8 text, trailing bytes and any order or form but protobuf's own are refused: two encodings
+    of one act would be two acts.
+    """
+    parsed = message()
+    try:
+        parsed.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise BytesMalformed(
+            f"The bytes are not a {message.DESCRIPTOR.name}; encode it with syngraph.v1.", "body"
+        ) from error
+    parsed.DiscardUnknownFields()  # type: ignore[attr-defined]  # not in the stubs
+    if parsed.SerializeToString(deterministic=True) != data:
+        raise BytesMalformed(
+            f"The bytes are not the canonical encoding of a {message.DESCRIPTOR.name}, or have unknown fields.",
+            "body",
+        )
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one record type is read and written, worked out once."""
+
+    message: type[Message]
+    to_message: Callable[[Any], Message]
+    from_message: Callable[[Message, str], Any]
+
+
+@cache
+def _plan(record_type: type[Any]) -> _Plan:
+    name = getattr(record_type, "PROTO", None) or record_type.__name__
+    message = message_class(name)
+    hints = typing.get_type_hints(record_type)
+    known = {f.name for f in message.DESCRIPTOR.fields}
+    record_fields = [f for f in fields(record_type) if f.init]
+    extra = {f.name for f in record_fields} ^ known
+    if extra:
+        raise TypeError(f"{record_type.__name__} and {name} differ in: {', '.join(sorted(extra))}")
+    writers = tuple(_writer(f.name, hints[f.name]) for f in record_fields)
+    readers = tuple((f.name, _reader(f, hints[f.name])) for f in record_fields)
+
+    def to_message(record: Any) -> Message:
+        built = message()
+        for write in writers:
+            write(record, built)
+        return built
+
+    def from_message(parsed: Message, path: str) -> Any:
+        return record_type(**{name: read(parsed, path) for name, read in readers})
+
+    return _Plan(message, to_message, from_message)
+
+
+def _writer(name: str, hint: Any) -> Callable[[Any, Message], None]:
+    inner, repeated = _inner(hint)
+    if is_dataclass(inner):
+        nested = typing.cast("type[Any]", inner)
+
+        def write_many(record: Any, built: Message) -> None:
+            plan = _plan(nested)
+            getattr(built, name).extend(plan.to_message(v) for v in getattr(record, name))
+
+        def write_one(record: Any, built: Message) -> None:
+            value = getattr(record, name)
+            if value is not None:
+                getattr(built, name).CopyFrom(_plan(nested).to_message(value))
+
+        return write_many if repeated else write_one
+    if repeated:
+        return lambda record, built: getattr(built, name).extend(getattr(record, name))
+    return lambda record, built: setattr(built, name, getattr(record, name))
+
+
+def _reader(spec: Field[Any], hint: Any) -> Callable[[Message, str], Any]:
+    name = spec.name
+    inner, repeated = _inner(hint)
+    read = _value_reader(inner, spec)
+    if repeated:
+        list_max = spec.metadata.get("list_max", LIST_MAX)
+
+        def read_many(parsed: Message, path: str) -> tuple[Any, ...]:
+            values = getattr(parsed, name)
+            if len(values) > list_max:
+                raise ListTooLong(f"At most {list_max} entries are allowed.", path + name)
+            return tuple(read(v, f"{path}{name}[{i}]") for i, v in enumerate(values))
+
+        return read_many
+    if is_dataclass(inner):
+        optional = inner is not hint or spec.default is not MISSING
+
+        def read_one(parsed: Message, path: str) -> Any:
+            if parsed.HasField(name):
+                return read(getattr(parsed, name), path + name)
+            if optional:
+                return None
+            raise FieldMissing("This field must be given.", path + name)
+
+        return read_one
+    return lambda parsed, path: read(getattr(parsed, name), path + name)
+
+
+def _value_reader(inner: Any, spec: Field[Any]) -> Callable[[Any, str], Any]:
+    if is_dataclass(inner):
+        nested = typing.cast("type[Any]", inner)
+        return lambda value, path: _plan(nested).from_message(value, path + ".")
+    if isinstance(inner, type) and issubclass(inner, StrEnum):
+        return lambda value, path: _enum_value(inner, value, path)
+    if inner is str:
+        text_max = spec.metadata.get("text_max", TEXT_CHARACTERS_MAX)
+        return lambda value, path: check_text(value, path, text_max)
+    if inner is bytes:
+        bytes_max = spec.metadata.get("bytes_max", BYTES_MAX)
+        return lambda value, path: _checked_bytes(value, path, bytes_max)
+    return lambda value, _path: value
+
+
+def _enum_value(options: type[StrEnum], value: str, path: str) -> StrEnum:
+    found = options._value2member_map_.get(value)
+    if found is None:
+        allowed = ", ".join(option.value for option in options)
+        raise ValueUnknown(f"Allowed are: {allowed}.", path)
+    return typing.cast("StrEnum", found)
+
+
+def check_text(value: str, path: str, text_max: int = TEXT_CHARACTERS_MAX) -> str:
+    """`value`, if it is short enough and every character shows. Rejects with TextInvalid.
+
+    Ranges are spelt out: Python's own tables change with its version, and a rule of the ledger may not.
+    """
+    if len(value) > text_max:
+        raise TextInvalid(f"At most {text_max} characters are allowed.", path)
+    if value.isascii() and value.isprintable():
+        return value
+    for place, character in enumerate(value):
+        if any(first <= ord(character) <= last for first, last in _UNSHOWN):
+            raise TextInvalid(
+                f"Character {place + 1} (U+{ord(character):04X}) is a control, format or private-use character.",
+                path,
+            )
+    return value
+
+
+# Control, soft hyphen, bidirectional and zero-width marks, line separators, surrogates, private use, specials, tags.
+_UNSHOWN: Final = (
+    (0x0000, 0x001F),
+    (0x007F, 0x009F),
+    (0x00AD, 0x00AD),
+    (0x061C, 0x061C),
+    (0x180E, 0x180E),
+    (0x200B, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0xD800, 0xDFFF),
+    (0xE000, 0xF8FF),
+    (0xFDD0, 0xFDEF),
+    (0xFEFF, 0xFEFF),
+    (0xFFF0, 0xFFFF),
+    (0xE0000, 0x10FFFF),
+)
+
+
+def _checked_bytes(value: bytes, path: str, bytes_max: int) -> bytes:
+    if len(value) > bytes_max:
+        raise BytesTooLong(f"At most {bytes_max} bytes are allowed.", path)
+    return value
+
+
+def _inner(hint: Any) -> tuple[Any, bool]:
+    """The type inside `tuple[X, ...]` or `X | None`, and whether it is a tuple."""
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return typing.get_args(hint)[0], True
+    if origin is types.UnionType or origin is typing.Union:
+        return next(a for a in typing.get_args(hint) if a is not type(None)), False
+    return hint, False
