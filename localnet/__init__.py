@@ -1,0 +1,1 @@
+"""Topology files and the tool that turns one into running nodes on one machine."""

@@ -1,0 +1,1 @@
+"""The operator's daemon, its command line and its gRPC API."""

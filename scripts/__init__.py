@@ -1,0 +1,1 @@
+"""The project's recipes; what they share, and the checks of house rules."""
