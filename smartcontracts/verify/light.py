@@ -63,7 +63,8 @@ def check_signed_header(signed: SignedHeader, chain_id: str) -> None:
 def validate_light_block(block: LightBlock, chain_id: str) -> None:
     """Return if the block's three pieces are well formed and belong together.
 
-    No signature is looked at. Raises what `check_signed_header` raises, then ValidatorsHashMismatch.
+    No signature is looked at. Raises what `check_signed_header` raises, then
+    ValidatorsHashMismatch.
     """
     check_signed_header(block.signed_header, chain_id)
     _check_validators_hash(block)
