@@ -53,15 +53,11 @@ class Application(Protocol):
         """Take the genesis. Consensus thread; called again after a crash before the first commit."""
         ...
 
-    def prepare_proposal(
-        self, request: abci.RequestPrepareProposal, /
-    ) -> abci.ResponsePrepareProposal:
+    def prepare_proposal(self, request: abci.RequestPrepareProposal, /) -> abci.ResponsePrepareProposal:
         """Select the transactions of a block. Consensus thread."""
         ...
 
-    def process_proposal(
-        self, request: abci.RequestProcessProposal, /
-    ) -> abci.ResponseProcessProposal:
+    def process_proposal(self, request: abci.RequestProcessProposal, /) -> abci.ResponseProcessProposal:
         """Accept or reject a proposal. Consensus thread."""
         ...
 
@@ -77,9 +73,7 @@ class Application(Protocol):
         """Give the extension of this validator's precommit. Consensus thread."""
         ...
 
-    def verify_vote_extension(
-        self, request: abci.RequestVerifyVoteExtension, /
-    ) -> abci.ResponseVerifyVoteExtension:
+    def verify_vote_extension(self, request: abci.RequestVerifyVoteExtension, /) -> abci.ResponseVerifyVoteExtension:
         """Accept or reject another validator's extension. Consensus thread."""
         ...
 
@@ -87,9 +81,7 @@ class Application(Protocol):
         """Accept or reject a peer's snapshot before it is restored. Consensus thread."""
         ...
 
-    def apply_snapshot_chunk(
-        self, request: abci.RequestApplySnapshotChunk, /
-    ) -> abci.ResponseApplySnapshotChunk:
+    def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk, /) -> abci.ResponseApplySnapshotChunk:
         """Restore one chunk of the accepted snapshot. Consensus thread."""
         ...
 
@@ -105,8 +97,6 @@ class Application(Protocol):
         """List the snapshots that peers may fetch. Snapshot thread."""
         ...
 
-    def load_snapshot_chunk(
-        self, request: abci.RequestLoadSnapshotChunk, /
-    ) -> abci.ResponseLoadSnapshotChunk:
+    def load_snapshot_chunk(self, request: abci.RequestLoadSnapshotChunk, /) -> abci.ResponseLoadSnapshotChunk:
         """Read one chunk of a snapshot for a peer. Snapshot thread."""
         ...

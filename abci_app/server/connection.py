@@ -148,12 +148,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _may_call(self) -> bool:
-        return (
-            self._transport is not None
-            and self._abandon is None
-            and self._writable
-            and not self._closing
-        )
+        return self._transport is not None and self._abandon is None and self._writable and not self._closing
 
     def _answer(self, payload: bytes) -> None:
         method, request = parse_request(payload)
@@ -178,9 +173,7 @@ class Connection(asyncio.Protocol):
         if ends or self._closing:
             self._close()
         else:
-            self.take_turn(
-                perf_counter()
-            )  # Usually the Flush behind it, and then one write for both.
+            self.take_turn(perf_counter())  # Usually the Flush behind it, and then one write for both.
             if self._may_call():
                 self._slices.wake(self)
 
@@ -217,9 +210,7 @@ class Connection(asyncio.Protocol):
     # -- ends ----------------------------------------------------------------------------------
 
     def _refuse(self, reason: str, sentence: str) -> None:
-        self._log.warning(
-            "abci.connection.refused", reason=str(reason), detail=sentence, connection=self.kind
-        )
+        self._log.warning("abci.connection.refused", reason=str(reason), detail=sentence, connection=self.kind)
         self._close()
 
     def _close(self) -> None:

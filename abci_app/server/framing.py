@@ -76,9 +76,7 @@ class FrameDecoder:
         self._length_bytes_max = len(encode_uvarint(frame_bytes_max))
         self._buffer = bytearray()
         self._start = 0  # of the first byte not handed out yet
-        self._body = (
-            -1
-        )  # where the payload of the first frame begins; -1: its length is not read yet
+        self._body = -1  # where the payload of the first frame begins; -1: its length is not read yet
         self._end = -1
 
     @property
@@ -127,9 +125,7 @@ class FrameDecoder:
             if byte >= _CONTINUE:
                 continue
             if byte == 0 and index > 0:
-                raise FrameError(
-                    FrameFault.MALFORMED_LENGTH, "the length of a frame is not in its shortest form"
-                )
+                raise FrameError(FrameFault.MALFORMED_LENGTH, "the length of a frame is not in its shortest form")
             self._check_cap(length)
             self._body = position + 1
             self._end = self._body + length

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 START: Final = "start"
 """Recorded when an engine connects to a ledger that had no connection: a new life begins."""
 
-FREE_CALLS: Final = frozenset(
-    {"check_tx", "query", "echo", "flush", "list_snapshots", "load_snapshot_chunk"}
-)
+FREE_CALLS: Final = frozenset({"check_tx", "query", "echo", "flush", "list_snapshots", "load_snapshot_chunk"})
 """Calls that the grammar allows anywhere. `info` is one too (people ask for it), and has rules besides."""
 
 # States of one life: what was called last, as far as it matters for what may follow.
@@ -38,9 +36,7 @@ _ROUND_CALLS: Final = (
     "extend_vote",
     "verify_vote_extension",
 )
-_IN_HEIGHT: Final = MappingProxyType(
-    {**dict.fromkeys(_ROUND_CALLS, _HEIGHT), "finalize_block": _FINALIZED}
-)
+_IN_HEIGHT: Final = MappingProxyType({**dict.fromkeys(_ROUND_CALLS, _HEIGHT), "finalize_block": _FINALIZED})
 _RESTORE: Final = MappingProxyType({"offer_snapshot": _OFFERED, "apply_snapshot_chunk": _APPLIED})
 
 _NEXT: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(

@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from abci_app.server.connection import Connection
@@ -18,6 +17,7 @@ from abci_app.server.slices import Slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
@@ -197,9 +197,7 @@ class LedgerServer:
 def _listen(path: Path) -> socket.socket:
     """Bind a unix socket at `path`, readable and writable by this user alone."""
     if len(os.fsencode(path)) > _PATH_BYTES_MAX:
-        raise SocketRefusedError(
-            f"{path} is longer than {_PATH_BYTES_MAX} bytes, the limit of a socket's path"
-        )
+        raise SocketRefusedError(f"{path} is longer than {_PATH_BYTES_MAX} bytes, the limit of a socket's path")
     _require_private_directory(path.parent)
     _remove_stale_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

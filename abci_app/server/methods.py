@@ -98,10 +98,7 @@ _TAGS: Final = MappingProxyType(_tags())
 def _table() -> Mapping[str, Method]:
     types = _response_types()
     names = [f.name for f in abci.Request.DESCRIPTOR.oneofs_by_name["value"].fields]
-    return {
-        name: Method(name, _LANES[name], _KINDS.get(name, "consensus"), types[name])
-        for name in names
-    }
+    return {name: Method(name, _LANES[name], _KINDS.get(name, "consensus"), types[name]) for name in names}
 
 
 # A method that a newer engine adds fails here, at import, and not as a refused connection at night.

@@ -59,14 +59,10 @@ class CountingApplication:
     def init_chain(self, request: abci.RequestInitChain) -> abci.ResponseInitChain:
         return abci.ResponseInitChain(app_hash=self.app_hash)
 
-    def prepare_proposal(
-        self, request: abci.RequestPrepareProposal
-    ) -> abci.ResponsePrepareProposal:
+    def prepare_proposal(self, request: abci.RequestPrepareProposal) -> abci.ResponsePrepareProposal:
         return abci.ResponsePrepareProposal(txs=request.txs)
 
-    def process_proposal(
-        self, request: abci.RequestProcessProposal
-    ) -> abci.ResponseProcessProposal:
+    def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
         return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
 
     def finalize_block(self, request: abci.RequestFinalizeBlock) -> abci.ResponseFinalizeBlock:
@@ -84,17 +80,13 @@ class CountingApplication:
     def extend_vote(self, request: abci.RequestExtendVote) -> abci.ResponseExtendVote:
         return abci.ResponseExtendVote()
 
-    def verify_vote_extension(
-        self, request: abci.RequestVerifyVoteExtension
-    ) -> abci.ResponseVerifyVoteExtension:
+    def verify_vote_extension(self, request: abci.RequestVerifyVoteExtension) -> abci.ResponseVerifyVoteExtension:
         return abci.ResponseVerifyVoteExtension(status=abci.ResponseVerifyVoteExtension.ACCEPT)
 
     def offer_snapshot(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
         return abci.ResponseOfferSnapshot(result=abci.ResponseOfferSnapshot.REJECT)
 
-    def apply_snapshot_chunk(
-        self, request: abci.RequestApplySnapshotChunk
-    ) -> abci.ResponseApplySnapshotChunk:
+    def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
         return abci.ResponseApplySnapshotChunk(result=abci.ResponseApplySnapshotChunk.ABORT)
 
     def check_tx(self, request: abci.RequestCheckTx) -> abci.ResponseCheckTx:
@@ -106,16 +98,12 @@ class CountingApplication:
     def list_snapshots(self, request: abci.RequestListSnapshots) -> abci.ResponseListSnapshots:
         return abci.ResponseListSnapshots()
 
-    def load_snapshot_chunk(
-        self, request: abci.RequestLoadSnapshotChunk
-    ) -> abci.ResponseLoadSnapshotChunk:
+    def load_snapshot_chunk(self, request: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
         return abci.ResponseLoadSnapshotChunk(chunk=b"chunk")
 
 
 METHODS = frozenset(
-    name
-    for name, value in vars(CountingApplication).items()
-    if callable(value) and not name.startswith("_")
+    name for name, value in vars(CountingApplication).items() if callable(value) and not name.startswith("_")
 )
 
 
@@ -182,9 +170,7 @@ class Client:
 class Harness:
     """One server with what a test wants to look at."""
 
-    def __init__(
-        self, path: Path, ledger: str, slices: Slices | None = None, **options: Any
-    ) -> None:
+    def __init__(self, path: Path, ledger: str, slices: Slices | None = None, **options: Any) -> None:
         self.app = CountingApplication()
         self.path = path
         self.calls: list[str] = []

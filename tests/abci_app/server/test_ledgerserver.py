@@ -12,7 +12,7 @@ import time
 import pytest
 from tendermint.abci import types_pb2 as abci
 
-from abci_app.server import START, LedgerServer, Slices, SocketRefusedError, violations
+from abci_app.server import START, Slices, SocketRefusedError, violations
 from abci_app.server.connection import READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, WRITE_BATCH_BYTES
 from abci_app.server.framing import encode_frame, encode_uvarint
 from abci_app.server.ledgerserver import CONNECTIONS_MAX
