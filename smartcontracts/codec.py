@@ -109,14 +109,14 @@ def to_message(record: object) -> Message:
     return _plan(type(record)).to_message(record)
 
 
-def decode(record_type: type[T], data: bytes) -> T:
-    """A record from bytes, strictly. Rejects with BytesMalformed and as `from_message`."""
-    return from_message(record_type, parse(_plan(record_type).message, data))
+def decode(record_type: type[T], data: bytes, path: str = "") -> T:
+    """A record from bytes, strictly; `path` goes before the fields of refusals. Rejects with BytesMalformed and as `from_message`."""
+    return from_message(record_type, parse(_plan(record_type).message, data), path)
 
 
-def from_message(record_type: type[T], message: Message) -> T:
+def from_message(record_type: type[T], message: Message, path: str = "") -> T:
     """A record from a parsed message. Rejects with TextInvalid, ListTooLong, BytesTooLong, ValueUnknown, FieldMissing."""
-    return typing.cast("T", _plan(record_type).from_message(message, ""))
+    return typing.cast("T", _plan(record_type).from_message(message, path))
 
 
 def parse(message: type[Message], data: bytes) -> Message:
@@ -141,6 +141,17 @@ def parse(message: type[Message], data: bytes) -> Message:
     return parsed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A message that is one oneof, as the name of the field that is given and its encoded message.
+
+    A subclass is named like the message. So a reader needs to know only those choices that it offers.
+    """
+
+    name: str
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How one record type is read and written, worked out once."""
@@ -154,6 +165,8 @@ class _Plan:
 def _plan(record_type: type[Any]) -> _Plan:
     name = getattr(record_type, "PROTO", None) or record_type.__name__
     message = message_class(name)
+    if issubclass(record_type, Choice):
+        return _choice_plan(record_type, message)
     hints = typing.get_type_hints(record_type)
     known = {f.name for f in message.DESCRIPTOR.fields}
     record_fields = [f for f in fields(record_type) if f.init]
@@ -171,6 +184,26 @@ def _plan(record_type: type[Any]) -> _Plan:
 
     def from_message(parsed: Message, path: str) -> Any:
         return record_type(**{name: read(parsed, path) for name, read in readers})
+
+    return _Plan(message, to_message, from_message)
+
+
+def _choice_plan(record_type: type[Any], message: type[Message]) -> _Plan:
+    (oneof,) = message.DESCRIPTOR.oneofs
+
+    def to_message(record: Choice) -> Message:
+        built = message()
+        chosen = getattr(built, record.name)
+        chosen.SetInParent()
+        chosen.MergeFromString(record.data)
+        return built
+
+    def from_message(parsed: Message, path: str) -> Choice:
+        name = parsed.WhichOneof(oneof.name)
+        if name is None:
+            raise FieldMissing(f"One field of {message.DESCRIPTOR.name} must be given.", path + oneof.name)
+        data = getattr(parsed, name).SerializeToString(deterministic=True)
+        return typing.cast("Choice", record_type(name=name, data=data))
 
     return _Plan(message, to_message, from_message)
 

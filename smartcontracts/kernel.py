@@ -261,6 +261,9 @@ class Call:
     cause: Cause | None
     parameters: Any
     table: ContractTable
+    # Only while a joint act is checked or enacted: its proposal, and the signers ("organization/member") that accepted it.
+    proposal_id: str = ""
+    accepted_by: tuple[str, ...] = ()
 
     def new_id(self, kind: Kind[Any], n: int = 0) -> str:
         """The id of the n-th document of `kind` that this message creates. A client never chooses one."""
