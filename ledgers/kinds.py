@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import ClassVar, Final
 
-from smartcontracts import membership
+from smartcontracts import agreement, membership, omni, proposal
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
 BILATERAL: Final = "bilateral"
@@ -54,9 +54,9 @@ def contract_table(kind: str, version: int) -> ContractTable:
     return ContractTable(_V1[kind])
 
 
-_GOVERNANCE: Final = (membership.CONTRACT,)
+_GOVERNANCE: Final = (membership.CONTRACT, proposal.CONTRACT)
 _V1: Final[dict[str, tuple[Contract, ...]]] = {
-    BILATERAL: _GOVERNANCE,
+    BILATERAL: (*_GOVERNANCE, agreement.CONTRACT),
     INTERNAL: _GOVERNANCE,
-    OMNI: _GOVERNANCE,
+    OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }

@@ -16,8 +16,6 @@ from functools import cache
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-
-from smartcontracts.kernel import Grpc, Rejected
 from syngraph.v1 import (
     agreement_pb2,
     assurance_pb2,
@@ -29,6 +27,8 @@ from syngraph.v1 import (
     trade_pb2,
     transaction_pb2,
 )
+
+from smartcontracts.kernel import Grpc, Rejected
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ def parse(message: type[Message], data: bytes) -> Message:
         raise BytesMalformed(
             f"The bytes are not a {message.DESCRIPTOR.name}; encode it with syngraph.v1.", "body"
         ) from error
-    parsed.DiscardUnknownFields()  # type: ignore[attr-defined]  # not in the stubs
+    parsed.DiscardUnknownFields()
     if parsed.SerializeToString(deterministic=True) != data:
         raise BytesMalformed(
             f"The bytes are not the canonical encoding of a {message.DESCRIPTOR.name}, or have unknown fields.",
@@ -161,8 +161,12 @@ class _Plan:
     from_message: Callable[[Message, str], Any]
 
 
-@cache
 def _plan(record_type: type[Any]) -> _Plan:
+    return _build_plan(record_type)  # type: ignore[arg-type]  # mypy takes a type[Any] for unhashable
+
+
+@cache
+def _build_plan(record_type: type[Any]) -> _Plan:
     name = getattr(record_type, "PROTO", None) or record_type.__name__
     message = message_class(name)
     if issubclass(record_type, Choice):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -38,7 +38,7 @@ class Grpc(StrEnum):
     INTERNAL = "INTERNAL"
 
 
-class Rejected(Exception):  # noqa: N818 - a refusal is an answer, not an error of the program
+class Rejected(Exception):
     """A refusal with a stable code. The code is hashed into the next block; the sentence is free text.
 
     Subclasses set `code` (unique, never reused, in their module's range: docs/errors.md), and may set `transient`
@@ -360,7 +360,10 @@ def run_message(message_name: str, command: object, call: Call) -> Outcome:
             f"Ledgers of kind {call.ledger_kind} do not offer the message {message_name}.", "command"
         )
     require_standing(call.sender, message.positions, message.roles, message_name)
-    if call.cause is not None and message.creates is not None:
+    if message.creates is None:
+        # Nothing guards a cause's ids here, so what the message writes on the way is named by the transaction.
+        call = replace(call, cause=None)
+    elif call.cause is not None:
         refuse_repeat(message.creates, call)
     return message.handler(command, call)
 

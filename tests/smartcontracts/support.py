@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
 from nacl.bindings import crypto_sign_seed_keypair
 
 from smartcontracts import codec, membership
-from smartcontracts.ids import derive_id, member_id, organization_id
+from smartcontracts.ids import member_id, organization_id
 from smartcontracts.kernel import (
     Block,
     Call,
@@ -143,7 +143,7 @@ class MemoryLedger:
     def omni(cls, *contracts: Contract, **options: Any) -> MemoryLedger:
         """acme, alpha, bravo, north and south are members, ofcom observes."""
         names = ("acme", "alpha", "bravo", "north", "south")
-        positions = {name: Position.MEMBER for name in names} | {"ofcom": Position.OBSERVER}
+        positions = {**dict.fromkeys(names, Position.MEMBER), "ofcom": Position.OBSERVER}
         return cls(*contracts, ledger_kind="omni", positions=positions, **options)
 
     # Reading
@@ -352,7 +352,8 @@ class MemoryLedger:
         if "sys" in self._documents and self._documents["sys"] and len(data) > self.parameters.document_bytes_max:
             raise DocumentTooLarge(f"A {kind.name} may have {self.parameters.document_bytes_max} bytes.", "body")
         again = codec.decode(type(record), data)
-        assert again == record and codec.encode(again) == data, f"{kind.name} changes when stored: {again}"
+        assert again == record, f"{kind.name} changes when stored: {again}"
+        assert codec.encode(again) == data
         assert_plain(record, kind.name)
         terms = kind.terms(record)
         assert_terms(terms, kind.name)
