@@ -152,13 +152,19 @@ class Client:
         self.send(request(name, **fields), FLUSH)
         response = await self.receive()
         assert response is not None, "the connection was closed"
-        if response.WhichOneof("value") == "exception":
-            return response.exception
-        assert response.WhichOneof("value") == name
+        assert response.WhichOneof("value") == name, response
         flush = await self.receive()
         assert flush is not None
         assert flush.WhichOneof("value") == "flush"
         return getattr(response, name)
+
+    async def failing_call(self, name: str, **fields: Any) -> str:
+        """Send one request that must be answered by an ABCI exception; return its text."""
+        self.send(request(name, **fields), FLUSH)
+        response = await self.receive()
+        assert response is not None, "the connection was closed"
+        assert response.WhichOneof("value") == "exception", response
+        return response.exception.error
 
     async def ended(self) -> bool:
         """Read on to the end of the stream."""

@@ -392,8 +392,7 @@ def test_an_exception_in_a_consensus_call_halts_that_ledger_and_no_other(tmp_pat
                 await client.call("echo", message="x")
             broken.app.raises[name] = error
             fields = {"abci_version": "2.0.0"} if name == "info" else {}
-            exception = await four[0].call(name, **fields)
-            assert exception.error == f"{name} failed: {type(error).__name__}"
+            assert await four[0].failing_call(name, **fields) == f"{name} failed: {type(error).__name__}"
             assert all([await client.ended() for client in four])
             assert broken.halts == [("acme-alpha", name, error)]
             assert broken.server.halted
@@ -405,12 +404,13 @@ def test_an_exception_in_a_consensus_call_halts_that_ledger_and_no_other(tmp_pat
     asyncio.run(scenario())
 
 
-def test_a_call_queued_behind_the_one_that_halts_is_never_made(tmp_path):
+@pytest.mark.parametrize("error", [OSError("disk full"), SystemExit(1)])
+def test_a_call_queued_behind_the_one_that_halts_is_never_made(tmp_path, error):
     async def scenario():
         async with serving(tmp_path) as harness:
             gate = harness.app.waits["commit"] = threading.Event()
             entered = harness.app.entered["commit"] = threading.Event()
-            harness.app.raises["commit"] = OSError("disk full")
+            harness.app.raises["commit"] = error
             consensus, query = await harness.connect(), await harness.connect()
             consensus.send(request("commit"))
             await asyncio.to_thread(entered.wait, 5)
@@ -430,7 +430,7 @@ def test_a_wrong_response_type_halts_like_an_exception(tmp_path):
         async with serving(tmp_path) as harness:
             harness.app.commit = lambda _request: abci.ResponseInfo()
             client = await harness.connect()
-            assert "TypeError" in (await client.call("commit")).error
+            assert "TypeError" in await client.failing_call("commit")
             assert [halt[1] for halt in harness.halts] == ["commit"]
 
     asyncio.run(scenario())
@@ -441,8 +441,7 @@ def test_an_engine_of_another_abci_version_is_refused_with_a_line(tmp_path, vers
     async def scenario():
         async with serving(tmp_path) as harness:
             client = await harness.connect()
-            exception = await client.call("info", abci_version=version)
-            assert "ABCI 2.0.0" in exception.error
+            assert "ABCI 2.0.0" in await client.failing_call("info", abci_version=version)
             assert harness.events("abci.version.refused")[0]["offered"] == version
             assert await client.ended()
             assert harness.calls == [START]
@@ -476,6 +475,28 @@ def test_info_of_a_new_engine_waits_for_the_commit_its_killed_predecessor_began(
             assert (await info).last_block_height == 1
             assert violations(harness.calls) == []
             assert harness.calls.count(START) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_queued_call_whose_connection_is_lost_is_never_made(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as harness:
+            gate = harness.app.waits["commit"] = threading.Event()
+            entered = harness.app.entered["commit"] = threading.Event()
+            consensus, query = await harness.connect(), await harness.connect()
+            consensus.send(request("commit"), FLUSH)
+            await asyncio.to_thread(entered.wait, 5)
+            query.send(INFO)
+            await query.writer.drain()
+            await asyncio.sleep(0.05)
+            query.writer.transport.abort()
+            await harness.until_event("abci.connection.refused")
+            gate.set()
+            assert (await consensus.receive()) is not None
+            await consensus.receive()
+            await consensus.call("process_proposal", height=1)
+            assert harness.calls == [START, "commit", "process_proposal"]
 
     asyncio.run(scenario())
 
