@@ -1,6 +1,6 @@
 """Makes `.venv` with everything the recipes need, from Python and the package registries alone.
 
-A recipe calls `enter(__file__)` first: it comes back inside the virtual environment. Only the standard library is used here,
+A recipe calls `enter(__file__)` first: it comes back inside the virtual environment, with everything up to date. Only the standard library is used here,
 and nothing newer than any Python 3 that could start the recipe, so that a wrong version gets a sentence and no syntax error.
 """
 
@@ -29,8 +29,9 @@ _PIP_ADVICE = (
 
 
 def enter(script: str) -> None:
-    """Set up if needed and go on as `script` under `.venv`'s Python; return at once when already there."""
+    """Set up if needed and go on as `script` under `.venv`'s Python; once there, renew the message classes."""
     if Path(sys.prefix) == VENV:
+        _generate()
         return
     setup()
     os.execv(str(VENV_PYTHON), [str(VENV_PYTHON), script, *sys.argv[1:]])  # noqa: S606  (no shell is wanted)
@@ -50,7 +51,6 @@ def setup() -> None:
             _install(run_step, report)
             _STAMP.write_text(_inputs())
             report("set up in {:.0f} s".format(time.monotonic() - began))
-        _generate()
     except BuildFailed as error:
         sys.exit(str(error))
 

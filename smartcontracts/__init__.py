@@ -1,0 +1,1 @@
+"""The deterministic contracts, one module a business process."""

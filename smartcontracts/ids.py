@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from types import MappingProxyType
 from typing import Final
 
 ID_HASH_BYTES: Final = 20
@@ -47,4 +48,4 @@ def _as_bytes(part: str | bytes | int) -> bytes:
     return b"s" + part.encode("utf-8")
 
 
-_LOWER: Final = {upper: upper + 32 for upper in range(65, 91)}
+_LOWER: Final = MappingProxyType({upper: upper + 32 for upper in range(65, 91)})

@@ -59,7 +59,7 @@ class Rejected(Exception):
     @classmethod
     def refusal_name(cls) -> str:
         """`QuoteExpired` is QUOTE_EXPIRED."""
-        return _WORD_START.sub("_", cls.__name__).upper()
+        return _WORD_START.sub("_", cls.__name__).upper()  # deterministic: names of classes are ASCII
 
 
 class WrongStatus(Rejected):

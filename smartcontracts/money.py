@@ -78,7 +78,7 @@ class Rate:
 
     def amount(self, quantity: Fraction, rounding: Rounding) -> Money:
         """quantity x rate, rounded once. Rejects with AmountOutOfRange, CurrencyUnknown. Req: B-04, F-8."""
-        exact = quantity * self.nano * 10 ** minor_digits(self.currency, "currency") / NANO
+        exact = Fraction(quantity * self.nano * 10 ** minor_digits(self.currency, "currency"), NANO)
         return bounded(Money(round_fraction(exact, rounding), self.currency), "amount")
 
 

@@ -92,9 +92,10 @@ def _build(staged: Path) -> None:
     run_step("engine: verify checksums", [go, "mod", "verify"], advice=_CHECKSUM_ADVICE, cwd=home, env=env)
     _copy_schemas(go, env, staged / "proto")
     target = staged / "cometbft"
+    compile_command: list[str | Path] = [go, "build", "-v", *pin.BUILD_FLAGS, "-o", target, pin.ENGINE_PACKAGE]
     run_step(
         "engine: compile CometBFT (about two minutes)",
-        [go, "build", "-v", *pin.BUILD_FLAGS, "-o", target, pin.ENGINE_PACKAGE],
+        compile_command,
         advice=_COMPILE_ADVICE,
         cwd=home,
         env=env,
@@ -136,7 +137,7 @@ def _check_version(go: Path, env: dict[str, str]) -> None:
 
 def _copy_schemas(go: Path, env: dict[str, str], target: Path) -> None:
     """Keep the `.proto` files of the very modules that are compiled, so that schema and engine cannot drift."""
-    command = [go, "list", "-m", "-f", "{{.Dir}}", pin.ENGINE_MODULE, pin.GOGOPROTO_MODULE]
+    command: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", pin.ENGINE_MODULE, pin.GOGOPROTO_MODULE]
     found = run_step(
         "engine: take its message schemas", command, advice=_NETWORK_ADVICE, cwd=pin.module_folder(), env=env
     )
