@@ -13,6 +13,7 @@ from abci_app.tree.pages import (
     Leaf,
     Slot,
     decode_bucket,
+    decode_entry,
     hash_leaves,
     join,
     nibble_at,
@@ -20,7 +21,7 @@ from abci_app.tree.pages import (
     split_at_bit,
     with_nibble,
 )
-from abci_app.tree.store import Pages, page_key
+from abci_app.tree.store import Pages, page_place
 from smartcontracts.verify.hashing import PLACEHOLDER, key_hash
 from smartcontracts.verify.ics23 import (
     JMT_LEAF_OP,
@@ -46,7 +47,7 @@ class View:
         while slot.leaf_count:
             page = self._page(slot, depth, hashed_key)
             if page[0] == BUCKET_TAG:
-                return next((x for x in decode_bucket(page) if x.key_hash == hashed_key), None)
+                return next((x for x in decode_bucket(page) if x[0] == hashed_key), None)
             slot, depth = read_slot(page, nibble_at(hashed_key, depth)), depth + 1
         return None
 
@@ -76,33 +77,31 @@ class View:
         return self._ascending(self._root, 0, None)
 
     def _page(self, slot: Slot, depth: int, path: bytes) -> bytes:
-        return self._pages.read(page_key(slot.version, depth, path), depth)
+        return self._pages.read(slot.version + page_place(depth, path), depth)
 
     def _existence(self, leaf: Leaf) -> ExistenceProof:
         path: list[InnerOp] = []
         slot, depth = self._root, 0
         pages: list[bytes] = []
         while slot.leaf_count:  # a leaf that was found: ends in its bucket
-            page = self._page(slot, depth, leaf.key_hash)
+            page = self._page(slot, depth, leaf[0])
             if page[0] == BUCKET_TAG:
                 path = _steps_in_bucket(decode_bucket(page), 4 * depth, leaf)
                 break
             pages.append(page)
-            slot, depth = read_slot(page, nibble_at(leaf.key_hash, depth)), depth + 1
+            slot, depth = read_slot(page, nibble_at(leaf[0], depth)), depth + 1
         while pages:
             page = pages.pop()
-            path += _steps_in_inner(page, nibble_at(leaf.key_hash, len(pages)))
-        return ExistenceProof(leaf.key, leaf.value, JMT_LEAF_OP, tuple(path))
+            path += _steps_in_inner(page, nibble_at(leaf[0], len(pages)))
+        return ExistenceProof(*decode_entry(leaf[2]), JMT_LEAF_OP, tuple(path))
 
-    def _ascending(
-        self, slot: Slot, depth: int, above: bytes | None, path: bytes = bytes(32)
-    ) -> Iterator[Leaf]:
+    def _ascending(self, slot: Slot, depth: int, above: bytes | None, path: bytes = bytes(32)) -> Iterator[Leaf]:
         """Leaves of the subtree with a key hash greater than `above`, or all, in rising order."""
         if not slot.leaf_count:
             return
         page = self._page(slot, depth, path if above is None else above)
         if page[0] == BUCKET_TAG:
-            yield from (x for x in decode_bucket(page) if above is None or x.key_hash > above)
+            yield from (x for x in decode_bucket(page) if above is None or x[0] > above)
             return
         start = 0 if above is None else nibble_at(above, depth)
         if above is not None:
@@ -112,16 +111,14 @@ class View:
             below = with_nibble(path, depth, nibble)
             yield from self._ascending(read_slot(page, nibble), depth + 1, None, below)
 
-    def _descending(
-        self, slot: Slot, depth: int, below: bytes | None, path: bytes = bytes(32)
-    ) -> Iterator[Leaf]:
+    def _descending(self, slot: Slot, depth: int, below: bytes | None, path: bytes = bytes(32)) -> Iterator[Leaf]:
         """Leaves of the subtree with a key hash less than `below`, or all, in falling order."""
         if not slot.leaf_count:
             return
         page = self._page(slot, depth, path if below is None else below)
         if page[0] == BUCKET_TAG:
             leaves = reversed(decode_bucket(page))
-            yield from (x for x in leaves if below is None or x.key_hash < below)
+            yield from (x for x in leaves if below is None or x[0] < below)
             return
         start = 15 if below is None else nibble_at(below, depth)
         if below is not None:

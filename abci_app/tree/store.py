@@ -22,6 +22,7 @@ ROOT_RECORD_BYTES: Final = 41
 _ROOT: Final = b"\x00"
 _STALE: Final = b"\x01"
 _DEPTH_TAGS: Final = tuple(bytes([2 + depth]) for depth in range(65))
+_HIGH_NIBBLES: Final = tuple(bytes([nibble << 4]) for nibble in range(16))
 
 
 class NodeReader(Protocol):
@@ -31,13 +32,12 @@ class NodeReader(Protocol):
         """The value at `key`, or None."""
 
 
-def page_key(version: int, depth: int, hashed_key: bytes) -> bytes:
-    """Key of the page at `depth` (in pages) on the way to `hashed_key`, written by `version`."""
+def page_place(depth: int, key_hash: bytes) -> bytes:
+    """Key of the page at `depth` (in pages) on the way to `key_hash`, without the version before it."""
     half = depth >> 1
-    path = hashed_key[:half]
     if depth & 1:
-        path += (hashed_key[half] & 0xF0).to_bytes(1, "big")
-    return version.to_bytes(8, "big") + _DEPTH_TAGS[depth] + path
+        return _DEPTH_TAGS[depth] + key_hash[:half] + _HIGH_NIBBLES[key_hash[half] >> 4]
+    return _DEPTH_TAGS[depth] + key_hash[:half]
 
 
 def depth_of(key: bytes) -> int | None:
@@ -57,14 +57,14 @@ def stale_key(version: int) -> bytes:
 
 def encode_root(slot: Slot) -> bytes:
     """The root record."""
-    return slot.hash + slot.version.to_bytes(8, "big") + bytes([slot.leaf_count])
+    return slot.hash + slot.version + bytes([slot.leaf_count])
 
 
 def decode_root(data: bytes) -> Slot:
     """The root page as a slot. Raises TreeDamaged."""
     if len(data) != ROOT_RECORD_BYTES:
         raise TreeDamaged("a root record has a wrong length")
-    return Slot(int.from_bytes(data[32:40], "big"), data[40], data[:32])
+    return Slot(data[32:40], data[40], data[:32])
 
 
 def encode_stale(keys: list[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from abci_app.tree.batch import Batch, sort_changes
-from abci_app.tree.pages import EMPTY_SLOT, Slot
+from abci_app.tree.pages import EMPTY_SLOT, Slot, decode_entry
 from abci_app.tree.proofs import View
 from abci_app.tree.store import (
     VERSION_MAX,
@@ -20,7 +20,7 @@ from abci_app.tree.store import (
 )
 from smartcontracts.verify.hashing import key_hash
 
-CACHED_PAGES: Final = 1_024  # below 1 MB
+CACHED_PAGES: Final = 1 + 16 + 256 + 4096  # all of the depths cached; below 4 MB
 CACHED_DEPTH: Final = 3
 
 
@@ -84,9 +84,11 @@ class Tree:
         """
         if not (-1 if self._version is None else self._version) < version <= VERSION_MAX:
             raise ValueError(f"version {version} does not come after {self._version}")
-        batch = Batch(self._pages, version)
+        batch = Batch(self._pages, version.to_bytes(8, "big"))
         ordered = sort_changes(changes)
-        slot = batch.apply(self._root, 0, ordered) if ordered else self._root
+        slot = self._root
+        if ordered:
+            slot = batch.apply(slot.version, slot.leaf_count, 0, ordered) or slot
         stale = batch.stale
         if self._version is not None:
             stale.append(root_key(self._version))
@@ -109,7 +111,7 @@ class Tree:
     def get(self, key: bytes, version: int | None = None) -> bytes | None:
         """The value at `key` in a kept version, or the last one. Raises VersionNotRetained."""
         leaf = self._view(version).find(key_hash(key))
-        return None if leaf is None else leaf.value
+        return None if leaf is None else decode_entry(leaf[2])[1]
 
     def prove(self, key: bytes, version: int | None = None) -> bytes:
         """An encoded `ics23.CommitmentProof` of the value at `key`, or of its absence.
@@ -120,7 +122,7 @@ class Tree:
 
     def items(self, version: int | None = None) -> Iterator[tuple[bytes, bytes]]:
         """All (key, value) of a kept version, by key hash, read page by page."""
-        return ((leaf.key, leaf.value) for leaf in self._view(version).leaves())
+        return (decode_entry(leaf[2]) for leaf in self._view(version).leaves())
 
     def prune(self, version: int) -> list[bytes]:
         """Record keys to delete so that `version` becomes the oldest kept one.

@@ -92,9 +92,7 @@ def _check_vote_form(place: int, vote: CommitSig) -> None:
             raise CommitInvalid(f"vote {place} is marked absent, but something is there")
     elif vote.flag in (BlockIdFlag.COMMIT, BlockIdFlag.NIL):
         if len(vote.validator_address) != ADDRESS_BYTES:
-            raise CommitInvalid(
-                f"vote {place} has an address of {len(vote.validator_address)} bytes"
-            )
+            raise CommitInvalid(f"vote {place} has an address of {len(vote.validator_address)} bytes")
         if not vote.signature:
             raise CommitInvalid(f"vote {place} has no signature")
     else:
@@ -144,9 +142,7 @@ def encode_commit(commit: Commit) -> bytes:
 # Power
 
 
-def check_commit_light(
-    validators: ValidatorSet, chain_id: str, block_id: BlockId, height: int, commit: Commit
-) -> None:
+def check_commit_light(validators: ValidatorSet, chain_id: str, block_id: BlockId, height: int, commit: Commit) -> None:
     """Return if more than two thirds of the power signed `block_id` at `height`.
 
     Votes for nil and absent ones are passed over unseen, as are votes after the one that
@@ -167,9 +163,7 @@ def check_commit_light(
     _check_signatures(chain_id, commit, chosen)
 
 
-def check_commit(
-    validators: ValidatorSet, chain_id: str, block_id: BlockId, height: int, commit: Commit
-) -> None:
+def check_commit(validators: ValidatorSet, chain_id: str, block_id: BlockId, height: int, commit: Commit) -> None:
     """Return if more than two thirds signed, and every vote, also one for nil, is genuine.
 
     Raises what `check_commit_light` raises.
@@ -177,19 +171,13 @@ def check_commit(
     _check_fits(validators, block_id, height, commit)
     needed = _two_thirds(validators)
     chosen = list(_voters(validators, commit, counted_only=False))
-    power = sum(
-        validator.power
-        for place, validator in chosen
-        if commit.signatures[place].flag == BlockIdFlag.COMMIT
-    )
+    power = sum(validator.power for place, validator in chosen if commit.signatures[place].flag == BlockIdFlag.COMMIT)
     if power <= needed:
         raise NotEnoughPower(f"{power} signed, more than {needed} is needed")
     _check_signatures(chain_id, commit, chosen)
 
 
-def check_commit_trusting(
-    trusted: ValidatorSet, chain_id: str, commit: Commit, level: TrustLevel
-) -> None:
+def check_commit_trusting(trusted: ValidatorSet, chain_id: str, commit: Commit, level: TrustLevel) -> None:
     """Return if votes for the block hold more than `level` of the power of `trusted`.
 
     Validators are found by address, since the commit is of another set, and count with the power
@@ -232,13 +220,9 @@ def _two_thirds(validators: ValidatorSet) -> int:
     return validators.total_power() * 2 // 3
 
 
-def _voters(
-    validators: ValidatorSet, commit: Commit, *, counted_only: bool
-) -> Iterable[tuple[int, Validator]]:
+def _voters(validators: ValidatorSet, commit: Commit, *, counted_only: bool) -> Iterable[tuple[int, Validator]]:
     """Place and validator of each vote for the block, or of each vote that is not absent."""
-    for place, (validator, vote) in enumerate(
-        zip(validators.validators, commit.signatures, strict=True)
-    ):
+    for place, (validator, vote) in enumerate(zip(validators.validators, commit.signatures, strict=True)):
         if vote.flag == BlockIdFlag.ABSENT:
             continue
         if counted_only and vote.flag != BlockIdFlag.COMMIT:
@@ -248,9 +232,7 @@ def _voters(
         yield place, validator
 
 
-def _check_signatures(
-    chain_id: str, commit: Commit, chosen: Iterable[tuple[int, Validator]]
-) -> None:
+def _check_signatures(chain_id: str, commit: Commit, chosen: Iterable[tuple[int, Validator]]) -> None:
     for place, validator in chosen:
         signature = commit.signatures[place].signature
         if len(signature) != SIGNATURE_BYTES or not verify_vote_signature(

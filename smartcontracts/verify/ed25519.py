@@ -24,9 +24,7 @@ _D: Final = -121665 * pow(121666, -1, _P) % _P
 _SQRT_MINUS_ONE: Final = pow(2, (_P - 1) >> 2, _P)
 _SIGN_BIT: Final = 1 << 255
 
-_Point = tuple[
-    int, int, int, int
-]  # extended coordinates X, Y, Z, T with x = X:Z, y = Y:Z, xy = T:Z
+_Point = tuple[int, int, int, int]  # extended coordinates X, Y, Z, T with x = X:Z, y = Y:Z, xy = T:Z
 _NEUTRAL: Final[_Point] = (0, 1, 1, 0)
 
 

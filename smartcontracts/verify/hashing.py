@@ -15,9 +15,7 @@ KEY_BITS: Final = 256
 
 LEAF_PREFIX: Final = b"JMT::LeafNode"
 INNER_PREFIX: Final = b"JMT::IntrnalNode"  # the crate spells it so
-PLACEHOLDER: Final = (
-    b"SPARSE_MERKLE_PLACEHOLDER_HASH__"  # stands for a subtree without leaves, unhashed
-)
+PLACEHOLDER: Final = b"SPARSE_MERKLE_PLACEHOLDER_HASH__"  # stands for a subtree without leaves, unhashed
 
 EMPTY_LIST_ROOT: Final = sha256(b"").digest()
 
@@ -50,9 +48,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     # Pairing neighbours and passing an odd last one up gives the same tree as splitting at the
     # largest power of two below the count, without recursion.
     while len(level) > 1:
-        paired = [
-            sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
-        ]
+        paired = [sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
         if len(level) & 1:
             paired.append(level[-1])
         level = paired

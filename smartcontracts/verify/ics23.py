@@ -188,9 +188,7 @@ def _encloses_a_gap(left: ExistenceProof | None, right: ExistenceProof | None) -
 
 def _is_leftmost(path: tuple[InnerOp, ...]) -> bool:
     """Nothing lies to the left of the path: each left sibling is empty."""
-    return all(
-        _is_left_child(step) or step.prefix[len(INNER_PREFIX) :] == PLACEHOLDER for step in path
-    )
+    return all(_is_left_child(step) or step.prefix[len(INNER_PREFIX) :] == PLACEHOLDER for step in path)
 
 
 def _is_rightmost(path: tuple[InnerOp, ...]) -> bool:
@@ -200,10 +198,7 @@ def _is_rightmost(path: tuple[InnerOp, ...]) -> bool:
 def _are_neighbours(left: tuple[InnerOp, ...], right: tuple[InnerOp, ...]) -> bool:
     """The paths part at one node, to its two sides, and nothing lies between them below it."""
     shared = 0
-    while (
-        shared < min(len(left), len(right))
-        and left[len(left) - 1 - shared] == right[len(right) - 1 - shared]
-    ):
+    while shared < min(len(left), len(right)) and left[len(left) - 1 - shared] == right[len(right) - 1 - shared]:
         shared += 1
     if shared >= min(len(left), len(right)):
         return False

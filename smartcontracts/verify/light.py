@@ -89,9 +89,7 @@ def check_adjacent_validators(trusted: Header, header: Header) -> None:
         raise NextValidatorsHashMismatch("not the validators that the trusted header announced")
 
 
-def verify_light_block(
-    trusted: LightBlock, untrusted: LightBlock, chain_id: str, options: TrustOptions
-) -> None:
+def verify_light_block(trusted: LightBlock, untrusted: LightBlock, chain_id: str, options: TrustOptions) -> None:
     """Return if `untrusted` may be trusted because `trusted` is.
 
     The trusted block is taken as it is. A height more than one above is a skip: enough of the
@@ -106,9 +104,7 @@ def verify_light_block(
     if new.height == old.height + 1:
         check_adjacent_validators(old, new)
     else:
-        check_commit_trusting(
-            trusted.validators, chain_id, untrusted.signed_header.commit, options.trust_level
-        )
+        check_commit_trusting(trusted.validators, chain_id, untrusted.signed_header.commit, options.trust_level)
     _check_own_commit(untrusted, chain_id)
 
 

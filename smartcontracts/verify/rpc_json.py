@@ -65,9 +65,7 @@ def parse_light_block(value: object) -> LightBlock:
 def parse_signed_header(value: object) -> SignedHeader:
     """The `signed_header` of `/commit`."""
     members = _object(value, "signed_header")
-    return SignedHeader(
-        parse_header(_member(members, "header")), parse_commit(_member(members, "commit"))
-    )
+    return SignedHeader(parse_header(_member(members, "header")), parse_commit(_member(members, "commit")))
 
 
 def parse_validators(value: object) -> ValidatorSet:
@@ -109,9 +107,7 @@ def parse_block_id(value: object) -> BlockId:
     """A `block_id`, also an empty one."""
     members = _object(value, "block_id")
     parts = _object(_member(members, "parts"), "parts")
-    return BlockId(
-        _hex(members, "hash"), _number(parts, "total", 0, _UINT32_MAX), _hex(parts, "hash")
-    )
+    return BlockId(_hex(members, "hash"), _number(parts, "total", 0, _UINT32_MAX), _hex(parts, "hash"))
 
 
 def parse_commit(value: object) -> Commit:

@@ -14,8 +14,7 @@ Leaves = list[tuple[str, bytes, bytes]]  # bits of the key hash, key, value
 def leaves_of(content: Mapping[bytes, bytes]) -> Leaves:
     """All leaves, sorted by key hash."""
     return sorted(
-        (f"{int.from_bytes(sha256(key).digest(), 'big'):0256b}", key, value)
-        for key, value in content.items()
+        (f"{int.from_bytes(sha256(key).digest(), 'big'):0256b}", key, value) for key, value in content.items()
     )
 
 
@@ -57,9 +56,7 @@ def _existence(leaves: Leaves, key: bytes) -> ics23.ExistenceProof:
     while len(leaves) > 1:
         bit = next(leaf[0][depth] for leaf in leaves if leaf[1] == key)
         sibling = root_of([leaf for leaf in leaves if leaf[0][depth] != bit], depth + 1)
-        steps.append(
-            ics23.step_from_left(sibling) if bit == "0" else ics23.step_from_right(sibling)
-        )
+        steps.append(ics23.step_from_left(sibling) if bit == "0" else ics23.step_from_right(sibling))
         leaves = [leaf for leaf in leaves if leaf[0][depth] == bit]
         depth += 1
     value = leaves[0][2]

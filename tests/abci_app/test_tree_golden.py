@@ -20,10 +20,7 @@ def replay(case: dict[str, Any]) -> tuple[Tree, dict[bytes, bytes]]:
     tree = Tree(store)
     for step in case["versions"]:
         # The last entry for a key wins, as in a dict.
-        changes = {
-            key.encode(): None if value is None else bytes.fromhex(value)
-            for key, value in step["updates"]
-        }
+        changes = {key.encode(): None if value is None else bytes.fromhex(value) for key, value in step["updates"]}
         update = tree.update(step["version"], changes)
         assert update.root.hex() == step["root"]
         store |= update.writes

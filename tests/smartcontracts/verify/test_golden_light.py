@@ -83,9 +83,7 @@ def test_every_pair_of_heights_gets_the_verdict_of_cometbft(level: tuple[int, in
     for pair in pairs:
         reason = None
         try:
-            light.verify_light_block(
-                blocks[pair["trusted"]], blocks[pair["untrusted"]], GOLDEN["chain_id"], options
-            )
+            light.verify_light_block(blocks[pair["trusted"]], blocks[pair["untrusted"]], GOLDEN["chain_id"], options)
         except errors.VerificationError as refusal:
             reason = refusal.reason
         assert reason == pair["reason"], pair
@@ -93,9 +91,7 @@ def test_every_pair_of_heights_gets_the_verdict_of_cometbft(level: tuple[int, in
 
 # Without the cases in which the engine did not get so far, and the sets refused at once here.
 WITH_COMMIT_STEPS = [
-    name
-    for name, case in CASES.items()
-    if "verify_commit" in case["go"] and not name.endswith(DOUBLED)
+    name for name, case in CASES.items() if "verify_commit" in case["go"] and not name.endswith(DOUBLED)
 ]
 
 
@@ -140,9 +136,7 @@ def test_a_step_backwards_gets_the_verdict_of_cometbft(case: dict[str, Any]) -> 
 def test_a_whole_block_gets_the_verdict_of_cometbft(case: dict[str, Any]) -> None:
     reason = None
     try:
-        block.verify_block(
-            rpc_json.parse_block(case["block"]), rpc_json.parse_block_id(case["trusted_block_id"])
-        )
+        block.verify_block(rpc_json.parse_block(case["block"]), rpc_json.parse_block_id(case["trusted_block_id"]))
     except errors.VerificationError as refusal:
         reason = refusal.reason
     assert reason == case["reason"]
