@@ -1,0 +1,115 @@
+"""One atomic unit: the messages of a transaction, or the transition of a deadline, on a layer of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from abci_app.state.view import Layer
+from ledgers.receipts import DocumentVersion
+from smartcontracts.kernel import Block, Call, Cause, ContractTable, Due, Kind, Outcome, Rejected, Sender, run_message
+from smartcontracts.kernel import DocumentTooLarge as TooLarge
+from smartcontracts.parameters import RULES, Rules
+
+if TYPE_CHECKING:
+    from abci_app.state.documents import DeadlineEntry, Document
+    from ledgers.transaction import Prepared
+    from smartcontracts.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What does not change while a block runs."""
+
+    ledger_id: str
+    ledger_kind: str
+    block: Block
+    parameters: Parameters
+    table: ContractTable
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event before it has its number."""
+
+    name: str
+    document: Document
+    cause: Cause | None
+
+
+@dataclass(slots=True)
+class Unit:
+    """The effects of one atomic unit, to be merged into the block or dropped."""
+
+    layer: Layer
+    writes: list[DocumentVersion] = field(default_factory=list)
+    events: list[Happening] = field(default_factory=list)
+
+    def apply(self, outcome: Outcome, around: Surroundings, cause: Cause | None) -> None:
+        """Take what a transition returned. Rejects with DocumentTooLarge; raises LookupError on an outcome that makes no sense."""
+        written: dict[str, Document] = {}
+        for record in outcome.writes:
+            document = self.layer.write(kind_of(record, around.table), record, around.block.time_ms)
+            if len(document.stored) > around.parameters.document_bytes_max:
+                raise TooLarge(
+                    f"A document may have at most {around.parameters.document_bytes_max} bytes.",
+                    document.kind.name,
+                )
+            written[document.key] = document
+            self.writes.append(
+                DocumentVersion(kind=document.kind.name, id=document.id, version=document.version)
+            )
+        for event in outcome.events:
+            subject: Any = event.document
+            key = f"{kind_of(subject, around.table).name}/{subject.id}"
+            self.events.append(Happening(event.name, written[key], cause))
+
+
+def kind_of(record: object, table: ContractTable) -> Kind[Any]:
+    """The kind that a record is a document of. Raises KeyError where no contract of the ledger has it."""
+    return RULES if isinstance(record, Rules) else table.kind_of(record)
+
+
+def run_transaction(
+    transaction: Prepared, senders: tuple[Sender, ...], below: Layer, around: Surroundings
+) -> Unit:
+    """Answer all messages in order, on one layer. Rejects as the first message that is refused, with its index."""
+    unit = Unit(Layer(below))
+    for place, command in enumerate(transaction.commands):
+        call = Call(
+            view=unit.layer,
+            block=around.block,
+            ledger_id=around.ledger_id,
+            ledger_kind=around.ledger_kind,
+            sender=senders[command.signer],
+            signers=senders,
+            transaction_id=transaction.transaction_id,
+            message_index=place,
+            cause=command.cause,
+            parameters=around.parameters,
+            table=around.table,
+        )
+        try:
+            unit.apply(run_message(command.message.name, command.record, call), around, command.cause)
+        except Rejected as refusal:
+            refusal.message_index = place
+            raise
+    return unit
+
+
+def run_deadline(entry: DeadlineEntry, below: Layer, around: Surroundings) -> Unit:
+    """Run the transition of a deadline. Raises whatever is wrong with it, a refusal included."""
+    due_ms, key, transition = entry
+    kind_name, _, document_id = key.partition("/")
+    kind = around.table.kinds[kind_name]
+    unit = Unit(Layer(below))
+    document = below.document(kind, document_id)
+    if document is None:
+        raise LookupError(f"{key} has a deadline and is not there")
+    due = Due(view=unit.layer, block=around.block, ledger_id=around.ledger_id, due_ms=due_ms)
+    unit.apply(kind.on_deadline[transition](document.record, due), around, None)
+    after = unit.layer.documents.get(key)
+    if after is None or entry in after.deadlines:
+        # It would fire again in every block, for ever.
+        raise RuntimeError(f"the transition {transition} of {key} leaves its deadline in place")
+    return unit

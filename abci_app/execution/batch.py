@@ -1,0 +1,114 @@
+"""A block's effects as one batch for the store: documents, indexes, deadlines, tree, receipts, events, numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abci_app.records import MINUTE_MS
+from abci_app.store import keys
+from abci_app.store.versioned import write_at
+from smartcontracts.codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from abci_app.execution.outcomes import BlockResult
+    from abci_app.state.committed import Committed
+    from abci_app.state.documents import Document
+    from abci_app.store.kv import Batch, Reader
+    from abci_app.tree import TreeUpdate
+
+
+def block_batch(block: BlockResult, committed: Committed) -> Batch:
+    """Everything that the commit of `block` writes, but for pruning."""
+    batch: Batch = {}
+    tree_version = committed.tree_version
+    for key, document in block.documents.items():
+        before = _before(key, document, committed)
+        file_document(
+            batch,
+            committed.reader,
+            key,
+            before,
+            document,
+            height=block.height,
+            was_quarantined=key in committed.quarantined,
+            is_quarantined=key in block.quarantined,
+        )
+    _release(batch, block.quarantined - committed.quarantined - block.documents.keys(), committed)
+    if block.tree_update is not None:
+        tree_version = block.tree_update.version
+        add_tree(batch, block.tree_update)
+    _add_receipts(batch, block)
+    for index, event in enumerate(block.events):
+        batch[keys.event_key(block.height, index)] = encode(event)
+    add_height(batch, block.height, tree_version, block.root)
+    return batch
+
+
+def file_document(
+    batch: Batch,
+    reader: Reader,
+    key: str,
+    before: Document | None,
+    after: Document | None,
+    *,
+    height: int,
+    was_quarantined: bool = False,
+    is_quarantined: bool = False,
+) -> None:
+    """A document's new version, and what finds it. `before` is as committed."""
+    stored = None if after is None else after.stored
+    write_at(batch, reader, keys.DOCUMENTS, key.encode(), stored, height)
+    if after is None:
+        return
+    old_terms = {} if before is None else before.terms
+    for term, value in old_terms.keys() - after.terms.keys():
+        entry = keys.index_prefix(after.kind.name, term, value) + after.id.encode()
+        write_at(batch, reader, keys.INDEX, entry, None, height)
+    for term, value in after.terms.keys() - old_terms.keys():
+        entry = keys.index_prefix(after.kind.name, term, value) + after.id.encode()
+        write_at(batch, reader, keys.INDEX, entry, b"", height)
+    old = {} if before is None or was_quarantined else before.deadlines
+    new = {} if is_quarantined else after.deadlines
+    for entry_ in old.keys() - new.keys():
+        batch[keys.deadline_key(*entry_)] = None
+    for entry_ in new.keys() - old.keys():
+        batch[keys.deadline_key(*entry_)] = b""
+
+
+def add_tree(batch: Batch, update: TreeUpdate) -> None:
+    """The tree's new pages."""
+    for record_key, page in update.writes.items():
+        batch[keys.TREE + record_key] = page
+
+
+def add_height(batch: Batch, height: int, tree_version: int, root: bytes) -> None:
+    """Where the ledger is."""
+    batch[keys.app_hash_key(height)] = keys.encode_app_hash(tree_version, root)
+    batch[keys.META_HEIGHT] = keys.number(height)
+
+
+def _before(key: str, after: Document | None, committed: Committed) -> Document | None:
+    if after is None:
+        return None
+    return committed.view.document(after.kind, after.id)
+
+
+def _release(batch: Batch, quarantined: Iterable[str], committed: Committed) -> None:
+    """Take documents that are in quarantine now, and were not written besides, out of the queue."""
+    for key in sorted(quarantined):
+        kind_name, _, document_id = key.partition("/")
+        document = committed.view.document(committed.table.kinds[kind_name], document_id)
+        if document is not None:
+            for entry in document.deadlines:
+                batch[keys.deadline_key(*entry)] = None
+
+
+def _add_receipts(batch: Batch, block: BlockResult) -> None:
+    for raw, result in zip(block.transactions, block.results, strict=True):
+        if result.remembered:
+            name = result.receipt.transaction_id
+            batch[keys.RECEIPTS + name] = encode(result.receipt)
+            batch[keys.TRANSACTIONS + name] = raw
+            batch[keys.replay_key(result.expires_at_ms // MINUTE_MS, name)] = b""

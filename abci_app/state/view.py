@@ -1,0 +1,118 @@
+"""The two views under contracts: the committed state, and layers of writes over it."""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from abci_app.state.documents import Document, DocumentCache, write_document
+from abci_app.store.keys import DOCUMENTS, INDEX, index_prefix
+from abci_app.store.versioned import read_live, scan_live
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from abci_app.store.kv import Reader
+    from smartcontracts.kernel import Kind
+
+R = TypeVar("R")
+
+
+class Documents(Protocol):
+    """Documents and what finds them, at one point."""
+
+    def document(self, kind: Kind[Any], document_id: str) -> Document | None:
+        """The document, or None."""
+
+    def ids(self, kind: Kind[Any], term: str, value: str) -> Iterator[str]:
+        """Ids of the documents of `kind` that have `value` under `term`, sorted."""
+
+
+class _Reading:
+    """`View` of the kernel, from the two methods of `Documents`."""
+
+    def document(self, kind: Kind[Any], document_id: str) -> Document | None:
+        raise NotImplementedError
+
+    def ids(self, kind: Kind[Any], term: str, value: str) -> Iterator[str]:
+        raise NotImplementedError
+
+    def get(self, kind: Kind[R], document_id: str) -> R | None:
+        found = self.document(kind, document_id)
+        return None if found is None else cast("R", found.record)
+
+    def find(self, kind: Kind[R], term: str, value: str, limit: int) -> tuple[R, ...]:
+        return tuple(
+            cast("Document", self.document(kind, found)).record
+            for found in islice(self.ids(kind, term, value), limit)
+        )
+
+
+class StoredView(_Reading):
+    """The committed state, from one snapshot of the store."""
+
+    def __init__(self, reader: Reader, cache: DocumentCache) -> None:
+        self.reader = reader
+        self._cache = cache
+
+    def document(self, kind: Kind[Any], document_id: str) -> Document | None:
+        stored = read_live(self.reader, DOCUMENTS, f"{kind.name}/{document_id}".encode())
+        return None if stored is None else self._cache.read(kind, document_id, stored)
+
+    def ids(self, kind: Kind[Any], term: str, value: str) -> Iterator[str]:
+        for found, _ in scan_live(self.reader, INDEX, index_prefix(kind.name, term, value)):
+            yield found.decode()
+
+
+class Layer(_Reading):
+    """Writes over another view, which stays as it is until `merge_down`."""
+
+    def __init__(self, base: Documents) -> None:
+        self.base = base
+        # By key; None is deleted, which only system documents ever are.
+        self.documents: dict[str, Document | None] = {}
+        # (kind, term, value) -> id -> there or not.
+        self._found: dict[tuple[str, str, str], dict[str, bool]] = {}
+
+    def document(self, kind: Kind[Any], document_id: str) -> Document | None:
+        key = f"{kind.name}/{document_id}"
+        if key in self.documents:
+            return self.documents[key]
+        return self.base.document(kind, document_id)
+
+    def ids(self, kind: Kind[Any], term: str, value: str) -> Iterator[str]:
+        below = self.base.ids(kind, term, value)
+        changed = self._found.get((kind.name, term, value))
+        if not changed:
+            return below
+        added = sorted(i for i, there in changed.items() if there)
+        return merge(added, (i for i in below if i not in changed))
+
+    def write(self, kind: Kind[Any], record: Any, time_ms: int) -> Document:
+        """Put a record in its document's next version."""
+        before = self.document(kind, record.id)
+        after = write_document(kind, record, before, time_ms)
+        self._refile(kind, before, after)
+        self.documents[after.key] = after
+        return after
+
+    def delete(self, kind: Kind[Any], document_id: str) -> None:
+        """Delete a system document; nothing finds those."""
+        self.documents[f"{kind.name}/{document_id}"] = None
+
+    def merge_down(self, below: Layer) -> None:
+        """Put everything into the layer that this one was made over."""
+        below.documents.update(self.documents)
+        for place, changed in self._found.items():
+            below._found.setdefault(place, {}).update(changed)
+
+    def _refile(self, kind: Kind[Any], before: Document | None, after: Document) -> None:
+        old = {} if before is None else before.terms
+        new = after.terms
+        for term, value in old:
+            if (term, value) not in new:
+                self._found.setdefault((kind.name, term, value), {})[after.id] = False
+        for term, value in new:
+            if (term, value) not in old:
+                self._found.setdefault((kind.name, term, value), {})[after.id] = True

@@ -1,0 +1,84 @@
+"""Values by height: what is valid now lies in one range, what was valid until some height in another.
+
+A value that is replaced moves from the first to the second, keyed by its last height, and into a queue by that
+height, from which pruning deletes it. So the newest values are read directly and nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+from heapq import merge
+from typing import TYPE_CHECKING
+
+from abci_app.store.keys import NUMBER_BYTES, PAST, STALE, number, past_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from abci_app.store.kv import Batch, Reader
+
+_SUFFIX_BYTES = 1 + NUMBER_BYTES
+
+
+def read_live(reader: Reader, space: bytes, key: bytes) -> bytes | None:
+    """The value at `key` now."""
+    found = reader.get(space + key)
+    return None if found is None else found[NUMBER_BYTES:]
+
+
+def read_at(reader: Reader, space: bytes, key: bytes, height: int) -> bytes | None:
+    """The value at `key` after `height`, which must not be pruned."""
+    live = reader.get(space + key)
+    if live is not None and int.from_bytes(live[:NUMBER_BYTES], "big") <= height:
+        return live[NUMBER_BYTES:]
+    prefix = PAST[space] + key + b"\x00"
+    for _, past in reader.scan(prefix + number(height), past_end(prefix)):
+        # The first that lasted until `height` or longer; it may have begun after it.
+        if int.from_bytes(past[:NUMBER_BYTES], "big") <= height:
+            return past[NUMBER_BYTES:]
+        return None
+    return None
+
+
+def scan_live(
+    reader: Reader, space: bytes, prefix: bytes, start: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """(what follows `prefix`, value) now, from `start` on, sorted."""
+    begin = space + prefix
+    for key, value in reader.scan(begin + start, past_end(begin)):
+        yield key[len(begin) :], value[NUMBER_BYTES:]
+
+
+def scan_at(
+    reader: Reader, space: bytes, prefix: bytes, height: int, start: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """As `scan_live`, after `height`, which must not be pruned."""
+    return merge(
+        _live_since(reader, space + prefix, start, height),
+        _past_around(reader, PAST[space] + prefix, start, height),
+    )
+
+
+def _live_since(reader: Reader, begin: bytes, start: bytes, height: int) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in reader.scan(begin + start, past_end(begin)):
+        if int.from_bytes(value[:NUMBER_BYTES], "big") <= height:
+            yield key[len(begin) :], value[NUMBER_BYTES:]
+
+
+def _past_around(reader: Reader, begin: bytes, start: bytes, height: int) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in reader.scan(begin + start, past_end(begin)):
+        last = int.from_bytes(key[-NUMBER_BYTES:], "big")
+        if int.from_bytes(value[:NUMBER_BYTES], "big") <= height <= last:
+            yield key[len(begin) : -_SUFFIX_BYTES], value[NUMBER_BYTES:]
+
+
+def write_at(
+    batch: Batch, reader: Reader, space: bytes, key: bytes, value: bytes | None, height: int
+) -> None:
+    """Put `value` (None: nothing) at `key` from `height` on; `reader` is the store before this block."""
+    live_key = space + key
+    old = reader.get(live_key)
+    if old is not None:
+        past_key = PAST[space] + key + b"\x00" + number(height - 1)
+        batch[past_key] = old
+        batch[STALE + number(height - 1) + past_key] = b""
+    batch[live_key] = None if value is None else number(height) + value
