@@ -38,7 +38,6 @@ from smartcontracts.rating import InvoiceLine, rate_interval
 from smartcontracts.usage import USAGE, USAGES_PER_INTERVAL_MAX, interval_key, invoiced
 
 LINES_MAX: Final = 1_000
-# Services of both directions on a ledger that one invoice looks through.
 SERVICES_MAX: Final = 1_000
 MANUAL: Final = "manual"
 _TAG: Final = b"syngraph/invoice/1\x00"
@@ -95,7 +94,7 @@ class IntervalInvoiced(Rejected):
 
 
 class TooManyServices(Rejected):
-    """The ledger has more services than one invoice looks through."""
+    """The seller has more services under the agreement than one invoice takes."""
 
     code = 4103
     grpc = Grpc.RESOURCE_EXHAUSTED
@@ -397,10 +396,10 @@ def _interval_to_invoice(command: IssueInvoice, call: Call) -> tuple[Agreement, 
 
 
 def _services(agreement: Agreement, seller: str, call: Call) -> tuple[Service, ...]:
-    found = call.view.find(SERVICE, "party", seller, SERVICES_MAX + 1)
-    if len(found) > SERVICES_MAX:
-        raise TooManyServices(f"At most {SERVICES_MAX} services can be invoiced.", "interval")
-    return tuple(s for s in found if s.seller == seller and s.agreement_id == agreement.id)
+    services = call.view.find(SERVICE, "keys", f"{agreement.id}/{seller}", SERVICES_MAX + 1)
+    if len(services) > SERVICES_MAX:
+        raise TooManyServices(f"One invoice takes at most {SERVICES_MAX} services.", "interval")
+    return services
 
 
 def _invoice(agreement: Agreement, interval: Interval, lines: tuple[InvoiceLine, ...], call: Call) -> Invoice:

@@ -46,7 +46,7 @@ SCORE: Final = Kind(
     name="score",
     prefix="scr",
     record=Score,
-    terms=lambda score: Terms(party=(score.buyer, score.seller), offering=(score.offering,)),
+    terms=lambda score: Terms(party=(score.buyer, score.seller), offering=(score.offering,) if score.offering else ()),
     filters=("party", "offering"),
 )
 

@@ -161,7 +161,7 @@ PERFORMANCE: Final = Kind(
     record=Performance,
     terms=lambda performance: Terms(
         party=(performance.buyer, performance.seller),
-        offering=(performance.offering,),
+        offering=(performance.offering,) if performance.offering else (),
         service=(performance.service_id,),
     ),
     filters=("party", "offering", "service"),
