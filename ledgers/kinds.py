@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import ClassVar, Final
 
-from smartcontracts import agreement, membership, omni, proposal
+from smartcontracts import agreement, delivery, inquiry, membership, omni, order, proposal, quote
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
 BILATERAL: Final = "bilateral"
@@ -56,7 +56,14 @@ def contract_table(kind: str, version: int) -> ContractTable:
 
 _GOVERNANCE: Final = (membership.CONTRACT, proposal.CONTRACT)
 _V1: Final[dict[str, tuple[Contract, ...]]] = {
-    BILATERAL: (*_GOVERNANCE, agreement.CONTRACT),
+    BILATERAL: (
+        *_GOVERNANCE,
+        agreement.CONTRACT,
+        inquiry.CONTRACT,
+        quote.CONTRACT,
+        order.CONTRACT,
+        delivery.CONTRACT,
+    ),
     INTERNAL: _GOVERNANCE,
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Final, NoReturn
 
@@ -20,7 +19,19 @@ JSON_LEVELS_MAX: Final = 32
 NUMBER_DIGITS_MAX: Final = 40
 
 _NUMBER: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
-_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.ASCII | re.DOTALL)
+# A string that is not closed runs to the end, once: the JSON reader refuses it, and nothing is scanned twice.
+_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.ASCII | re.DOTALL)
+
+# The quick way of `require_canonical`: texts of canonical tokens without white space. Rarer forms take the slow way:
+# brackets or \u in strings, numbers of more than 18 digits on a side.
+_PLAIN: Final = r'[^"\\\x00-\x1f\[\]{}]*+'
+_QUICK_STRING: Final = rf'"{_PLAIN}(?:\\["\\bfnrt]{_PLAIN})*+"'
+_QUICK_NUMBER: Final = r"(?:-?(?:0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17}(?:\.[0-9]{0,17}[1-9])?)|0)(?=[,\]}]|\Z)"
+_QUICK: Final = re.compile(
+    rf"(?:{_QUICK_STRING}[\[\]{{}},:]*+|[\[\]{{}},:]++|{_QUICK_NUMBER}|true|false|null)*+", re.ASCII
+)
+_BRACES_AS_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 class JsonMalformed(Rejected):
@@ -65,11 +76,18 @@ class JsonNotCanonical(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A JSON number as its canonical text: never a float."""
+class Number(str):
+    """A JSON number as its canonical text: never a float, and never equal to a string."""
 
-    text: str
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Number and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
 
 
 Json = None | bool | str | Number | list["Json"] | dict[str, "Json"]
@@ -82,6 +100,9 @@ def canonical(data: bytes, field: str) -> bytes:
 
 def require_canonical(data: bytes, field: str) -> Json:
     """The value, if `data` is canonical already. Rejects as `canonical`, and with JsonNotCanonical."""
+    quick = _load_quick(data)
+    if not isinstance(quick, _Unsure):
+        return quick
     value = load(data, field)
     if dump(value) != data:
         raise JsonNotCanonical(
@@ -108,6 +129,63 @@ def load(data: bytes, field: str) -> Json:
     return value
 
 
+class _Unsure:
+    """What the quick way answers where it can't tell."""
+
+
+_UNSURE: Final = _Unsure()
+
+
+class _NotQuick(Exception):
+    """An object's keys are not sorted, one is doubled, or a token is no JSON."""
+
+
+def _load_quick(data: bytes) -> Json | _Unsure:
+    """The value, if the text is certainly canonical: a fifth of the slow way's time. Never answers for a text that it refuses."""
+    if len(data) > JSON_BYTES_MAX:
+        return _UNSURE
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return _UNSURE
+    # Brackets inside strings don't match _QUICK, so all that are left stand for levels.
+    if _QUICK.fullmatch(text) is None or not _is_shallow(data):
+        return _UNSURE
+    try:
+        value: Json = _QUICK_DECODER.decode(text)
+    except (json.JSONDecodeError, _NotQuick):
+        return _UNSURE
+    return value
+
+
+def _is_shallow(data: bytes) -> bool:
+    """Whether brackets alone nest at most 32 deep: each pass takes away the innermost level."""
+    brackets = data.translate(_BRACES_AS_BRACKETS, _NO_BRACKETS)
+    for _ in range(JSON_LEVELS_MAX):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"[]", b"")
+    return not brackets
+
+
+def _ascending(items: list[tuple[str, Json]]) -> dict[str, Json]:
+    built = dict(items)
+    if len(items) > 1:
+        keys = list(built)
+        if len(keys) != len(items) or keys != sorted(keys):
+            raise _NotQuick
+    return built
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise _NotQuick
+
+
+_QUICK_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_ascending, parse_float=Number, parse_int=Number, parse_constant=_no_constant
+)
+
+
 def dump(value: Json) -> bytes:
     """The canonical bytes of a value."""
     parts: list[str] = []
@@ -116,7 +194,9 @@ def dump(value: Json) -> bytes:
 
 
 def _dump(value: Json, put: Callable[[str], None]) -> None:
-    if isinstance(value, str):
+    if isinstance(value, Number):
+        put(str(value))
+    elif isinstance(value, str):
         put(encode_basestring(value))
     elif isinstance(value, dict):
         opening = "{"
@@ -132,8 +212,6 @@ def _dump(value: Json, put: Callable[[str], None]) -> None:
             _dump(item, put)
             opening = ","
         put("]" if value else "[]")
-    elif isinstance(value, Number):
-        put(value.text)
     elif value is None:
         put("null")
     else:
@@ -171,14 +249,19 @@ def _decoder(field: str) -> json.JSONDecoder:
     def pairs(items: list[tuple[str, Json]]) -> dict[str, Json]:
         built = dict(items)
         if len(built) != len(items):
-            keys = [key for key, _ in items]
-            doubled = next(key for key in keys if keys.count(key) > 1)
-            raise JsonKeyDoubled(f"The key {doubled!r} stands twice in one object.", field)
+            raise JsonKeyDoubled(f"The key {_first_doubled(items)!r} stands twice in one object.", field)
         return built
 
-    return json.JSONDecoder(
-        object_pairs_hook=pairs, parse_float=number, parse_int=number, parse_constant=constant
-    )
+    return json.JSONDecoder(object_pairs_hook=pairs, parse_float=number, parse_int=number, parse_constant=constant)
+
+
+def _first_doubled(items: list[tuple[str, Json]]) -> str:
+    seen: dict[str, None] = {}
+    for key, _ in items:
+        if key in seen:
+            return key
+        seen[key] = None
+    return ""
 
 
 def _plain_number(text: str, field: str) -> str:

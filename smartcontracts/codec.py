@@ -16,6 +16,8 @@ from functools import cache
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
+
+from smartcontracts.kernel import Grpc, Rejected
 from syngraph.v1 import (
     agreement_pb2,
     assurance_pb2,
@@ -27,8 +29,6 @@ from syngraph.v1 import (
     trade_pb2,
     transaction_pb2,
 )
-
-from smartcontracts.kernel import Grpc, Rejected
 
 T = TypeVar("T")
 
