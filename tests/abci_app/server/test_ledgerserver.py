@@ -147,9 +147,9 @@ def test_a_computing_consensus_call_lets_queries_through(tmp_path):
                 times.append(time.perf_counter() - begun)
             stop.set()
             await block
-            return sorted(times)[50]
+            return sum(times) / len(times)
 
-    assert asyncio.run(scenario()) < 0.02
+    assert asyncio.run(scenario()) < 0.015
 
 
 def flood_until(path, stop, sent):
@@ -188,7 +188,14 @@ def test_a_flood_of_queries_delays_no_consensus_call(tmp_path):
                     pass
                 return answer(query)
 
+            def computing_finalize(_request):
+                end = time.thread_time() + 0.01
+                while time.thread_time() < end:
+                    pass
+                return abci.ResponseFinalizeBlock()
+
             harness.app.query = slow_query
+            harness.app.finalize_block = computing_finalize
             stop, sent = threading.Event(), []
             flood = threading.Thread(target=flood_until, args=(harness.path, stop, sent))
             flood.start()
@@ -196,20 +203,23 @@ def test_a_flood_of_queries_delays_no_consensus_call(tmp_path):
                 await asyncio.sleep(0.01)
             client = await harness.connect()
             times = []
-            for height in range(1, 51):
+            for _ in range(30):
                 begun = time.perf_counter()
-                await client.call("process_proposal", height=height)
-                await client.call("finalize_block", height=height)
-                await client.call("commit")
-                times.append((time.perf_counter() - begun) / 3)
+                await client.call("process_proposal")
+                called = time.perf_counter()
+                await client.call("finalize_block")
+                times.append((called - begun, time.perf_counter() - called))
             stop.set()
             harness.close_clients()
             await harness.server.close(grace_seconds=1)
             await asyncio.to_thread(flood.join, 5)
-            return sorted(times)[25]
+            return [sorted(column)[15] for column in zip(*times, strict=True)]
 
+    empty_call, computing_call = asyncio.run(scenario())
     # Hundreds of queries lie in the buffers, 50 ms and more; a call waits for a slice or two of 2 ms.
-    assert asyncio.run(scenario()) < 0.025
+    assert empty_call < 0.025
+    # It computes 10 ms, and gets at least a third of the interpreter.
+    assert computing_call < 0.05
 
 
 # -- limits and garbage --------------------------------------------------------------------------

@@ -1,0 +1,91 @@
+"""The rotation: everybody gets turns, sockets are polled in between, and consensus gets the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from abci_app.server.slices import Slices
+
+
+class Endless:
+    """Always has more to do, and uses each turn up."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.worked_seconds = 0.0
+
+    def take_turn(self, until: float) -> bool:
+        begun = time.perf_counter()
+        while time.perf_counter() < until:
+            pass
+        self.turns += 1
+        self.worked_seconds += time.perf_counter() - begun
+        return True
+
+
+async def share_of_time(slices: Slices, worker: Endless, seconds: float) -> float:
+    before, begun = worker.worked_seconds, time.perf_counter()
+    await asyncio.sleep(seconds)
+    return (worker.worked_seconds - before) / (time.perf_counter() - begun)
+
+
+def test_endless_workers_take_turns_and_timers_of_the_loop_still_fire():
+    async def scenario():
+        slices = Slices(asyncio.get_running_loop())
+        workers = [Endless() for _ in range(5)]
+        for worker in workers:
+            slices.wake(worker)
+        slices.wake(workers[0])
+        ticks = 0
+        end = time.perf_counter() + 0.2
+        while time.perf_counter() < end:
+            await asyncio.sleep(0)
+            ticks += 1
+        return ticks, [worker.turns for worker in workers]
+
+    ticks, turns = asyncio.run(scenario())
+    assert ticks >= 20
+    assert min(turns) >= 5
+    assert max(turns) - min(turns) <= 1
+
+
+def test_the_loop_rests_only_while_a_consensus_call_is_in_hand():
+    async def scenario():
+        slices, worker = Slices(asyncio.get_running_loop()), Endless()
+        slices.wake(worker)
+        free = await share_of_time(slices, worker, 0.2)
+        slices.consensus_call_begins()
+        in_hand = await share_of_time(slices, worker, 0.2)
+        slices.consensus_call_ends()
+        after = await share_of_time(slices, worker, 0.2)
+        return free, in_hand, after
+
+    free, in_hand, after = asyncio.run(scenario())
+    assert in_hand < 0.75
+    assert (free, after) == (pytest.approx(1, abs=0.15), pytest.approx(1, abs=0.15))
+
+
+def test_many_small_helpings_rest_like_one_large_queue():
+    """A client that sends its next request after each reply must not escape the rest."""
+
+    class Small(Endless):
+        def take_turn(self, until: float) -> bool:
+            super().take_turn(min(until, time.perf_counter() + 0.0003))
+            loop.call_soon(slices.wake, self)
+            return False
+
+    async def scenario():
+        nonlocal loop, slices
+        loop = asyncio.get_running_loop()
+        slices, worker = Slices(loop), Small()
+        slices.consensus_call_begins()
+        slices.wake(worker)
+        return await share_of_time(slices, worker, 0.2)
+
+    loop: asyncio.AbstractEventLoop
+    slices: Slices
+    loop, slices = None, None  # type: ignore[assignment]
+    assert 0.3 < asyncio.run(scenario()) < 0.75
