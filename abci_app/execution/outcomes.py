@@ -29,6 +29,7 @@ class Result:
     fit: bool
     remembered: bool = False
     raised: bool = False
+    tick: bool = False
     gas: int = 0
     expires_at_ms: int = 0
 

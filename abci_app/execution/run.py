@@ -22,13 +22,13 @@ from abci_app.failures import (
     TimestampMissing,
 )
 from abci_app.records import CLOCK, MINUTE_MS, REPLAY, REPLAY_ID_PREFIX, Clock, LedgerEvent, ReplayMinute
+from abci_app.state.documents import commitments
 from abci_app.state.view import Layer
 from ledgers.receipts import Receipt, result_data
 from ledgers.refusals import TransactionReplayed
 from ledgers.standing import check_expiry, check_ledger, check_signers
 from ledgers.transaction import BLOCK_GAS_MAX, Prepared, encode_timestamp
 from smartcontracts.kernel import Block, Rejected
-from smartcontracts.verify.hashing import document_commitment, document_salt
 from syngraph.v1.transaction_pb2 import Tick, Timestamp
 
 if TYPE_CHECKING:
@@ -118,8 +118,9 @@ class BlockRun:
         self._raw.append(raw)
         self._results.append(result)
         self.gas += result.gas
+        self.ticked = self.ticked or result.tick
 
-    def run_first(self, raw: bytes, time_ms: int | None) -> Result:
+    def run_first(self, time_ms: int | None) -> Result:
         """The first entry: its timestamp, if `block_time_ms` found one."""
         if time_ms is None:
             refusal = TimestampMissing("A block begins with a timestamp later than the ledger's last.", "txs[0]")
@@ -192,13 +193,12 @@ class BlockRun:
             raise TickNotDue("The tick is for another ledger.", "ledger_id")
         if self.ticked:
             raise TickRepeated("A block holds one tick at most.", "tick")
-        self.ticked = True
         if self.fired and tick.due_ms == self._first_due_ms:
-            return self._plain()
+            return self._plain(tick=True)
         # It has a place in the block, but not code 0: the engine's cache then forgets it.
         refusal = TickNotDue("No deadline fired by it.", "due_ms")
         receipt = refused(refusal, self._blank())
-        return Result(receipt=receipt, data=result_data(receipt), fit=True)
+        return Result(receipt=receipt, data=result_data(receipt), fit=True, tick=True)
 
     def _accept_of_deadline(self, unit: Unit) -> None:
         self._accept(unit, b"")
@@ -236,9 +236,9 @@ class BlockRun:
             ledger_time_ms=self.time_ms,
         )
 
-    def _plain(self) -> Result:
+    def _plain(self, *, tick: bool = False) -> Result:
         receipt = self._blank()
-        return Result(receipt=receipt, data=result_data(receipt), fit=True)
+        return Result(receipt=receipt, data=result_data(receipt), fit=True, tick=tick)
 
     def finish(self, tree: Tree) -> BlockResult:
         """Write the system documents, if anything changed, and work out the root. Ends the run."""
@@ -249,7 +249,7 @@ class BlockRun:
         if self.layer.documents or self._remembered:
             minutes = self._write_replay_minutes()
             self._write_clock()
-            tree_update = tree.update(self.height, self._commitments())
+            tree_update = tree.update(self.height, commitments(self.layer.documents, self._committed.genesis.secret))
             root = tree_update.root
         self._times.lap("tree")
         self._times.blocks += 1
@@ -290,18 +290,3 @@ class BlockRun:
         sequence = self._committed.clock.event_sequence + len(self._events)
         clock = Clock(time_ms=self.time_ms, height=self.height, event_sequence=sequence)
         self.layer.write(CLOCK, clock, self.time_ms)
-
-    def _commitments(self) -> dict[bytes, bytes | None]:
-        secret = self._committed.genesis.secret
-        changes: dict[bytes, bytes | None] = {}
-        for name, document in self.layer.documents.items():
-            key = name.encode()
-            changes[key] = (
-                None if document is None else document_commitment(document_salt(secret, key), document.stored)
-            )
-        return changes
-
-    @property
-    def remembered(self) -> dict[bytes, int]:
-        """Transaction id to minute of expiry, in block order."""
-        return self._remembered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +24,18 @@ from abci_app.store.keys import (
 from abci_app.store.kv import StoreDamagedError
 from abci_app.store.versioned import scan_live
 from ledgers.genesis import parse_genesis
+from smartcontracts.kernel import ContractTable
 from smartcontracts.parameters import RULES, RULES_ID, Parameters, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from abci_app.records import Clock
     from abci_app.state.documents import DocumentCache
     from abci_app.store.kv import Reader
     from ledgers.genesis import LedgerGenesis
-    from smartcontracts.kernel import ContractTable
 
-    TableFor = Callable[[str, int], ContractTable]
+TableFor = Callable[[str, int], ContractTable]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ from google.protobuf.message import DecodeError
 from abci_app.store.kv import StoreDamagedError
 from smartcontracts.codec import encode, from_message, message_class
 from smartcontracts.kernel import Deadline, Kind, Rejected, Terms
+from smartcontracts.verify.hashing import document_commitment, document_salt
 from syngraph.v1.system_pb2 import StoredDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CACHED_DOCUMENTS: Final = 4_096
 CACHED_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -92,6 +93,17 @@ def _pairs(terms: Terms) -> Iterator[tuple[str, str]]:
         for value in (values,) if isinstance(values, str) else values:
             if value:
                 yield term, str(value)
+
+
+def commitments(documents: Mapping[str, Document | None], secret: bytes) -> dict[bytes, bytes | None]:
+    """Key in the tree to the value there, None where a document is deleted."""
+    changes: dict[bytes, bytes | None] = {}
+    for name, document in documents.items():
+        key = name.encode()
+        changes[key] = (
+            None if document is None else document_commitment(document_salt(secret, key), document.stored)
+        )
+    return changes
 
 
 class DocumentCache:

@@ -26,6 +26,9 @@ class Reader(Protocol):
 class KeyValueStore(Protocol):
     """A store that one process has opened. `write` is called by one thread at a time."""
 
+    def get(self, key: bytes) -> bytes | None:
+        """The value at `key` now, or None."""
+
     def snapshot(self) -> Reader:
         """What was written so far."""
 

@@ -45,6 +45,9 @@ class LevelStore:
             bloom_filter_bits=BLOOM_BITS,
         )
 
+    def get(self, key: bytes) -> bytes | None:
+        return cast("bytes | None", self._database.get(key))
+
     def snapshot(self) -> LevelReader:
         return LevelReader(self._database.snapshot())
 

@@ -33,6 +33,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
 
+    def get(self, key: bytes) -> bytes | None:
+        return self._values.get(key)
+
     def snapshot(self) -> MemoryReader:
         return MemoryReader(dict(self._values))
 

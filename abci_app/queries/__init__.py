@@ -1,0 +1,1 @@
+"""Answers from what was committed: documents, lists, proofs, receipts, events, status, simulation."""
