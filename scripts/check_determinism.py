@@ -3,8 +3,8 @@
 usage: python scripts/check_determinism.py PATH...
 
 Every node must compute the same bytes from the same block. This reads the syntax tree, so it sees a float literal or a loop over
-a set display, but not the type of what a function returns: types and tests must hold the rest. Each rule has its bad example in
-tests/scripts/determinism/, which must be refused for that rule and for nothing else.
+a set display, but not the type of what a function returns: types and tests must hold the rest. Each rule has bad examples in
+tests/scripts/test_check_determinism.py, which must be refused for that rule and for nothing else.
 
 Where the syntax looks wrong and the value is right, a comment at the end of the line says why: `# deterministic: reason`.
 """

@@ -24,21 +24,23 @@ def pytest_configure(config):
     config.pluginmanager.register(Account())
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item):
+    """Keep tests with real engines on one worker; note marks for the account."""
+    # Here and not in pytest_collection_modifyitems: xdist reads the groups in its own, which may come first.
+    if item.get_closest_marker("network") and not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group("network"))
+    if item.get_closest_marker("golden"):
+        item.user_properties.append(("account", "golden"))
+    for mark in item.iter_markers("req"):
+        item.user_properties.extend(("account", requirement) for requirement in mark.args)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave soak tests out unless asked; keep those with real engines on one worker; note marks for the account."""
-    if not config.getoption("--soak"):
-        soak = [item for item in items if item.get_closest_marker("soak")]
-        if soak:
-            config.hook.pytest_deselected(items=soak)
-            items[:] = [item for item in items if not item.get_closest_marker("soak")]
-    for item in items:
-        if item.get_closest_marker("network") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("network"))
-        if item.get_closest_marker("golden"):
-            item.user_properties.append(("account", "golden"))
-        for mark in item.iter_markers("req"):
-            item.user_properties.extend(("account", requirement) for requirement in mark.args)
+    """Leave soak tests out unless asked."""
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    if soak and not config.getoption("--soak"):
+        config.hook.pytest_deselected(items=soak)
+        items[:] = [item for item in items if item not in soak]
 
 
 @pytest.hookimpl(wrapper=True)
