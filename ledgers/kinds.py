@@ -9,7 +9,22 @@ from __future__ import annotations
 from functools import cache
 from typing import ClassVar, Final
 
-from smartcontracts import agreement, delivery, inquiry, membership, omni, order, proposal, quote
+from smartcontracts import (
+    agreement,
+    delivery,
+    inquiry,
+    invoice,
+    membership,
+    netting,
+    omni,
+    order,
+    proposal,
+    quote,
+    score,
+    settlement,
+    sla,
+    usage,
+)
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
 BILATERAL: Final = "bilateral"
@@ -63,6 +78,12 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         quote.CONTRACT,
         order.CONTRACT,
         delivery.CONTRACT,
+        usage.CONTRACT,
+        invoice.CONTRACT,
+        netting.CONTRACT,
+        settlement.CONTRACT,
+        sla.CONTRACT,
+        score.CONTRACT,
     ),
     INTERNAL: _GOVERNANCE,
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
