@@ -1,0 +1,1 @@
+"""The application that CometBFT talks to: protocol server, ledger time, authenticated store, history."""
