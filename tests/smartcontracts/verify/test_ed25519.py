@@ -82,7 +82,7 @@ def test_both_roads_agree_on_honest_votes(seed, message):
 
 @pytest.mark.parametrize("key", SMALL_ORDER)
 def test_a_small_order_key_cannot_be_registered(key):
-    with pytest.raises(PublicKeyInvalid, match="small order|canonically"):
+    with pytest.raises(PublicKeyInvalid, match=r"small order|canonically"):
         ed25519.check_public_key(key)
 
 

@@ -17,9 +17,8 @@ HEADER = {
     "height": "7",
     "time": "2026-11-22T05:36:06.132567373Z",
     "last_block_id": {"hash": "CD" * 32, "parts": PARTS},
-    **{
-        name: "EF" * 32
-        for name in (
+    **dict.fromkeys(
+        (
             "last_commit_hash",
             "data_hash",
             "validators_hash",
@@ -28,8 +27,9 @@ HEADER = {
             "app_hash",
             "last_results_hash",
             "evidence_hash",
-        )
-    },
+        ),
+        "EF" * 32,
+    ),
     "proposer_address": "01" * 20,
 }
 VOTE = {
@@ -125,8 +125,8 @@ def test_whatever_stands_in_its_place_nothing_but_a_verification_error_comes(pat
 def test_a_changed_block_is_read_or_refused_by_name(path, value):
     try:
         rpc_json.parse_block(changed(BLOCK, path, value))
-    except errors.VerificationError as refusal:
-        assert refusal.reason == "input_malformed"
+    except errors.InputMalformed:
+        return
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_times_are_read_to_the_nanosecond(text, seconds, nanos):
         "2026-01-01T00:00:00",
         "2026-01-01T00:00:00+00:00",
         "2026-01-01T00:00:00Z\n",
-        "２026-01-01T00:00:00Z",
+        "\uff12026-01-01T00:00:00Z",
     ],
 )
 def test_other_times_are_refused(text):
