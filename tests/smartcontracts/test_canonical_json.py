@@ -57,8 +57,7 @@ def test_the_quick_reader_never_disagrees_with_the_plain_one(data):
 
 
 TOKENS = st.sampled_from(
-    ['"a"', '"b"', '"\\n"', '"\\u0001"', '"["', ":", ",", "{", "}", "[", "]", "1", "0", "-", "-0", "1.5", "1.50", "01", "1e5"]
-    + ["true", "null", "NaN", "Infinity", " ", '"', "\\", "\x1f"]
+    r'''"a" "b" "\n" "\u0001" "[" : , { } [ ] 1 0 - -0 1.5 1.50 01 1e5 true null NaN Infinity " \'''.split() + [" ", "\x1f"]
 )
 
 
@@ -180,6 +179,6 @@ def test_hostile_texts_are_refused_without_growing_by_the_square(data):
 def test_a_number_is_not_the_string_of_its_digits():
     assert c.Number("1") == c.Number("1")
     assert c.Number("1") != "1"
-    assert "1" != c.Number("1")
+    assert not "1" == c.Number("1")  # noqa: SIM201, SIM300 - the other side is asked first
     assert c.load(b"[1]", "x") != c.load(b'["1"]', "x")
     assert c.dump(c.load(b'[1,"1"]', "x")) == b'[1,"1"]'
