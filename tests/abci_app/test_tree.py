@@ -226,3 +226,13 @@ def test_two_thousand_keys_agree_with_the_definition() -> None:
     rest = {key: value for key, value in content.items() if key not in set(gone)}
     assert tree.root == reference_tree.root_of(reference_tree.leaves_of(rest))
     assert tree.root_at(0) == reference_tree.root_of(reference_tree.leaves_of(content))
+
+
+@pytest.mark.parametrize("cached_pages", [0, 1, 5])
+def test_the_cache_never_holds_more_pages_than_it_may(cached_pages: int) -> None:
+    store: dict[bytes, bytes] = {}
+    tree = Tree(store, cached_pages=cached_pages, cached_depth=9)
+    for value in (b"1", b"2", b"3"):
+        commit(tree, store, dict.fromkeys(KEYS, value))
+        assert len(list(tree.items())) == len(KEYS)
+        assert len(tree._pages._cache) == cached_pages
