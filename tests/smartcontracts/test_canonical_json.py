@@ -57,7 +57,37 @@ def test_the_quick_reader_never_disagrees_with_the_plain_one(data):
 
 
 TOKENS = st.sampled_from(
-    r'''"a" "b" "\n" "\u0001" "[" : , { } [ ] 1 0 - -0 1.5 1.50 01 1e5 true null NaN Infinity " \'''.split() + [" ", "\x1f"]
+    [
+        '"a"',
+        '"b"',
+        '"\\n"',
+        '"\\u0001"',
+        '"["',
+        '"',
+        "\\",
+        "\x1f",
+        " ",
+        *[
+            ":",
+            ",",
+            "{",
+            "}",
+            "[",
+            "]",
+            "1",
+            "0",
+            "-",
+            "-0",
+            "1.5",
+            "1.50",
+            "01",
+            "1e5",
+            "true",
+            "null",
+            "NaN",
+            "Infinity",
+        ],
+    ]
 )
 
 
