@@ -1,0 +1,353 @@
+"""Quote: one answer, priced item by item, valid until a time; late ones count only when taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartcontracts.agreement import PriceTerm, PriceType
+from smartcontracts.inquiry import INQUIRY, RESPONSE_RECORD, InquiryAnswered, InquiryStatus, InquiryUnknown
+from smartcontracts.kernel import RoleMissing
+from smartcontracts.money import (
+    RATE_NANO_MAX,
+    AmountOutOfRange,
+    CurrencyMismatch,
+    CurrencyUnknown,
+    Money,
+    Rate,
+    Rounding,
+)
+from smartcontracts.order import QuoteNotTaken
+from smartcontracts.quote import (
+    QUOTE,
+    PriceAboveAgreement,
+    PriceDoubled,
+    PriceFormWrong,
+    PricesMissing,
+    QuoteExpired,
+    QuoteItem,
+    QuoteItemsWrong,
+    QuoteLevelWrong,
+    QuoteNotLate,
+    QuoteStatus,
+    QuoteTaken,
+    QuoteTotalWrong,
+    QuoteValidityInvalid,
+    TakeLateQuote,
+)
+from smartcontracts.trade import (
+    LABEL_MS,
+    EndAction,
+    NotTheBuyer,
+    NotTheSeller,
+    PeriodLabel,
+    PersonalData,
+    QuoteLevel,
+    SaltedHash,
+    Term,
+    TermUnit,
+    TimeOutOfRange,
+    WithheldInvalid,
+    periods_in_term,
+)
+from tests.smartcontracts.support import START_MS, org
+from tests.smartcontracts.trading import (
+    ASK,
+    BUYER,
+    DAY_MS,
+    QUOTE_ITEMS,
+    SELLER,
+    SINGLE,
+    YEAR,
+    answer,
+    ask,
+    buy,
+    give,
+    monthly,
+    once,
+    quoted,
+    recurring,
+    sell,
+    trading_ledger,
+    usage,
+)
+
+EURO = 10**9
+BOUND = PriceTerm(seller=org(SELLER), offering="port", price_type=PriceType.NON_RECURRING, rate=Rate(10 * EURO, "EUR"))
+
+
+def top(**changes):
+    return lambda command: replace(command, **changes)
+
+
+def item(place=0, **changes):
+    def change(command):
+        items = list(command.items)
+        items[place] = replace(items[place], **changes)
+        return replace(command, items=tuple(items))
+
+    return change
+
+
+def price(index=0, **changes):
+    def change(command):
+        prices = list(QUOTE_ITEMS[0].prices)
+        prices[index] = replace(prices[index], **changes)
+        return item(prices=tuple(prices))(command)
+
+    return change
+
+
+REFUSALS = [  # in order of precedence, each one change away from the answer, with the field that is named
+    (QuoteValidityInvalid, top(valid_until_ms=0), "valid_until_ms"),
+    (QuoteValidityInvalid, top(valid_until_ms=START_MS + 10), "valid_until_ms"),
+    (QuoteValidityInvalid, top(valid_until_ms=START_MS + 401 * DAY_MS), "valid_until_ms"),
+    (QuoteItemsWrong, top(items=QUOTE_ITEMS[:2]), "items"),
+    (QuoteItemsWrong, top(items=(*QUOTE_ITEMS, QUOTE_ITEMS[0])), "items"),
+    (QuoteItemsWrong, item(id="item-009"), "items"),
+    (QuoteLevelWrong, lambda command: item(subject_to_feasibility=True)(top(level=QuoteLevel.FIRM)(command)), "level"),
+    (QuoteLevelWrong, top(level=QuoteLevel.FIRM_SUBJECT_TO_FEASIBILITY_CHECK), "level"),
+    (TimeOutOfRange, item(1, installation_interval_ms=-1), "items[1].installation_interval_ms"),
+    (PricesMissing, item(prices=()), "items[0].prices"),
+    (CurrencyMismatch, price(rate=Rate(1, "USD")), "items[0].prices[0].rate"),
+    (CurrencyUnknown, price(rate=Rate(1, "XXX")), "items[0].prices[0].rate"),
+    (AmountOutOfRange, price(rate=Rate(-1, "EUR")), "items[0].prices[0].rate"),
+    (AmountOutOfRange, price(rate=Rate(RATE_NANO_MAX + 1, "EUR")), "items[0].prices[0].rate"),
+    (PriceFormWrong, price(0, period_ms=1), "items[0].prices[0].period_ms"),
+    (PriceFormWrong, price(1, period_ms=0, period_label=PeriodLabel.NONE), "items[0].prices[1].period_ms"),
+    (PriceFormWrong, price(1, period_ms=-1, period_label=PeriodLabel.NONE), "items[0].prices[1].period_ms"),
+    (PriceFormWrong, price(1, period_ms=1), "items[0].prices[1].period_label"),
+    (PriceFormWrong, price(0, unit="GB"), "items[0].prices[0].unit"),
+    (PriceFormWrong, price(2, unit=""), "items[0].prices[2].unit"),
+    (PriceDoubled, item(prices=(once(EURO), once(2 * EURO))), "items[0].prices[1]"),
+    (PriceDoubled, item(prices=(usage(1), replace(usage(2), name="other"))), "items[0].prices[1]"),
+    (PriceAboveAgreement, item(1, prices=(once(10 * EURO + 1),)), "items[1].prices[0].rate"),
+    (PriceAboveAgreement, item(1, prices=(once(6 * EURO, "a"), once(5 * EURO, "b"))), "items[1].prices[0].rate"),
+    (AmountOutOfRange, item(prices=(recurring(RATE_NANO_MAX, period_ms=1),)), "amount"),
+    (CurrencyMismatch, top(one_time_total=Money(120_00, "USD")), "one_time_total.currency"),
+    (QuoteTotalWrong, top(one_time_total=Money(119_99, "EUR")), "one_time_total"),
+    (QuoteTotalWrong, top(term_total=Money(360_01, "EUR")), "term_total"),
+    (WithheldInvalid, top(withheld=(SaltedHash(subject="notes", sha256=b""),)), "withheld[0]"),
+    (PersonalData, top(seller_reference="jo@example.com"), "seller_reference"),
+]
+
+
+@pytest.mark.req("Q-49")
+@pytest.mark.parametrize("first", range(len(REFUSALS)))
+def test_invalid_quote_answers_with_the_first_failing_check_and_changes_nothing(first):
+    refusal, change, named = REFUSALS[first]
+    ledger = trading_ledger(price_terms=(BOUND,))
+    good = answer(ask(ledger, at=START_MS + 9).id)
+    before = ledger.root()
+    with pytest.raises(refusal) as caught:
+        sell(ledger, "issue_quote", change(good), at=START_MS + 10)
+    assert (type(caught.value), caught.value.field) == (refusal, named)
+    for other, later, _ in REFUSALS[first + 1 :]:
+        if other is not AmountOutOfRange or refusal is not AmountOutOfRange:
+            with pytest.raises(refusal):
+                sell(ledger, "issue_quote", change(later(good)))
+    assert ledger.root() == before
+    sell(ledger, "issue_quote", good)
+
+
+@pytest.mark.req("Q-06", "Q-07", "Q-47", "Q-49")
+def test_a_quote_in_time_has_id_validity_and_totals_and_is_the_answer():
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    quote = give(ledger, inquiry.id, at=inquiry.respond_by_ms)
+    assert quote == ledger.the(QUOTE)
+    assert quote.id.startswith("quo_")
+    assert (quote.issued_at_ms, quote.valid_until_ms) == (inquiry.respond_by_ms, START_MS + DAY_MS)
+    assert (quote.one_time_total, quote.term_total) == (Money(120_00, "EUR"), Money(360_00, "EUR"))
+    assert (quote.buyer, quote.seller, quote.late) == (org(BUYER), org(SELLER), False)
+    answered = ledger.the(INQUIRY)
+    assert (answered.status, answered.quote_id, answered.in_window) == (InquiryStatus.QUOTED, quote.id, True)
+    assert ledger.the(RESPONSE_RECORD).answered == 1
+    assert ledger.event_names() == ["inquiry.received", "quote.issued"]
+    before = ledger.root()
+    with pytest.raises(InquiryAnswered):
+        give(ledger, inquiry.id)
+    assert ledger.root() == before
+
+
+def test_two_quotes_of_one_ledger_have_different_ids():
+    ledger = trading_ledger()
+    assert quoted(ledger).id != quoted(ledger).id
+
+
+def test_only_the_seller_that_was_asked_quotes():
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    with pytest.raises(InquiryUnknown):
+        give(ledger, "inq_none")
+    with pytest.raises(NotTheSeller):
+        give(ledger, inquiry.id, seller=BUYER)
+    with pytest.raises(RoleMissing):
+        ledger.run("issue_quote", answer(inquiry.id), sender=ledger.sender(SELLER, "b_bus"))
+
+
+def test_items_may_come_in_any_order_and_are_kept_in_the_inquirys():
+    quote = quoted(trading_ledger(), items=tuple(reversed(QUOTE_ITEMS)))
+    assert quote.items == QUOTE_ITEMS
+
+
+@pytest.mark.req("Q-49")
+def test_a_quote_expires_after_its_last_millisecond():
+    ledger = trading_ledger()
+    quote = quoted(ledger)
+    ledger.advance(quote.valid_until_ms)
+    assert ledger.the(QUOTE).status == QuoteStatus.ISSUED
+    ledger.advance(quote.valid_until_ms + 1)
+    assert ledger.the(QUOTE).status == QuoteStatus.EXPIRED
+    assert ledger.event_names()[-1] == "quote.expired"
+
+
+@pytest.mark.req("Q-32")
+@pytest.mark.parametrize("deadline_ran", [True, False])
+def test_a_late_quote_changes_nothing_until_the_buyer_takes_it(deadline_ran):
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    late_ms = inquiry.respond_by_ms + 1
+    if deadline_ran:
+        ledger.advance(late_ms)
+        quote = give(ledger, inquiry.id)
+    else:  # as if more deadlines were due than a block runs
+        ledger.time_ms = late_ms
+        call = ledger.call(ledger.sender(SELLER, "s_bus"))
+        outcome = ledger.table.messages["issue_quote"].handler(answer(inquiry.id), call)
+        ledger._apply(outcome)
+        quote = outcome.writes[0]
+    assert quote.late
+    waiting, record = ledger.the(INQUIRY), ledger.the(RESPONSE_RECORD)
+    assert (waiting.status, waiting.quote_id) == (InquiryStatus.DEEMED_UNABLE, "")
+    assert (waiting.late_quote_id, waiting.in_window) == (quote.id, False)
+    assert (record.answered, record.late, record.deemed) == (0, 1, 1)
+    assert ledger.event_names() == ["inquiry.received", "inquiry.deemed_unable", "quote.issued_late"]
+    with pytest.raises(QuoteNotTaken):
+        buy(ledger, quote.id)
+    taking = TakeLateQuote(inquiry_id=inquiry.id, quote_id=quote.id)
+    with pytest.raises(NotTheBuyer):
+        ledger.run("take_late_quote", taking, sender=ledger.sender(SELLER, "b_bus"))
+    with pytest.raises(InquiryAnswered):
+        give(ledger, inquiry.id)
+    ledger.run("take_late_quote", taking, sender=ledger.sender(BUYER, "b_bus"))
+    taken = ledger.the(INQUIRY)
+    assert (taken.status, taken.quote_id, taken.in_window) == (InquiryStatus.LATE_QUOTED, quote.id, False)
+    assert ledger.the(RESPONSE_RECORD) == record
+    with pytest.raises(QuoteTaken):
+        ledger.run("take_late_quote", taking, sender=ledger.sender(BUYER, "b_bus"))
+    assert buy(ledger, quote.id).quote_id == quote.id
+
+
+@pytest.mark.req("Q-32")
+def test_invalid_takings():
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    in_time = quoted(ledger)
+    buyer = ledger.sender(BUYER, "b_bus")
+    late = give(ledger, inquiry.id, at=inquiry.respond_by_ms + 1)
+    cases = [
+        (InquiryUnknown, TakeLateQuote(inquiry_id="inq_none", quote_id=late.id)),
+        (QuoteNotLate, TakeLateQuote(inquiry_id=inquiry.id, quote_id="quo_none")),
+        (QuoteNotLate, TakeLateQuote(inquiry_id=inquiry.id, quote_id=in_time.id)),
+        (QuoteNotLate, TakeLateQuote(inquiry_id=in_time.inquiry_id, quote_id=in_time.id)),
+    ]
+    for refusal, command in cases:
+        with pytest.raises(refusal):
+            ledger.run("take_late_quote", command, sender=buyer)
+    taking = TakeLateQuote(inquiry_id=inquiry.id, quote_id=late.id)
+    with pytest.raises(QuoteExpired):
+        ledger.run("take_late_quote", taking, sender=buyer, at=late.valid_until_ms + 1)
+
+
+def test_a_quote_of_a_changed_request_supersedes_the_old_one():
+    ledger = trading_ledger()
+    old = quoted(ledger)
+    changed = ask(ledger, replace(ASK, items=(SINGLE,), replaces=old.inquiry_id))
+    assert ledger.get(QUOTE, old.id).status == QuoteStatus.ISSUED
+    one = {"items": (replace(QUOTE_ITEMS[1], id="item-001"),), "one_time_total": Money(10_00, "EUR")}
+    give(ledger, changed.id, term_total=Money(10_00, "EUR"), **one)
+    assert ledger.get(QUOTE, old.id).status == QuoteStatus.SUPERSEDED
+    assert ledger.event_names()[-1] == "quote.superseded"
+
+
+@pytest.mark.parametrize("case", ["budgetary", "ordered", "late"])
+def test_what_does_not_supersede(case):
+    ledger = trading_ledger()
+    old = quoted(ledger)
+    if case == "ordered":
+        buy(ledger, old.id)
+    changed = ask(ledger, replace(ASK, replaces=old.inquiry_id))
+    at = changed.respond_by_ms + 1 if case == "late" else None
+    level = QuoteLevel.BUDGETARY if case == "budgetary" else QuoteLevel.FIRM
+    new = give(ledger, changed.id, at=at, level=level)
+    expected = QuoteStatus.ORDERED if case == "ordered" else QuoteStatus.ISSUED
+    assert ledger.get(QUOTE, old.id).status == expected
+    if case == "late":
+        taking = TakeLateQuote(inquiry_id=changed.id, quote_id=new.id)
+        ledger.run("take_late_quote", taking, sender=ledger.sender(BUYER, "b_bus"))
+        assert ledger.get(QUOTE, old.id).status == QuoteStatus.SUPERSEDED
+
+
+def test_a_quote_subject_to_feasibility_says_so_item_by_item():
+    items = (replace(QUOTE_ITEMS[0], subject_to_feasibility=True), *QUOTE_ITEMS[1:])
+    quote = quoted(trading_ledger(), items=items, level=QuoteLevel.FIRM_SUBJECT_TO_FEASIBILITY_CHECK)
+    assert [item.subject_to_feasibility for item in quote.items] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit", "label", "period_ms", "periods"),
+    [
+        (12, TermUnit.CALENDAR_MONTHS, PeriodLabel.MONTH, 0, 12),
+        (18, TermUnit.CALENDAR_MONTHS, PeriodLabel.YEAR, 0, Fraction(3, 2)),
+        (12, TermUnit.CALENDAR_MONTHS, PeriodLabel.WEEK, 0, Fraction(360, 7)),
+        (12, TermUnit.CALENDAR_MONTHS, PeriodLabel.NONE, 20_000, 360 * 86_400 // 20),
+        (365, TermUnit.CALENDAR_DAYS, PeriodLabel.YEAR, 0, 1),
+        (45, TermUnit.CALENDAR_DAYS, PeriodLabel.MONTH, 0, Fraction(3, 2)),
+        (10, TermUnit.BUSINESS_DAYS, PeriodLabel.DAY, 0, 10),
+        (90, TermUnit.CALENDAR_MINUTES, PeriodLabel.HOUR, 0, Fraction(3, 2)),
+        (2, TermUnit.CALENDAR_HOURS, PeriodLabel.NONE, 20_000, 360),
+    ],
+)
+def test_periods_in_a_term(amount, unit, label, period_ms, periods):
+    term = Term(amount=amount, unit=unit, end_action=EndAction.AUTO_RENEW)
+    assert periods_in_term(term, recurring(1, label, period_ms)) == periods
+
+
+def test_each_price_is_rounded_once_by_the_agreements_mode():
+    items = (QuoteItem(id="item-001", prices=(once(5_000_000), once(5_000_000, "b"), monthly(416_666_667))),)
+    command = replace(ASK, items=(SINGLE,))
+    for rounding, one_time, over_term in ((Rounding.HALF_UP, 2, 502), (Rounding.DOWN, 0, 500), (Rounding.UP, 2, 503)):
+        ledger = trading_ledger(rounding=rounding)
+        totals = {"one_time_total": Money(one_time, "EUR"), "term_total": Money(over_term, "EUR")}
+        quote = give(ledger, ask(ledger, command).id, items=items, **totals)
+        assert quote.one_time_total.minor == one_time
+
+
+@given(
+    rates=st.lists(st.integers(0, 10**13), min_size=1, max_size=4),
+    months=st.integers(1, 120),
+    label=st.sampled_from([PeriodLabel.MONTH, PeriodLabel.YEAR, PeriodLabel.DAY]),
+    off=st.sampled_from([-1, 1]),
+)
+def test_totals_are_exact_sums_and_nothing_else_is_taken(rates, months, label, off):
+    ledger = trading_ledger()
+    term = replace(YEAR, amount=months)
+    inquiry = ask(ledger, replace(ASK, items=(replace(SINGLE, term=term),)))
+    prices = tuple(recurring(nano, label, name=str(n)) for n, nano in enumerate(rates))
+    lines = []
+    for nano in rates:
+        periods = Fraction(months, 12) if label == PeriodLabel.YEAR else Fraction(months)
+        if label == PeriodLabel.DAY:
+            periods *= Fraction(30 * DAY_MS, LABEL_MS[label])
+        exact = periods * nano / 10**7
+        lines.append(exact.__floor__() + (exact - exact.__floor__() >= Fraction(1, 2)))
+    items = (QuoteItem(id="item-001", prices=prices),)
+    with pytest.raises(QuoteTotalWrong):
+        give(ledger, inquiry.id, items=items, one_time_total=Money(0, "EUR"), term_total=Money(sum(lines) + off, "EUR"))
+    quote = give(ledger, inquiry.id, items=items, one_time_total=Money(0, "EUR"), term_total=Money(sum(lines), "EUR"))
+    assert quote.term_total.minor == sum(lines)
