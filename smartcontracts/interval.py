@@ -86,13 +86,14 @@ def interval_holding(agreement: Agreement, until_ms: int, view: View) -> Interva
     elapsed_ms = until_ms - 1 - agreement.in_force_from_ms
     if elapsed_ms < 0:
         raise BeforeTheAgreement(f"Billing begins at {agreement.in_force_from_ms} ms.", "until_ms")
-    return interval_numbered(agreement, elapsed_ms // agreement.terms.billing_period_ms, view)
+    number = elapsed_ms // agreement.terms.billing_period_ms
+    if number > INTERVAL_NUMBER_MAX:
+        raise IntervalNumberTooLarge(f"Billing periods are numbered up to {INTERVAL_NUMBER_MAX}.", "until_ms")
+    return interval_numbered(agreement, number, view)
 
 
 def interval_numbered(agreement: Agreement, number: int, view: View) -> Interval:
-    """The document of that interval, or what it would be. Rejects with IntervalNumberTooLarge."""
-    if number > INTERVAL_NUMBER_MAX:
-        raise IntervalNumberTooLarge(f"Billing periods are numbered up to {INTERVAL_NUMBER_MAX}.", "interval")
+    """The document of the `number`-th interval, or what it would be."""
     known = view.get(INTERVAL, interval_id(agreement.id, number))
     if known is not None:
         return known

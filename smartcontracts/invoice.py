@@ -271,7 +271,7 @@ class FinalInvoice:
 def issue_invoice(command: IssueInvoice, call: Call) -> Outcome:
     """Compute and load the sender's invoice for an interval; its event tells the buyer. Req: B-04, B-12, B-15.
 
-    Rejects with the first of: AgreementUnknown, NotAParty, IntervalNumberTooLarge, IntervalNotOver, IntervalInvoiced,
+    Rejects with the first of: AgreementUnknown, NotAParty, IntervalNotOver, IntervalInvoiced,
     TooManyServices, CurrencyMismatch, AmountOutOfRange, NothingToInvoice, TooManyLines.
     """
     agreement, interval = _interval_to_invoice(command, call)
