@@ -100,7 +100,7 @@ class LedgerServer:
             record=self._record,
             halt=self._halt,
         )
-        listener = _listen(self._path)
+        listener = listen_privately(self._path)
         self._inode = self._path.stat().st_ino
         self._dispatcher = dispatcher
         self._server = await loop.create_unix_server(
@@ -194,7 +194,7 @@ class LedgerServer:
                 self._path.unlink()
 
 
-def _listen(path: Path) -> socket.socket:
+def listen_privately(path: Path) -> socket.socket:
     """Bind a unix socket at `path`, readable and writable by this user alone."""
     if len(os.fsencode(path)) > _PATH_BYTES_MAX:
         raise SocketRefusedError(f"{path} is longer than {_PATH_BYTES_MAX} bytes, the limit of a socket's path")
