@@ -161,7 +161,7 @@ def test_an_interval_holds_its_first_millisecond_and_not_its_end(activated_at_ms
 
 
 INTERVAL_0 = i.interval_numbered(AGREEMENT, 0, ledger_with())
-USED = ledger_with().use(NANO, ACTIVATED_MS + 2_000, at=END_0)
+USED = ledger_with(SERVICE).use(NANO, ACTIVATED_MS + 2_000, at=END_0)
 
 
 def rated(*services, usages=(), rounding=Rounding.HALF_UP, currency="EUR"):
