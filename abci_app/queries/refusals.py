@@ -112,3 +112,17 @@ class NotProvableYet(Rejected):
     code: ClassVar[int] = 8015
     transient: ClassVar[bool] = True
     grpc: ClassVar[Grpc] = Grpc.OUT_OF_RANGE
+
+
+class LedgerStopped(Rejected):
+    """The ledger has halted on this node and needs a person."""
+
+    code: ClassVar[int] = 8016
+    grpc: ClassVar[Grpc] = Grpc.UNAVAILABLE
+
+
+class QueryFailed(Rejected):
+    """The application failed on this request; that is a bug."""
+
+    code: ClassVar[int] = 8017
+    grpc: ClassVar[Grpc] = Grpc.INTERNAL

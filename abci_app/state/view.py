@@ -58,7 +58,11 @@ class StoredView(_Reading):
 
     def document(self, kind: Kind[Any], document_id: str) -> Document | None:
         stored = read_live(self.reader, DOCUMENTS, f"{kind.name}/{document_id}".encode())
-        return None if stored is None else self._cache.read(kind, document_id, stored)
+        return None if stored is None else self.read(kind, document_id, stored)
+
+    def read(self, kind: Kind[Any], document_id: str, stored: bytes) -> Document:
+        """The document of bytes that were read at some height."""
+        return self._cache.read(kind, document_id, stored)
 
     def ids(self, kind: Kind[Any], term: str, value: str) -> Iterator[str]:
         for found, _ in scan_live(self.reader, INDEX, index_prefix(kind.name, term, value)):
