@@ -1,0 +1,78 @@
+"""The asynchronous client of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final
+
+from ledgers.client.connection import Connection, Credentials
+from ledgers.client.errors import Refused, RefusalDetail
+from ledgers.client.ledger import Ledger
+from ledgers.client.records import LedgerStatus, NodeStatus, read_status
+from syngraph.v1 import api_pb2 as api
+from syngraph.v1 import application_pb2 as wire
+
+_ID_PREFIX: Final = "sg_"
+
+
+class Client:
+    """A node, and its ledgers.
+
+    async with Client("127.0.0.1:7400", credentials) as client:
+        ledger = await client.ledger("acme-alpha")
+        receipt = await ledger.submit([Act(name="add_member", command=...)], [signing_member])
+    """
+
+    def __init__(
+        self,
+        address: str,
+        credentials: Credentials,
+        *,
+        server_name: str = "",
+        others: Sequence[Connection] = (),
+    ) -> None:
+        """`others` lead to other members' nodes, for transactions that get no block through this one."""
+        self._connection = Connection(address, credentials, server_name)
+        self._others = tuple(others)
+
+    async def __aenter__(self) -> Client:
+        """Connections are made when first used."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close them."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End all calls and connections."""
+        for connection in (self._connection, *self._others):
+            await connection.close()
+
+    async def node_status(self) -> NodeStatus:
+        """The node, and those of its ledgers that the caller may see."""
+        answer: api.GetNodeStatusResponse = await self._connection.call("GetNodeStatus", api.GetNodeStatusRequest())
+        return NodeStatus(
+            organization_id=answer.organization_id,
+            version=answer.version,
+            ledgers=tuple(read_status(status) for status in answer.ledgers),
+        )
+
+    async def ledger(self, name: str) -> Ledger:
+        """A ledger by its id, or by the node's local name for it. Raises Refused (LEDGER_UNKNOWN)."""
+        return Ledger(self._connection, self._others, await self._find(name))
+
+    async def _find(self, name: str) -> LedgerStatus:
+        if name.startswith(_ID_PREFIX):
+            request = wire.GetLedgerStatusRequest(ledger_id=name)
+            answer: wire.GetLedgerStatusResponse = await self._connection.call("GetLedgerStatus", request)
+            return read_status(answer.status)
+        for status in (await self.node_status()).ledgers:
+            if status.name == name:
+                return status
+        detail = RefusalDetail(
+            code=9001, name="LEDGER_UNKNOWN", sentence="There is no such ledger here.", field="ledger_id"
+        )
+        raise Refused(detail, "NOT_FOUND")

@@ -1,0 +1,102 @@
+"""The client without `await`, made from the asynchronous one: same names, same arguments, same answers.
+
+with SyncClient("127.0.0.1:7400", credentials) as client:
+    for document in client.ledger("acme-alpha").list("order"):
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ledgers.client.client import Client
+from ledgers.client.connection import Connection, Credentials
+from ledgers.client.ledger import Ledger
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="syngraph client", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+class _Sync:
+    """Any object of the asynchronous client, its methods run to the end in `loop`."""
+
+    def __init__(self, wrapped: Any, loop: _Loop) -> None:
+        self._wrapped = wrapped
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._wrapped, name)
+        if inspect.iscoroutinefunction(found):
+            return lambda *args, **kwargs: self._wrap(self._loop.run(found(*args, **kwargs)))
+        if inspect.isasyncgenfunction(found):
+            return lambda *args, **kwargs: self._iterate(found(*args, **kwargs))
+        return found
+
+    def _wrap(self, answer: Any) -> Any:
+        return _Sync(answer, self._loop) if isinstance(answer, Ledger) else answer
+
+    def _iterate(self, answers: AsyncIterator[Any]) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    yield self._loop.run(anext(answers))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._loop.run(answers.aclose())  # type: ignore[attr-defined]  # all of ours are generators
+
+
+class SyncClient(_Sync):
+    """`Client`, blocking. Not for use inside an event loop."""
+
+    def __init__(
+        self,
+        address: str,
+        credentials: Credentials,
+        *,
+        server_name: str = "",
+        others: Callable[[], Sequence[Connection]] = tuple,
+    ) -> None:
+        """As `Client`; `others` is called where the event loop is."""
+        loop = _Loop()
+
+        async def connect() -> Client:
+            return Client(address, credentials, server_name=server_name, others=others())
+
+        super().__init__(loop.run(connect()), loop)
+
+    def __enter__(self) -> SyncClient:
+        """Connections are made when first used."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close connections and end the thread."""
+        self.close()
+
+    def close(self) -> None:
+        """End all calls and connections, and the thread."""
+        self._loop.run(self._wrapped.close())
+        self._loop.stop()

@@ -1,0 +1,1 @@
+"""The gRPC API: mutual TLS, standing on each call, refusals as data."""

@@ -1,0 +1,389 @@
+"""Configuration of a node and of the command line: one TOML file, strictly read.
+
+A value comes from the flag `--set section.key=value`, else from the environment (`SYNGRAPH_SECTION_KEY`), else from the
+file, else from the default. An unknown key is refused wherever it stands. Secrets are never values: a key is the path of
+a file that only its owner may read. docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+CONFIG_BYTES_MAX: Final = 1 << 20
+LEDGERS_MAX: Final = 1_000
+ENVIRONMENT_PREFIX: Final = "SYNGRAPH_"
+CONFIG_VARIABLE: Final = "SYNGRAPH_CONFIG"
+DEFAULT_FILE: Final = "syngraph.toml"
+_SECTIONS: Final = ("node", "tls", "log", "ledgers", "client")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+
+T = TypeVar("T", bound=BaseModel)
+
+ConfiguredPath = Annotated[Path, Field(strict=False)]
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-\[\]:]+:[0-9]{1,5}$", max_length=255)]
+Peer = Annotated[str, Field(pattern=r"^[0-9a-f]{40}@[A-Za-z0-9_.\-\[\]:]+:[0-9]{1,5}$", max_length=300)]
+
+
+class ConfigurationWrong(Exception):
+    """The configuration cannot be used; `problems` are sentences, each naming its key and where it comes from."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Keep the sentences."""
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NodeSection(_Section):
+    """Who runs this node, where its data lies, and where it listens."""
+
+    organization: str = Field(pattern=r"^org_[a-z2-7]{32}$")
+    name: str = Field(min_length=1, max_length=100)
+    data_dir: ConfiguredPath
+    grpc_address: Address = "127.0.0.1:7400"
+    # Answers of simulate, get, list and proof: how long the application may take.
+    request_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+    # Submit with WAIT_FOR_COMMITTED ends with DEADLINE_EXCEEDED after this, if the caller set no shorter deadline.
+    commit_timeout_ms: int = Field(default=60_000, ge=1_000, le=600_000)
+    streams_max: int = Field(default=1_000, ge=1, le=100_000)
+
+
+class TlsSection(_Section):
+    """The organization's CA certificate, and the node's own certificate and key (P-256, PEM)."""
+
+    ca_certificate: ConfiguredPath
+    certificate: ConfiguredPath
+    key: ConfiguredPath
+
+
+class LogSection(_Section):
+    """One event a line."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class LedgerSection(_Section):
+    """One ledger that the node replicates."""
+
+    ledger_id: str = Field(pattern=r"^sg_[a-z2-7]{32}$")
+    genesis: ConfiguredPath
+    # Default: <data_dir>/engines/<ledger id>
+    engine_home: ConfiguredPath | None = None
+    p2p_address: Address
+    # Hot: answers fast, gossips often. Cold: sleeps cheaply.
+    pace: Literal["hot", "cold"] = "cold"
+    validator: bool = False
+    # Where the other members' engines are, as node id@host:port.
+    peers: tuple[Peer, ...] = Field(default=(), strict=False, max_length=100)
+
+
+class ClientSection(_Section):
+    """How the command line reaches a node, and whose key signs."""
+
+    node: Address = "127.0.0.1:7400"
+    # CA of the organization that runs that node.
+    ca_certificate: ConfiguredPath | None = None
+    # The member's certificate and its key.
+    certificate: ConfiguredPath | None = None
+    key: ConfiguredPath | None = None
+    # Only where the node's certificate names another host than `node` does.
+    server_name: str = ""
+    # "organization/member" and the Ed25519 key that signs transactions.
+    signer: str = Field(default="", pattern=r"^$|^org_[a-z2-7]{32}/mbr_[a-z2-7]{32}$")
+    signing_key: ConfiguredPath | None = None
+    # Nodes of other members, for the same bytes when this one gets no block: "host:port=ca.pem".
+    other_nodes: tuple[str, ...] = Field(default=(), strict=False, max_length=20)
+
+
+class NodeConfiguration(_Section):
+    """What `syngraph node run` needs."""
+
+    node: NodeSection
+    tls: TlsSection
+    log: LogSection = LogSection()
+    ledgers: dict[str, LedgerSection] = Field(default_factory=dict, max_length=LEDGERS_MAX)
+    client: ClientSection = ClientSection()
+
+
+class ClientConfiguration(_Section):
+    """What the commands need that only talk to a node: the other sections may be there or not."""
+
+    log: LogSection = LogSection()
+    client: ClientSection = ClientSection()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The values as given, nested by section, and where each came from (`"log.level"` to `"file syngraph.toml"`)."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+    base: Path
+
+
+def read_sources(file: Path | None, environment: Mapping[str, str], flags: Sequence[str] = ()) -> Sources:
+    """Collect values by precedence. `flags` are texts "section.key=value". Raises ConfigurationWrong.
+
+    `file` None is the one `SYNGRAPH_CONFIG` names, else `syngraph.toml` of the working directory if it is there.
+    """
+    chosen = file or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
+    if chosen is None and Path(DEFAULT_FILE).is_file():
+        chosen = Path(DEFAULT_FILE)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if chosen is not None:
+        values = _read_file(chosen)
+        origins = dict.fromkeys(_leaves(values), f"file {chosen}")
+    ledgers = values.get("ledgers")
+    names = tuple(ledgers) if isinstance(ledgers, dict) else ()
+    problems: list[str] = []
+    for variable in sorted(environment):
+        key = _key_of_variable(variable, names)
+        if key == "":
+            problems.append(f"{variable}: there is no such setting; `syngraph config show` lists them.")
+        elif key is not None:
+            _put(values, key, environment[variable])
+            origins[key] = f"environment {variable}"
+    for flag in flags:
+        key, separator, text = flag.partition("=")
+        if not separator or _field_of(key) is None:
+            problems.append(f"--set {flag}: give section.key=value with a key that `syngraph config show` lists.")
+            continue
+        _put(values, key, text)
+        origins[key] = "flag --set"
+    if problems:
+        raise ConfigurationWrong(problems)
+    return Sources(values, origins, (chosen.parent if chosen else Path()).absolute())
+
+
+def load_node(sources: Sources) -> NodeConfiguration:
+    """The node's configuration with absolute paths. Raises ConfigurationWrong; files are not looked at."""
+    configuration = _validated(NodeConfiguration, sources)
+    problems = [
+        f"ledgers.{name}: a name has small letters, digits and dashes."
+        for name in configuration.ledgers
+        if not _NAME.fullmatch(name)
+    ]
+    problems += _doubled(configuration)
+    if problems:
+        raise ConfigurationWrong(problems)
+    return configuration
+
+
+def load_client(sources: Sources) -> ClientConfiguration:
+    """The command line's configuration with absolute paths. Raises ConfigurationWrong; files are not looked at."""
+    known = {name: section for name, section in sources.values.items() if name in ("log", "client")}
+    unknown = sorted(set(sources.values) - set(_SECTIONS))
+    if unknown:
+        raise ConfigurationWrong([f"{name}: there is no such section." for name in unknown])
+    return _validated(ClientConfiguration, Sources(known, sources.origins, sources.base))
+
+
+def check_files(configuration: NodeConfiguration) -> list[str]:
+    """Sentences on every configured file that is missing or lets others read a secret; empty when all is well."""
+    problems = []
+    for key in ("ca_certificate", "certificate"):
+        problems += _missing(f"tls.{key}", getattr(configuration.tls, key))
+    problems += _secret_problems("tls.key", configuration.tls.key)
+    for name, ledger in configuration.ledgers.items():
+        problems += _missing(f"ledgers.{name}.genesis", ledger.genesis)
+    if configuration.client.signing_key is not None:
+        problems += _secret_problems("client.signing_key", configuration.client.signing_key)
+    if configuration.client.key is not None:
+        problems += _secret_problems("client.key", configuration.client.key)
+    return problems
+
+
+def read_secret(path: Path, key: str) -> bytes:
+    """The bytes of a secret file of the setting `key`. Raises ConfigurationWrong if others may read it, or it is not there."""
+    problems = _secret_problems(key, path)
+    if problems:
+        raise ConfigurationWrong(problems)
+    return path.read_bytes()
+
+
+def shown(configuration: BaseModel, origins: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(key, value, origin) of every setting, in the order of the models. Nothing is secret: secrets are paths."""
+    rows: list[tuple[str, str, str]] = []
+
+    def walk(section: BaseModel, prefix: str) -> None:
+        for name in type(section).model_fields:
+            value, key = getattr(section, name), f"{prefix}{name}"
+            if isinstance(value, BaseModel):
+                walk(value, f"{key}.")
+            elif isinstance(value, dict):
+                for entry, nested in value.items():
+                    walk(nested, f"{key}.{entry}.")
+            else:
+                rows.append((key, _text(value), origins.get(key, "default")))
+
+    walk(configuration, "")
+    return rows
+
+
+def engine_home(configuration: NodeConfiguration, name: str) -> Path:
+    """Where the engine of the ledger with this local name keeps its home."""
+    ledger = configuration.ledgers[name]
+    return ledger.engine_home or configuration.node.data_dir / "engines" / ledger.ledger_id
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as source:
+            data = source.read(CONFIG_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationWrong([f"{path}: {error.strerror}."]) from error
+    if len(data) > CONFIG_BYTES_MAX:
+        raise ConfigurationWrong([f"{path}: a configuration has at most {CONFIG_BYTES_MAX} bytes."])
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationWrong([f"{path}: not TOML: {error}."]) from error
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in values.items():
+        keys += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+    return keys
+
+
+def _key_of_variable(variable: str, ledgers: Sequence[str]) -> str | None:
+    """The setting's key, "" if it has a section's prefix but names none, None if it is another program's."""
+    if not variable.startswith(ENVIRONMENT_PREFIX):
+        return None
+    rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+    section, _, name = rest.partition("_")
+    if section not in _SECTIONS:
+        return None
+    if section != "ledgers":
+        key = f"{section}.{name}"
+        return key if _field_of(key) is not None else ""
+    for ledger in ledgers:
+        prefix = ledger.replace("-", "_") + "_"
+        if name.startswith(prefix) and name.removeprefix(prefix) in LedgerSection.model_fields:
+            return f"ledgers.{ledger}.{name.removeprefix(prefix)}"
+    return ""
+
+
+def _field_of(key: str) -> Any:
+    """The declared type of the setting with this dotted key, or None if there is none."""
+    parts = key.split(".")
+    sections: dict[str, type[BaseModel]] = {
+        "node": NodeSection,
+        "tls": TlsSection,
+        "log": LogSection,
+        "client": ClientSection,
+    }
+    section = sections.get(parts[0])
+    if section is not None and len(parts) == 2:
+        found = _fields_of(section).get(parts[1])
+    elif parts[0] == "ledgers" and len(parts) == 3:
+        found = LedgerSection.model_fields.get(parts[2])
+    else:
+        return None
+    return None if found is None else found.annotation
+
+
+def _fields_of(section: type[BaseModel]) -> dict[str, Any]:
+    return dict(section.model_fields)
+
+
+def _put(values: dict[str, Any], key: str, text: str) -> None:
+    *sections, name = key.split(".")
+    place = values
+    for section in sections:
+        nested = place.setdefault(section, {})
+        if not isinstance(nested, dict):
+            raise ConfigurationWrong([f"{section}: this is a section, not a value."])
+        place = nested
+    place[name] = _typed(key, text)
+
+
+def _typed(key: str, text: str) -> Any:
+    """Numbers, truth values and lists are written in the environment as in TOML; everything else is text."""
+    wanted = _field_of(key)
+    if wanted in (int, bool) or getattr(wanted, "__origin__", None) is tuple:
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _validated(model: type[T], sources: Sources) -> T:
+    try:
+        return _with_absolute_paths(model.model_validate(sources.values), sources.base)
+    except ValidationError as error:
+        raise ConfigurationWrong([_sentence(fault, sources) for fault in error.errors()]) from error
+
+
+def _sentence(fault: Any, sources: Sources) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    origin = sources.origins.get(key)
+    text = "there is no such setting" if fault["type"] == "extra_forbidden" else str(fault["msg"])
+    return f"{key}: {text}{f' ({origin})' if origin else ''}."
+
+
+def _with_absolute_paths(section: T, base: Path) -> T:
+    changed: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changed[name] = base / value.expanduser()
+        elif isinstance(value, BaseModel):
+            changed[name] = _with_absolute_paths(value, base)
+        elif isinstance(value, dict):
+            changed[name] = {key: _with_absolute_paths(nested, base) for key, nested in value.items()}
+    return section.model_copy(update=changed)
+
+
+def _doubled(configuration: NodeConfiguration) -> list[str]:
+    problems = []
+    seen: dict[str, str] = {configuration.node.grpc_address: "node.grpc_address"}
+    for name, ledger in configuration.ledgers.items():
+        for value, key in ((ledger.p2p_address, "p2p_address"), (ledger.ledger_id, "ledger_id")):
+            here = f"ledgers.{name}.{key}"
+            if value in seen:
+                problems.append(f"{here}: {value} is also {seen[value]}.")
+            seen[value] = here
+    return problems
+
+
+def _missing(key: str, path: Path) -> list[str]:
+    return [] if path.is_file() else [f"{key}: there is no file {path}."]
+
+
+def _secret_problems(key: str, path: Path) -> list[str]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return [f"{key}: {path}: {error.strerror}."]
+    if not stat.S_ISREG(status.st_mode):
+        return [f"{key}: {path} is not a file."]
+    if status.st_uid != os.geteuid():
+        return [f"{key}: {path} belongs to another user."]
+    if stat.S_IMODE(status.st_mode) & 0o177:
+        return [f"{key}: others may read or change {path}; run `chmod 600 {path}`."]
+    return []
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

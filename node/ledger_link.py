@@ -1,0 +1,303 @@
+"""One ledger as the node sees it: the application's answers, the engine's, who has a standing, what has been committed.
+
+Two streams of the application are followed all the time: changes of the membership, and everything, so that whoever waits
+for a receipt is woken by the block and nobody asks again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from node.application_client import ApplicationAway, ApplicationClient, ApplicationRefused, ReaderTooSlow
+from node.rpc import EngineAway, EngineRpc
+from node.standing import Membership, Standings
+from syngraph.v1 import application_pb2 as wire
+from syngraph.v1.membership_pb2 import Member, Organization
+from syngraph.v1.system_pb2 import Receipt, StoredDocument
+
+_MEMBERSHIP_KINDS: Final = ("organization", "member")
+_RECONNECT_S: Final = 0.25
+# With more transactions in flight than this, those without an event are looked up once a second and not at each block.
+_LOOKED_UP_EACH_BLOCK_MAX: Final = 32
+_LOOK_UP_S: Final = 1.0
+_STATUS_AGE_S: Final = 0.5
+
+MembershipChanged = Callable[["LedgerLink", Membership, Membership], None]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    receipt: asyncio.Future[Receipt]
+    looked_up_at: float
+    users: int = 1
+
+
+@dataclass(slots=True)
+class EngineView:
+    """What the engine said last."""
+
+    reachable: bool = False
+    height: int = 0
+    catching_up: bool = True
+    peers: int = 0
+    mempool_transactions: int = 0
+    asked_at: float = field(default=-1.0)
+
+
+class LedgerLink:
+    """One ledger of this node. `start` begins to follow it, `close` ends that."""
+
+    def __init__(
+        self,
+        ledger_id: str,
+        name: str,
+        application: ApplicationClient,
+        engine: EngineRpc,
+        *,
+        validator: bool = False,
+        membership_changed: MembershipChanged | None = None,
+    ) -> None:
+        """`application` may serve other ledgers, too; `membership_changed` gets (link, before, after)."""
+        self.ledger_id = ledger_id
+        self.name = name
+        self.application = application
+        self.engine = engine
+        self.validator = validator
+        self.standings = Standings()
+        self.height = 0
+        self.halt = ""
+        self._membership_changed = membership_changed
+        self._settled_height = -1
+        self._settled = asyncio.Condition()
+        self._block = asyncio.Condition()
+        self._waiting: dict[bytes, _Waiting] = {}
+        self._engine_view = EngineView()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._log = structlog.get_logger().bind(ledger=name)
+
+    def start(self) -> None:
+        """Follow the ledger until `close`."""
+        self._tasks = [
+            asyncio.create_task(self._keep(self._follow_membership), name=f"membership {self.name}"),
+            asyncio.create_task(self._keep(self._follow_blocks), name=f"blocks {self.name}"),
+        ]
+
+    async def close(self) -> None:
+        """Stop following, and close the engine's connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.engine.close()
+
+    # Blocks and membership
+
+    async def settled(self, height: int) -> None:
+        """Wait until the membership as of `height` is known here."""
+        async with self._settled:
+            await self._settled.wait_for(lambda: self._settled_height >= height)
+
+    async def next_block(self, after: int) -> int:
+        """Wait for a height above `after` and return it."""
+        async with self._block:
+            await self._block.wait_for(lambda: self.height > after)
+            return self.height
+
+    async def _keep(self, follow: Callable[[], Awaitable[None]]) -> None:
+        """Follow again whenever the application went away."""
+        while True:
+            with contextlib.suppress(ApplicationAway, ApplicationRefused, ReaderTooSlow):
+                await follow()
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _follow_membership(self) -> None:
+        # Subscribed first and read afterwards, so that no change falls between the two.
+        stream = self._events(_MEMBERSHIP_KINDS)
+        first = asyncio.ensure_future(anext(stream))
+        try:
+            await self._read_membership()
+            answer = await first
+            while True:
+                height = frame_height(answer)
+                if answer.HasField("event") and height > self._settled_height:
+                    await self._read_membership()
+                await self._settle(height)
+                answer = await anext(stream)
+        finally:
+            first.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ApplicationAway, ApplicationRefused):
+                await first
+            await stream.aclose()
+
+    async def _follow_blocks(self) -> None:
+        stream = self._events(())
+        first = asyncio.ensure_future(anext(stream))
+        try:
+            # What was committed while nobody listened.
+            self.height = max(self.height, (await self.read_status()).height)
+            await self._look_up(tuple(self._waiting))
+            answer = await first
+            while True:
+                await self._take(answer)
+                answer = await anext(stream)
+        finally:
+            first.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ApplicationAway, ApplicationRefused):
+                await first
+            await stream.aclose()
+
+    def _events(self, kinds: tuple[str, ...]) -> AsyncGenerator[wire.StreamEventsResponse, None]:
+        request = wire.StreamEventsRequest(ledger_id=self.ledger_id, after="now", kinds=kinds)
+        return self.application.stream_events(request)
+
+    async def _read_membership(self) -> None:
+        height, organizations = await self._all("organization")
+        _, members = await self._all("member")
+        before = self.standings.membership
+        after = Membership.of(
+            (Organization.FromString(body) for body in organizations), (Member.FromString(body) for body in members)
+        )
+        self.standings.replace(after)
+        await self._settle(height)
+        if after != before:
+            self._log.info("membership_read", organizations=len(after.organizations), members=len(after.members))
+            if self._membership_changed is not None:
+                self._membership_changed(self, before, after)
+
+    async def _all(self, kind: str) -> tuple[int, list[bytes]]:
+        """Height and bodies of all documents of a kind."""
+        bodies: list[bytes] = []
+        token = ""
+        while True:
+            page = await self.application.list(
+                wire.ListRequest(
+                    ledger_id=self.ledger_id, filter=wire.Filter(kind=kind), page_size=1_000, page_token=token
+                )
+            )
+            bodies += [StoredDocument.FromString(document.stored).body for document in page.documents]
+            token = page.next_page_token
+            if not token:
+                return page.height, bodies
+
+    async def _settle(self, height: int) -> None:
+        async with self._settled:
+            self._settled_height = max(self._settled_height, height)
+            self._settled.notify_all()
+
+    async def _take(self, answer: wire.StreamEventsResponse) -> None:
+        height = frame_height(answer)
+        if answer.HasField("event") and answer.event.transaction_id in self._waiting:
+            await self._look_up((answer.event.transaction_id,))
+        if height <= self.height:
+            return
+        async with self._block:
+            self.height = height
+            self._block.notify_all()
+        await self._look_up_others()
+
+    # Receipts
+
+    async def wait_for_receipt(self, transaction_id: bytes, broadcast: Callable[[], Awaitable[None]]) -> Receipt:
+        """Call `broadcast`, then return the transaction's receipt once it is in a block. The caller sets the time limit."""
+        waiting = self._waiting.get(transaction_id)
+        if waiting is None:
+            future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+            waiting = self._waiting[transaction_id] = _Waiting(future, time.monotonic())
+        else:
+            waiting.users += 1
+        try:
+            await broadcast()
+            # It may have been committed before: then no further block tells of it.
+            if not waiting.receipt.done() and waiting.users == 1:
+                await self._look_up((transaction_id,))
+            return await asyncio.shield(waiting.receipt)
+        finally:
+            waiting.users -= 1
+            if not waiting.users:
+                self._waiting.pop(transaction_id, None)
+
+    async def find_receipt(self, transaction_id: bytes) -> Receipt | None:
+        """The receipt if the transaction is committed. Raises ApplicationAway."""
+        try:
+            found = await self.application.get_receipt(
+                wire.GetReceiptRequest(ledger_id=self.ledger_id, transaction_id=transaction_id)
+            )
+        except ApplicationRefused:
+            return None
+        return found.receipt if found.receipt.transaction_id else None
+
+    async def _look_up(self, transaction_ids: tuple[bytes, ...]) -> None:
+        for transaction_id in transaction_ids:
+            receipt = await self.find_receipt(transaction_id)
+            waiting = self._waiting.get(transaction_id)
+            if waiting is None:
+                continue
+            waiting.looked_up_at = time.monotonic()
+            if receipt is not None and not waiting.receipt.done():
+                waiting.receipt.set_result(receipt)
+
+    async def _look_up_others(self) -> None:
+        """A refused transaction has a receipt and no events: it is looked for after a block."""
+        waiting = [(i, w) for i, w in self._waiting.items() if not w.receipt.done()]
+        if len(waiting) > _LOOKED_UP_EACH_BLOCK_MAX:
+            oldest = time.monotonic() - _LOOK_UP_S
+            waiting = [(i, w) for i, w in waiting if w.looked_up_at <= oldest]
+        await self._look_up(tuple(transaction_id for transaction_id, _ in waiting))
+
+    # Status
+
+    async def read_status(self) -> wire.LedgerStatus:
+        """The application's part of the status. Raises ApplicationAway, ApplicationRefused."""
+        request = wire.GetLedgerStatusRequest(ledger_id=self.ledger_id)
+        return (await self.application.get_ledger_status(request)).status
+
+    async def status(self) -> wire.LedgerStatus:
+        """The whole status; `state` is "running", "starting" or "halted"."""
+        try:
+            status = await self.read_status()
+        except (ApplicationAway, ApplicationRefused):
+            status = wire.LedgerStatus(ledger_id=self.ledger_id, height=self.height)
+        view = await self.engine_view()
+        running = status.state in {"", "running"} and bool(status.app_hash) and view.reachable
+        status.name = self.name
+        status.catching_up = view.catching_up
+        status.engine_height = view.height
+        status.peers = view.peers
+        status.mempool_transactions = view.mempool_transactions
+        status.validator = self.validator
+        status.halt = status.halt or self.halt
+        status.state = "halted" if status.halt else "running" if running else "starting"
+        return status
+
+    async def engine_view(self) -> EngineView:
+        """What the engine says, at most half a second old."""
+        if time.monotonic() - self._engine_view.asked_at < _STATUS_AGE_S:
+            return self._engine_view
+        try:
+            status = await self.engine.status()
+            view = EngineView(
+                reachable=True,
+                height=status.height,
+                catching_up=status.catching_up,
+                peers=await self.engine.peers(),
+                mempool_transactions=await self.engine.waiting_transactions(),
+            )
+        except EngineAway:
+            view = EngineView(height=self._engine_view.height)
+        view.asked_at = time.monotonic()
+        self._engine_view = view
+        return view
+
+
+def frame_height(answer: wire.StreamEventsResponse) -> int:
+    """The height that an event or a cursor ("height/index") belongs to."""
+    if answer.HasField("event"):
+        return answer.event.height
+    height, _, _ = answer.cursor.partition("/")
+    return int(height) if height.isdecimal() else 0
