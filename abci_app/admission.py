@@ -113,9 +113,9 @@ class Admission:
         if isinstance(entry, Tick):
             return self._check_tick(entry, committed)
         if not isinstance(entry, Prepared):
-            raise TimestampMisplaced("A timestamp comes from a block's proposer only.", "timestamp")
+            raise TimestampMisplaced("A timestamp stands first in a block and nowhere else.", "timestamp")
         check_ledger(entry, committed.ledger_id)
-        check_expiry(entry, now_ms - SLACK_MS, committed.parameters.max_ttl_ms + 2 * SLACK_MS)
+        check_expiry(entry, now_ms, committed.parameters.max_ttl_ms, SLACK_MS)
         if committed.was_executed(entry.expires_at_ms // MINUTE_MS, entry.transaction_id):
             raise TransactionReplayed(
                 "This was executed before; look up its receipt.", existing_id=entry.transaction_id.hex()

@@ -49,11 +49,11 @@ def check_ledger(transaction: Prepared, ledger_id: str) -> None:
         raise WrongLedger("The transaction is for another ledger.", "ledger_id")
 
 
-def check_expiry(transaction: Prepared, now_ms: int, max_ttl_ms: int) -> None:
-    """Stage 3. Rejects with TransactionExpired or ExpiryTooFar. Its last millisecond is included."""
-    if transaction.expires_at_ms < now_ms:
+def check_expiry(transaction: Prepared, now_ms: int, max_ttl_ms: int, slack_ms: int = 0) -> None:
+    """Stage 3, `slack_ms` milder at both ends. Rejects with TransactionExpired or ExpiryTooFar. Its last millisecond is included."""
+    if transaction.expires_at_ms < now_ms - slack_ms:
         raise TransactionExpired("The transaction has expired; make a new one.", "expires_at_ms")
-    if transaction.expires_at_ms > now_ms + max_ttl_ms:
+    if transaction.expires_at_ms > now_ms + max_ttl_ms + slack_ms:
         raise ExpiryTooFar(
             f"A transaction may expire at most {max_ttl_ms} ms ahead of ledger time.", "expires_at_ms"
         )

@@ -165,9 +165,6 @@ CONTRACT = Contract(
 
 @cache
 def table_for(kind, version):
-    """The ledger's own contracts and the counters; its own message of that name makes way."""
-    contracts = tuple(
-        replace(c, messages=tuple(m for m in c.messages if m.name != "withdraw_proposal"))
-        for c in kinds.contract_table(kind, version).contracts
-    )
+    """Membership and the counters."""
+    contracts = tuple(c for c in kinds.contract_table(kind, version).contracts if c.name == "membership")
     return ContractTable((*contracts, CONTRACT))
