@@ -164,7 +164,7 @@ REFUSALS = [  # in order of precedence, each one change away from GOOD
     (n.NettingNotAgreed, {"agreement": with_terms(netting=False)}),
     (n.NettingTooLong, {"ids": tuple(f"inv_{place:03}" for place in range(n.INVOICES_MAX + 1))}),
     (n.NettingListUnsorted, {"ids": (B.id, A.id)}),
-    (n.NettedInvoiceUnknown, {"ids": (A.id, "inv_zzzz")}),
+    (n.NettedInvoiceUnknown, {"ids": ("inv_0", B.id)}),
     *((WrongStatus, {"first": replace(A, status=s)}) for s in InvoiceStatus if s != InvoiceStatus.FINAL),
     (CurrencyMismatch, DOLLARS),
     (n.NettingOneSided, OF_ONE_PAYER),
