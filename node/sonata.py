@@ -23,7 +23,6 @@ from smartcontracts.money import Rate
 from smartcontracts.order import Order, OrderItem, OrderStatus, PlaceOrder
 from smartcontracts.quote import Quote, QuoteItem, QuoteStatus
 from smartcontracts.trade import (
-    MAIL_ADDRESS,
     PERSONAL_KEYS,
     TERM_AMOUNT_MAX,
     UNIT_MS,
@@ -38,6 +37,7 @@ from smartcontracts.trade import (
     SaltedHash,
     Term,
     TermUnit,
+    holds_mail_address,
 )
 
 T = TypeVar("T")
@@ -608,7 +608,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _has_address(value: Json) -> bool:
-    return isinstance(value, str) and MAIL_ADDRESS.search(value) is not None
+    return isinstance(value, str) and holds_mail_address(value)
 
 
 def _hashes(cut: _Cut, secret: bytes) -> tuple[SaltedHash, ...]:

@@ -39,6 +39,7 @@ from smartcontracts.trade import (
     QuoteLevel,
     SaltedHash,
     WindowNotPositive,
+    may_be_personal,
     require_impersonal,
     require_impersonal_text,
     require_reason,
@@ -431,7 +432,8 @@ def _require_item(item: InquiryItem, path: str) -> dict[str, Json]:
     product = require_canonical(item.product, f"{path}.product")
     if not isinstance(product, dict) or not isinstance(product.get("productConfiguration"), dict):
         raise GroupMissing("The configuration holds the service's attributes.", f"{path}.product.productConfiguration")
-    require_impersonal(product, f"{path}.product")
+    if may_be_personal(item.product):
+        require_impersonal(product, f"{path}.product")
     offering = product.get("productOffering")
     if not isinstance(offering, dict) or offering.get("id") != item.offering:
         raise OfferingMismatch("The product names another offering.", f"{path}.offering")

@@ -42,8 +42,9 @@ PERSONAL_KEYS: Final = frozenset(
         "phoneNumber",
     )
 )
-# One character before the @ is enough, and keeps the search linear.
-MAIL_ADDRESS: Final = re.compile(r"[^\s@:/]@[^\s@:/.]+\.[^\s@:/]", re.ASCII)
+_PERSONAL_MEMBERS: Final = tuple(f'"{key}":'.encode() for key in sorted(PERSONAL_KEYS))
+# Around an @: one character before it is enough, and what follows ends at the next one, so that a search stays linear.
+_MAIL_ADDRESS: Final = re.compile(r"[^\s@:/]@[^\s@:/.]+\.[^\s@:/]", re.ASCII)
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -292,9 +293,24 @@ def require_withheld(withheld: tuple[SaltedHash, ...]) -> None:
         seen[one.subject] = None
 
 
+def holds_mail_address(text: str) -> bool:
+    """Whether something like a mail address stands in `text`."""
+    at = text.find("@", 1)
+    while at > 0:
+        if _MAIL_ADDRESS.match(text, at - 1):
+            return True
+        at = text.find("@", at + 1)
+    return False
+
+
+def may_be_personal(data: bytes) -> bool:
+    """False if canonical JSON certainly passes `require_impersonal`: a look at the bytes instead of every value."""
+    return any(member in data for member in _PERSONAL_MEMBERS) or holds_mail_address(data.decode())
+
+
 def require_impersonal_text(text: str, field_name: str) -> None:
     """Rejects with PersonalData if a mail address stands in `text`."""
-    if "@" in text and MAIL_ADDRESS.search(text):
+    if holds_mail_address(text):
         raise PersonalData("A mail address may not come onto the ledger; keep it in your node.", field_name)
 
 
