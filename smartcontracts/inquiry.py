@@ -38,7 +38,6 @@ from smartcontracts.trade import (
     NotTheSeller,
     QuoteLevel,
     SaltedHash,
-    WindowNotPositive,
     may_be_personal,
     require_impersonal,
     require_impersonal_text,
@@ -565,14 +564,11 @@ def _respond_by_ms(command: SubmitInquiry, agreement: Agreement, call: Call) -> 
     require_time(command.requested_completion_ms, "requested_completion_ms")
     terms, limits, now_ms = agreement.terms, call.parameters, call.block.time_ms
     least_ms = max(terms.response_window_min_ms, limits.window_min_ms)
-    if command.response_window_ms < 0:
-        raise WindowNotPositive("Leave it out for the agreement's window.", "response_window_ms")
+    window_ms = command.response_window_ms or terms.response_window_ms
+    if command.response_window_ms:
+        require_window(window_ms, least_ms, limits.window_max_ms, "response_window_ms")
     if command.instant:
         window_ms = terms.response_window_min_ms
-    elif command.response_window_ms:
-        window_ms = require_window(command.response_window_ms, least_ms, limits.window_max_ms, "response_window_ms")
-    else:
-        window_ms = terms.response_window_ms
     wished_ms = command.requested_completion_ms - now_ms
     if 0 < wished_ms < window_ms:
         window_ms = require_window(wished_ms, least_ms, limits.window_max_ms, "requested_completion_ms")

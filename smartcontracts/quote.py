@@ -107,7 +107,7 @@ class QuoteLevelWrong(Rejected):
 
 
 class PricesMissing(Rejected):
-    """An item of a quote has no price, or more than 16."""
+    """An item of a quote has no price."""
 
     code = 3104
     grpc = Grpc.INVALID_ARGUMENT
@@ -384,8 +384,8 @@ def _require_items(command: IssueQuote, inquiry: Inquiry) -> tuple[QuoteItem, ..
 def _require_prices(items: tuple[QuoteItem, ...], inquiry: Inquiry, terms: AgreementTerms) -> None:
     """Rejects as `issue_quote` says. Paths count items in the inquiry's order."""
     for place, (item, asked) in enumerate(zip(items, inquiry.items, strict=True)):
-        if not 1 <= len(item.prices) <= PRICES_MAX:
-            raise PricesMissing(f"Each item has from 1 to {PRICES_MAX} prices.", f"items[{place}].prices")
+        if not item.prices:
+            raise PricesMissing("Each item needs a price.", f"items[{place}].prices")
         seen: dict[tuple[str, str, int, str], None] = {}
         for number, price in enumerate(item.prices):
             path = f"items[{place}].prices[{number}]"
