@@ -34,6 +34,8 @@ from smartcontracts.kernel import (
 from smartcontracts.money import Money, bounded, require_currency
 
 INVOICES_MAX: Final = 100
+# Lines of all listed invoices together: netting reads and writes every one of them in one transaction.
+LINES_MAX: Final = 2_000
 
 
 class NettingStatus(StrEnum):
@@ -81,7 +83,7 @@ class NettingOneSided(Rejected):
 
 
 class NettingTooLong(Rejected):
-    """A netting lists more invoices than allowed."""
+    """A netting lists more invoices, or invoices with more lines, than allowed."""
 
     code = 4205
     grpc = Grpc.INVALID_ARGUMENT
@@ -167,7 +169,7 @@ def netting_parties(command: NettingTerms, call: Call) -> tuple[str, ...]:
 
 def check_netting(command: NettingTerms, call: Call) -> None:
     """Rejects with the first of: AgreementUnknown, NettingNotAgreed, NettingTooLong, NettingListUnsorted; then for each invoice
-    NettedInvoiceUnknown, WrongStatus, CurrencyMismatch; then NettingOneSided, AmountOutOfRange.
+    NettedInvoiceUnknown, WrongStatus, CurrencyMismatch, NettingTooLong; then NettingOneSided, AmountOutOfRange.
     """
     _sums(command, call)
 
@@ -199,7 +201,7 @@ def _sums(command: NettingTerms, call: Call) -> tuple[Agreement, tuple[Invoice, 
     for place, (before, after) in enumerate(pairwise(ids)):
         if before >= after:
             raise NettingListUnsorted("Ids must be sorted, and none may stand twice.", f"invoice_ids[{place + 1}]")
-    listed = tuple(_invoice(place, id_, agreement, call) for place, id_ in enumerate(ids))
+    listed = _listed(ids, agreement, call)
     first, second = agreement.parties
     by_first = tuple(invoice for invoice in listed if invoice.payer == first)
     by_second = tuple(invoice for invoice in listed if invoice.payer == second)
@@ -208,6 +210,18 @@ def _sums(command: NettingTerms, call: Call) -> tuple[Agreement, tuple[Invoice, 
     for one_way in (by_first, by_second):
         _total(one_way, agreement.terms.currency)
     return agreement, by_first, by_second
+
+
+def _listed(ids: tuple[str, ...], agreement: Agreement, call: Call) -> tuple[Invoice, ...]:
+    """Rejects for each invoice as `_invoice`, and with NettingTooLong at the first that has a line too many."""
+    listed: list[Invoice] = []
+    lines = 0
+    for place, invoice_id in enumerate(ids):
+        listed.append(_invoice(place, invoice_id, agreement, call))
+        lines += len(listed[-1].lines)
+        if lines > LINES_MAX:
+            raise NettingTooLong(f"All invoices together may have {LINES_MAX} lines.", f"invoice_ids[{place}]")
+    return tuple(listed)
 
 
 def _invoice(place: int, invoice_id: str, agreement: Agreement, call: Call) -> Invoice:

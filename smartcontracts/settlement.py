@@ -309,8 +309,8 @@ CONTRACT: Final = Contract(
             command=ConfirmPayment,
             handler=confirm_payment,
             roles=(Role.FINANCE,),
-            # A netting closes up to a hundred invoices.
-            gas=10_000,
+            # A netting closes up to a hundred invoices, with two thousand lines.
+            gas=100_000,
         ),
         MessageType(name="deny_payment", command=DenyPayment, handler=deny_payment, roles=(Role.FINANCE,)),
     ),

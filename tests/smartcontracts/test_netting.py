@@ -244,6 +244,14 @@ def test_a_netting_takes_so_many_invoices_and_no_more():
         netted(*invoices, extra)
 
 
+def test_a_netting_takes_so_many_lines_and_no_more():
+    half = INVOICE_0.lines[:1] * (n.LINES_MAX // 2)
+    a, b = replace(owed(FIRST, 2), lines=half), replace(owed(SECOND, 1), lines=half)
+    assert netted(a, b)[1].net == eur(1)
+    with pytest.raises(n.NettingTooLong):
+        netted(a, b, owed(SECOND, 3))
+
+
 def test_invalid_netting_of_more_than_an_amount_may_be():
     with pytest.raises(AmountOutOfRange):
         netted(owed(FIRST, MINOR_MAX), owed(FIRST, 1), owed(SECOND, 1))

@@ -198,8 +198,25 @@ def test_a_meter_record_counts_once_a_service():
 )
 def test_each_limit_of_a_record_holds(field, most, refusal):
     record(GOOD | {field: most})
+    record(GOOD | {field: most[:1] if isinstance(most, str) else 1})
     with pytest.raises(refusal):
         record(GOOD | {field: most + ("m" if isinstance(most, str) else 1)})
+
+
+def test_the_first_millisecond_of_the_agreement_is_in_its_first_interval():
+    first = {"service": service(activated_at_ms=START_MS - 1), "from_ms": START_MS - 1}
+    ledger, _ = record(GOOD | first | {"until_ms": START_MS + 1})
+    assert ledger.the(INTERVAL) == INTERVAL_0.with_side(IntervalSide(seller=ALPHA, usages=1))
+    with pytest.raises(BeforeTheAgreement):
+        record(GOOD | first | {"until_ms": START_MS})
+
+
+def test_a_record_may_be_worth_so_much_and_no_more():
+    billion = service(prices=(replace(PER_GB, rate=rate(10**18)),))
+    assert u.RATED_MINOR_MAX == 10**11
+    record(GOOD | {"service": billion, "rate": None, "quantity_nano": NANO})
+    with pytest.raises(u.UsageWorthTooMuch):
+        record(GOOD | {"service": billion, "rate": None, "quantity_nano": NANO + 1})
 
 
 def test_invalid_usage_after_the_last_interval_that_has_a_number():
