@@ -7,20 +7,33 @@ from dataclasses import replace
 
 import pytest
 
+from node.pricebook import draft_quote, parse
+from node.sonata import (
+    OrderContext,
+    QuoteContext,
+    inquiry_from_quote_request,
+    order_from_product_order,
+    product_order_of,
+)
 from node.sourcing import bought_items, inquiries_to
 from smartcontracts.trade import ItemRelation
-from tests.smartcontracts.support import org
+from tests.node.sonata_samples import all_names, sample
+from tests.smartcontracts.support import START_MS, org
 from tests.smartcontracts.trading import (
     AGREEMENT_ID,
     ASK,
     BUYER,
+    DAY_MS,
     LINE,
     PORT_A,
     PORT_Z,
     SELLER,
     SINGLE,
+    TERMS,
     ask,
+    buy,
     product,
+    sell,
     target,
     trading_ledger,
 )
@@ -81,3 +94,50 @@ def test_an_item_without_a_place_takes_along_those_it_was_related_to():
     (item,) = inquiry.items
     assert json.loads(item.product)["place"] == json.loads(PORT_A.product)["place"]
     assert item.relations == ()
+
+
+BOOK = """
+currency = "EUR"
+mark_up = "0.2"
+[default]
+non_recurring = "9"
+recurring = "2"
+per_mbps = "0.1"
+period = "month"
+"""
+CHANGES = ("uc06", "uc08")  # these modify and delete
+
+
+def as_quote_request(qualification):
+    """What a buyer would ask after such a qualification: the same items, for a year."""
+    request = json.loads(qualification)
+    items = []
+    for item in request["productOfferingQualificationItem"]:
+        relations = item.pop("qualificationItemRelationship", [])
+        term = {"duration": {"amount": 12, "units": "calendarMonths"}, "endOfTermAction": "autoRenew", "name": "year"}
+        items.append(item | {"quoteItemRelationship": relations, "requestedQuoteItemTerm": term})
+    kept = {key: request[key] for key in ("externalId", "projectId", "relatedContactInformation")}
+    return json.dumps(
+        kept | {"quoteItem": items, "buyerRequestedQuoteLevel": "firm", "instantSyncQuote": False}
+    ).encode()
+
+
+@pytest.mark.parametrize("name", [name for name in all_names() if "-poq-" in name and not name.startswith(CHANGES)])
+def test_every_published_new_service_can_be_asked_for_bought_in_quoted_and_ordered(name):
+    data = as_quote_request(sample(name))
+    context = QuoteContext(seller=org(SELLER), agreement_id=AGREEMENT_ID, agreement_name=TERMS.name)
+    above = trading_ledger(sla_targets=(target(),))
+    inquiry = ask(above, inquiry_from_quote_request(data, context, b"1" * 32).command)
+    below = trading_ledger(sla_targets=(target(BUYER),))
+    bought, book, until_ms = {}, parse(BOOK), START_MS + DAY_MS
+    for command in inquiries_to(inquiry, bought_items(inquiry.items), seller=org(BUYER), agreement_id=AGREEMENT_ID):
+        asked = ask(below, command, buyer=SELLER)
+        answer = sell(below, "issue_quote", draft_quote(asked, TERMS, book, until_ms), seller=BUYER).writes[0]
+        bought |= {item.id: item for item in answer.items}
+    assert tuple(sorted(bought)) == bought_items(inquiry.items)
+    quote = sell(above, "issue_quote", draft_quote(inquiry, TERMS, book, until_ms, bought)).writes[0]
+    ordering = OrderContext(
+        agreement_name=TERMS.name, acceptance_window_ms=30_000, activation_window_ms=30_000, quote_id=quote.id
+    )
+    order = order_from_product_order(product_order_of(data), ordering, b"1" * 32).command
+    assert len(buy(above, quote.id, items=order.items).instances) == len(inquiry.items)
