@@ -141,10 +141,10 @@ REFUSED = [  # the field at fault, in order of precedence
             "30x015",
             "1000x1",
             "30x15 ",
-            "30×15",
+            "30\u00d715",
             "30x-1",
             "30X15",
-            "３0x15",
+            "\uff130x15",
         )
     ),
     *((AmountOutOfRange, "dispute_threshold_minor", change(dispute_threshold_minor=n)) for n in (-1, MINOR_MAX + 1)),
