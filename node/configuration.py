@@ -57,6 +57,9 @@ class NodeSection(_Section):
     request_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
     # Submit with WAIT_FOR_COMMITTED ends with DEADLINE_EXCEEDED after this, if the caller set no shorter deadline.
     commit_timeout_ms: int = Field(default=60_000, ge=1_000, le=600_000)
+    # Application processes; the ledgers are spread over them. One serves dozens of sleeping ledgers.
+    application_processes: int = Field(default=1, ge=1, le=64)
+    # Calls and streams open at once, over all connections.
     streams_max: int = Field(default=1_000, ge=1, le=100_000)
 
 

@@ -82,6 +82,11 @@ class EngineRpc:
             int(answer["validator_info"]["voting_power"]),
         )
 
+    async def shown_app_hash(self) -> tuple[int, bytes]:
+        """Height of the last block, and the app hash that its header shows (of the state before it)."""
+        sync = (await self._call("status", {}))["sync_info"]
+        return int(sync["latest_block_height"]), bytes.fromhex(sync["latest_app_hash"])
+
     async def peers(self) -> int:
         """How many peers are connected."""
         return int((await self._call("net_info", {}))["n_peers"])

@@ -1,0 +1,58 @@
+"""`python -m node`: the daemon, and its engines' keys. People call it as `syngraph node ...`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from node.configuration import ConfigurationWrong, load_node, read_sources
+from node.daemon import Node
+from node.engine_keys import EngineKeysWrong, ensure_engine_keys
+from node.logs import configure_logs
+
+EXIT_CONFIGURATION: Final = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0 after SIGTERM or SIGINT, 3 where the configuration cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m node", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run the node in the foreground")
+    run.add_argument("--config", type=Path)
+    run.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE")
+    keys = commands.add_parser("engine-keys", help="make the keys of one engine")
+    keys.add_argument("home", type=Path)
+    keys.add_argument("--json", action="store_true", dest="as_json")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "engine-keys":
+            _engine_keys(options.home, as_json=options.as_json)
+        else:
+            _run(options.config, options.overrides)
+    except (ConfigurationWrong, EngineKeysWrong) as error:
+        for line in str(error).splitlines():
+            print(f"syngraph: {line}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        return EXIT_CONFIGURATION
+    return 0
+
+
+def _run(config: Path | None, overrides: list[str]) -> None:
+    configuration = load_node(read_sources(config, os.environ, overrides))
+    configure_logs(configuration.log.format, configuration.log.level)
+    asyncio.run(Node(configuration).run())
+
+
+def _engine_keys(home: Path, *, as_json: bool) -> None:
+    keys = ensure_engine_keys(home)
+    found = {"node_id": keys.node_id, "validator_key": keys.validator_key.hex()}
+    text = json.dumps(found) if as_json else "\n".join(f'{name} = "{value}"' for name, value in found.items())
+    print(text)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())
