@@ -10,8 +10,25 @@ from typing import Any
 import pytest
 
 DIRECTORY = Path(__file__).resolve().parents[3] / "shared" / "specs" / "lso-sonata-grace" / "payloads"
-ORDERS = ("uc05-product-order-new-epl.json",)
-QUOTES = ("uc04-quote-new-epl.json",)
+NAMES = (
+    "uc01-address-validation-request.json",
+    "uc01-address-validation-response.json",
+    "uc02a-poq-new-epl-new-unis.json",
+    "uc02b-poq-new-evpl-new-unis.json",
+    "uc02c-poq-new-ep-lan-new-unis-new-end-points.json",
+    "uc02d-poq-new-evp-lan-new-unis-new-end-points.json",
+    "uc02e-poq-new-ep-tree-new-unis-new-end-points.json",
+    "uc02f-poq-new-evp-tree-new-unis-new-end-points.json",
+    "uc03a-poq-new-epl-new-unis.json",
+    "uc03b-poq-new-evpl-existing-uni-new-uni.json",
+    "uc04-quote-new-epl.json",
+    "uc05-product-order-new-epl.json",
+    "uc06-poq-epl-bandwidth-change.json",
+    "uc07-poq-evp-lan-add-uni-and-end-point.json",
+    "uc08-poq-ep-tree-remove-uni-and-end-point.json",
+    "uc09-product-order-evpl-vlan-change-at-the-uni.json",
+    "uc12-product-order-epl-decommission.json",
+)
 
 CONTACT = {
     "emailAddress": "jo.doe@buyer.example.com",
@@ -29,11 +46,6 @@ def sample(name: str) -> bytes:
             pytest.fail(f"the sample {name} is missing", pytrace=False)
         pytest.skip(f"the sample {name} is absent")
     return path.read_bytes()
-
-
-def all_names() -> list[str]:
-    """Names of all published payloads."""
-    return sorted(path.name for path in DIRECTORY.glob("*.json")) or ["absent.json"]
 
 
 def quote_item(item_id: str = "1", **changes: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ from smartcontracts.order import ORDER, AcceptOrder, QuoteMismatch, RejectOrder
 from smartcontracts.quote import QUOTE, QuoteItem
 from smartcontracts.trade import ActionNotSupported, EndAction, ItemRelation, QuoteLevel, TermUnit
 from tests.node.sonata_samples import (
-    all_names,
+    NAMES,
     order_item,
     product_order,
     quote_item,
@@ -101,7 +101,7 @@ def expected_of(name):
     return SonataRequestUnknown
 
 
-@pytest.mark.parametrize("name", all_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_published_sample_is_mapped_or_refused_with_its_reason(name):
     data, refusal = sample(name), expected_of(name)
     mapped = to_order if "product-order" in name else to_inquiry

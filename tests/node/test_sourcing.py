@@ -17,7 +17,7 @@ from node.sonata import (
 )
 from node.sourcing import bought_items, inquiries_to
 from smartcontracts.trade import ItemRelation
-from tests.node.sonata_samples import all_names, sample
+from tests.node.sonata_samples import NAMES, sample
 from tests.smartcontracts.support import START_MS, org
 from tests.smartcontracts.trading import (
     AGREEMENT_ID,
@@ -122,7 +122,7 @@ def as_quote_request(qualification):
     ).encode()
 
 
-@pytest.mark.parametrize("name", [name for name in all_names() if "-poq-" in name and not name.startswith(CHANGES)])
+@pytest.mark.parametrize("name", [name for name in NAMES if "-poq-" in name and not name.startswith(CHANGES)])
 def test_every_published_new_service_can_be_asked_for_bought_in_quoted_and_ordered(name):
     data = as_quote_request(sample(name))
     context = QuoteContext(seller=org(SELLER), agreement_id=AGREEMENT_ID, agreement_name=TERMS.name)
