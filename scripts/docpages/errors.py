@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from smartcontracts.kernel import Rejected
 
 REGISTRY: Final = "docs/error-codes.txt"
 RETIRED: Final = "retired"
+_MAYBE_CODE: Final = re.compile(r"^    code\b.*= [0-9]+$", re.ASCII | re.MULTILINE)
 PACKAGES: Final = ("smartcontracts", "ledgers", "abci_app", "node")
 
 # First and last code, what they are about, and the modules that may have them.
@@ -174,8 +176,10 @@ def _modules_with_codes(root: Path) -> list[str]:
     found = []
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            if any(_sets_code(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            source = path.read_text(encoding="utf-8")
+            if not _MAYBE_CODE.search(source):
+                continue
+            if any(_sets_code(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)):
                 parts = path.relative_to(root).with_suffix("").parts
                 found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return found
