@@ -89,6 +89,7 @@ class MeasurementInFuture(Rejected):
     """The measurement ends after ledger time."""
 
     code = 5009
+    transient = True
     grpc = Grpc.INVALID_ARGUMENT
 
 

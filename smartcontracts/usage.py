@@ -119,6 +119,7 @@ class UsageInFuture(Rejected):
     """The use ends after ledger time."""
 
     code = 4013
+    transient = True
     grpc = Grpc.INVALID_ARGUMENT
 
 
