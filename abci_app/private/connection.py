@@ -220,7 +220,7 @@ class PrivateConnection(asyncio.Protocol):
         stream.position = position
         if position.height <= committed.height:
             self._ready[sequence] = None
-        elif not shown or shown[-1] is not events[-1]:
+        elif not shown or shown[-1].height < committed.height:
             cursor = wire.StreamEventsResponse(cursor=end_of(committed.height))
             self._send(sequence, wire.ApplicationResponse(event=cursor))
 

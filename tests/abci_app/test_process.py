@@ -1,0 +1,282 @@
+"""The process: its configuration, its ground, several ledgers, SIGTERM, and a halt that stays with its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from tendermint.abci import types_pb2 as abci
+
+from abci_app import selfcheck
+from abci_app.config import ConfigurationError, load_config
+from abci_app.halt import HaltRecord, write_halt
+from abci_app.server import FrameDecoder, encode_frame
+from abci_app.tree import Tree
+from ledgers.genesis import ledger_id
+from syngraph.v1 import application_pb2 as wire
+from tests.abci_app.reference_tree import leaves_of, root_of
+from tests.abci_app.test_private import Client
+from tests.fake_consensus import init_chain_request
+from tests.world import make_genesis
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def home():
+    """A short path, private, in which processes and connections end with the test."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o700)
+        yield Path(directory)
+        while OPEN:
+            OPEN.pop().end()
+
+
+OPEN = []
+
+
+def ledger_config(home, name, genesis):
+    directory = home / name
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return {
+        "ledger_id": ledger_id(genesis),
+        "name": name,
+        "data_directory": str(directory),
+        "abci_socket": str(directory / "abci.sock"),
+        "private_socket": str(home / "app.sock"),
+        "peers": ["ab" * 20],
+    }
+
+
+class Process:
+    """A real application process."""
+
+    def __init__(self, home, config, **environment):
+        path = home / "app.json"
+        path.write_text(json.dumps(config))
+        paths = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
+        self.log = home / "app.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "abci_app", "--config", str(path)],
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": paths, **environment},
+            )
+        OPEN.append(self)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+
+    def wait_for(self, *paths):
+        deadline = time.monotonic() + 20
+        while not all(Path(p).exists() for p in paths):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def lines(self):
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+class Engine:
+    """Enough of an engine to make calls on an ABCI socket."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(path))
+        self.decoder = FrameDecoder()
+        OPEN.append(self)
+
+    def end(self):
+        self.socket.close()
+
+    def call(self, **request):
+        for one in (abci.Request(**request), abci.Request(flush=abci.RequestFlush())):
+            self.socket.sendall(encode_frame(one.SerializeToString()))
+        answer = self._receive()
+        if answer.WhichOneof("value") != "exception":
+            assert self._receive().WhichOneof("value") == "flush"
+        return answer
+
+    def _receive(self):
+        while (payload := self.decoder.next_frame()) is None:
+            data = self.socket.recv(65_536)
+            if not data:
+                raise EOFError
+            self.decoder.feed(data)
+        return abci.Response.FromString(payload)
+
+
+def test_two_ledgers_in_one_process_and_a_graceful_end(home):
+    one, two = make_genesis(), make_genesis(secret=b"t" * 32)
+    config = {"ledgers": [ledger_config(home, "one", one), ledger_config(home, "two", two)]}
+    process = Process(home, config)
+    process.wait_for(home / "one/abci.sock", home / "two/abci.sock")
+    roots = {}
+    for name, genesis in (("one", one), ("two", two)):
+        engine = Engine(home / name / "abci.sock")
+        assert engine.call(info=abci.RequestInfo(abci_version="2.0.0")).info.last_block_height == 0
+        roots[name] = engine.call(init_chain=init_chain_request(genesis)).init_chain.app_hash
+        engine.call(finalize_block=abci.RequestFinalizeBlock(height=1, txs=[]))
+        engine.call(commit=abci.RequestCommit())
+    assert roots["one"] != roots["two"]
+
+    async def statuses():
+        async with Client(home / "app.sock") as client:
+            return [
+                (await client.ask(get_ledger_status=wire.GetLedgerStatusRequest(ledger_id=ledger_id(g)))).get_ledger_status.status
+                for g in (one, two)
+            ]
+
+    assert [(s.name, s.height, s.state) for s in asyncio.run(statuses())] == [("one", 1, "running"), ("two", 1, "running")]
+    assert process.stop() == 0
+    assert not (home / "app.sock").exists()
+    assert not (home / "one/abci.sock").exists()
+    events = [line["event"] for line in process.lines()]
+    assert events[-1] == "process.ended"
+    # What was committed is there for the next process.
+    again = Process(home, config)
+    again.wait_for(home / "one/abci.sock")
+    engine = Engine(home / "one/abci.sock")
+    assert engine.call(info=abci.RequestInfo(abci_version="2.0.0")).info.last_block_app_hash == roots["one"]
+    assert again.stop() == 0
+
+
+def test_a_ledger_that_halts_closes_its_own_connections_and_stays_stopped(home):
+    one, two = make_genesis(), make_genesis(secret=b"t" * 32)
+    config = {"ledgers": [ledger_config(home, "one", one), ledger_config(home, "two", two)]}
+    process = Process(home, config)
+    process.wait_for(home / "one/abci.sock", home / "two/abci.sock")
+    sound, broken = Engine(home / "two/abci.sock"), Engine(home / "one/abci.sock")
+    answer = broken.call(init_chain=init_chain_request(two))
+    assert answer.WhichOneof("value") == "exception"
+    with pytest.raises((EOFError, OSError)):
+        broken.call(info=abci.RequestInfo(abci_version="2.0.0"))
+    assert sound.call(info=abci.RequestInfo(abci_version="2.0.0")).info.data
+    assert (home / "one/halt.json").exists()
+    assert process.stop() == 0
+    again = Process(home, config)
+    again.wait_for(home / "two/abci.sock")
+    assert not (home / "one/abci.sock").exists()
+
+    async def state():
+        async with Client(home / "app.sock") as client:
+            request = wire.GetLedgerStatusRequest(ledger_id=ledger_id(one))
+            return (await client.ask(get_ledger_status=request)).get_ledger_status.status
+
+    status = asyncio.run(state())
+    assert status.state == "halted"
+    assert "init_chain" in status.halt
+    assert again.stop() == 0
+
+
+def test_an_earlier_halt_keeps_the_ledger_stopped_and_readable(home):
+    genesis = make_genesis()
+    config = {"ledgers": [ledger_config(home, "one", genesis)], "log_format": "text"}
+    write_halt(home / "one", HaltRecord(ledger_id="l", height=7, step="commit", failure="OSError", message="m", at_ms=1))
+    process = Process(home, config)
+    process.wait_for(home / "app.sock")
+    assert not (home / "one/abci.sock").exists()
+    assert process.stop() == 0
+    assert "ledger.halted_before" in process.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"surplus": 1}, "surplus"),
+        ({"log_format": "xml"}, "log_format"),
+        ({"ledgers": [{"ledger_id": "x"}]}, "ledgers.0"),
+        (None, "JSON"),
+    ],
+)
+def test_invalid_configuration_names_the_place(home, change, word):
+    path = home / "app.json"
+    path.write_text("{" if change is None else json.dumps(change))
+    with pytest.raises(ConfigurationError, match=word):
+        load_config(path)
+    with pytest.raises(ConfigurationError):
+        load_config(home / "missing.json")
+
+
+def test_invalid_configuration_of_a_ledger(home):
+    good = ledger_config(home, "one", make_genesis())
+    for change in ({"peers": ["x"]}, {"data_directory": "relative"}, {"ledger_id": "sg_UPPER"}, {"more": 1}):
+        (home / "app.json").write_text(json.dumps({"ledgers": [{**good, **change}]}))
+        with pytest.raises(ConfigurationError):
+            load_config(home / "app.json")
+    (home / "app.json").write_text(json.dumps({"ledgers": [good, good]}))
+    with pytest.raises(ConfigurationError, match="same"):
+        load_config(home / "app.json")
+
+
+def test_a_process_does_not_start_on_a_bad_configuration_or_ground(home):
+    assert Process(home, {"surplus": 1}).process.wait(20) == 2
+    config = {"ledgers": [ledger_config(home, "one", make_genesis())]}
+    assert Process(home, config, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION="python").process.wait(20) == 3
+
+
+def test_the_ground_is_what_the_vectors_say(monkeypatch):
+    selfcheck.check_ground()
+    monkeypatch.setattr(selfcheck, "verify_transaction_signature", lambda *_: True)
+    with pytest.raises(selfcheck.SelfCheckFailedError, match="flipped"):
+        selfcheck.check_ground()
+
+
+def test_the_root_of_the_self_check_is_that_of_the_plain_tree():
+    content = {}
+
+    class Recorder(Tree):
+        def update(self, version, changes):
+            for key, value in changes.items():
+                content.pop(key, None)
+                if value is not None:
+                    content[key] = value
+            return super().update(version, changes)
+
+    selfcheck_tree, selfcheck.Tree = selfcheck.Tree, Recorder
+    try:
+        root = selfcheck.tree_root()
+    finally:
+        selfcheck.Tree = selfcheck_tree
+    assert root == root_of(leaves_of(content))
+    assert root.hex() == selfcheck._TREE_ROOT
+
+
+def test_logs_say_nothing_of_what_was_in_a_transaction():
+    code = (
+        "import sys\n"
+        "from abci_app.logs import make_logger\n"
+        "for form in ('json', 'text'):\n"
+        "    log = make_logger(form, 'info').bind(ledger='l')\n"
+        "    try:\n"
+        "        price = 'price-4711'\n"
+        "        raise ValueError('told')\n"
+        "    except ValueError as failure:\n"
+        "        log.error('failed', exc_info=failure)\n"
+        "    log.debug('hidden')\n"
+    )
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    # The source line of a traceback may be shown, values of variables may not: here the line holds the value's name.
+    assert "price =" not in done.stderr
+    assert done.stderr.count("told") >= 2
+    assert "hidden" not in done.stderr
