@@ -118,13 +118,16 @@ class Founded:
     peers: dict[str, str]
 
 
-def found(name: str, kind: str, folder: Path, orgs: list[Org], **parameters: int) -> Founded:
-    """A ledger of these organizations, all of which validate; engine homes are made with their keys."""
+def found(
+    name: str, kind: str, folder: Path, orgs: list[Org], *, guests: tuple[Org, ...] = (), **parameters: int
+) -> Founded:
+    """A ledger of these organizations, all of which validate, and of guests that run no node; engine homes are made with keys."""
     records, peers = [], {}
     for org in orgs:
         keys = ensure_engine_keys(org.folder / "engines" / name)
         peers[org.id] = f"{keys.node_id}@127.0.0.1:{free_port()}"
         records.append(org.record(node_ids=(keys.node_id,), validator_key=keys.validator_key))
+    records += [guest.record() for guest in guests]
     genesis = LedgerGenesis(
         kind=kind,
         secret=os.urandom(32),
@@ -132,7 +135,7 @@ def found(name: str, kind: str, folder: Path, orgs: list[Org], **parameters: int
         contracts_version=1,
         parameters=Parameters(**parameters),
         organizations=tuple(sorted(records, key=lambda o: o.id)),
-        members=tuple(sorted((o.member for o in orgs), key=lambda m: m.id)),
+        members=tuple(sorted((o.member for o in (*orgs, *guests)), key=lambda m: m.id)),
     )
     file = folder / f"{name}.genesis.json"
     file.write_text(json.dumps(comet_genesis(genesis)))
