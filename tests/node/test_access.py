@@ -40,9 +40,7 @@ class Scene:
         return f"127.0.0.1:{self.alpha.grpc_port}"
 
     def credentials(self, pair):
-        return Credentials(
-            authority=self.alpha.authority.pair.certificate, certificate=pair.certificate, key=pair.key
-        )
+        return Credentials(authority=self.alpha.authority.pair.certificate, certificate=pair.certificate, key=pair.key)
 
     def client(self, org):
         return Client(self.address, org.credentials(self.alpha.authority))
@@ -223,5 +221,3 @@ async def test_health_and_reflection_answer_those_who_pass_tls(scene):
         assert {"syngraph.v1.LedgerService", "syngraph.v1.NodeService", "grpc.health.v1.Health"} <= names
     finally:
         await connection.close()
-
-

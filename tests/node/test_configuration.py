@@ -127,7 +127,9 @@ def test_the_file_may_be_named_by_the_environment(file, monkeypatch, tmp_path):
     assert load_node(read_sources(None, {"SYNGRAPH_CONFIG": str(file)})).node.name == "alpha"
 
 
-@pytest.mark.parametrize(("mode", "accepted"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False), (0o700, False)])
+@pytest.mark.parametrize(
+    ("mode", "accepted"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False), (0o700, False)]
+)
 def test_a_secret_is_read_only_where_nobody_else_may_read_it(tmp_path, mode, accepted):
     secret = tmp_path / "node.key"
     secret.write_bytes(b"secret")
