@@ -185,6 +185,12 @@ def test_nine_point_nine_is_for_a_met_target_and_only_for_one(metric, actual_nan
                 record(case)
 
 
+def test_a_measurement_may_end_now_and_a_value_may_be_zero():
+    record(GOOD | {"at": GOOD["until_ms"]})
+    _, outcome = record(GOOD | {"actual_nano": 0, "performance_tenths": 0})
+    assert outcome.writes[0].actual_nano == 0
+
+
 def test_a_measurement_takes_at_least_the_agreed_unit():
     record(GOOD | {"until_ms": ACTIVATED_MS + UNIT_MS})
     for until_ms in (ACTIVATED_MS + UNIT_MS - 1, ACTIVATED_MS, ACTIVATED_MS - UNIT_MS):
