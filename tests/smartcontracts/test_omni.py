@@ -213,3 +213,36 @@ def test_scores_of_both_directions_and_of_each_offering_stand_beside_each_other(
     assert len(ledger.all(o.REPUTATION)) == 3
     assert len(ledger.find(o.REPUTATION, "party", org("bravo"), 9)) == 2
     assert len(ledger.find(o.REPUTATION, "offering", "epl", 9)) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("tenths", {"tenths": 100}),
+        ("count", {"count": 0, "text": "8.9:0"}),
+        ("height", {"height": 0}),
+        ("height", {"height": -1}),
+        ("app_hash", {"app_hash": b"\x01" * 33}),
+        ("app_hash", {"app_hash": b""}),
+    ],
+)
+def test_invalid_scores_are_refused_for_the_field_at_fault(field, change):
+    with pytest.raises((o.ScoreOutOfRange, o.ScoreSourceInvalid)) as caught:
+        propose(ledger_of(), "publish_score", replace(SCORE, **change), "bravo", "alpha")
+    assert caught.value.field == field
+
+
+def test_the_first_measurement_at_the_first_height_can_be_published():
+    ledger = ledger_of()
+    propose(ledger, "publish_score", replace(SCORE, count=1, text="8.9:1", height=1), "bravo", "alpha")
+    assert (ledger.the(o.REPUTATION).text, ledger.the(o.REPUTATION).height) == ("8.9:1", 1)
+
+
+def test_invalid_acceptance_of_a_score_that_a_newer_one_has_overtaken():
+    ledger = ledger_of()
+    propose(ledger, "publish_score", SCORE, "bravo")
+    propose(ledger, "publish_score", replace(SCORE, height=41), "bravo", "alpha")
+    before = ledger.root()
+    with pytest.raises(o.ScoreNotNewer):
+        accept(ledger, "alpha")
+    assert ledger.root() == before

@@ -392,3 +392,23 @@ class ProposalHistory(RuleBasedStateMachine):
 
 TestProposalHistory = ProposalHistory.TestCase
 TestProposalHistory.settings = settings(max_examples=25, stateful_step_count=25)
+
+
+@pytest.mark.parametrize("message", ["propose", "accept_proposal", "decline_proposal"])
+def test_invalid_say_of_an_organization_that_the_act_does_not_need(message):
+    """Whoever is to be removed has no say in it."""
+    ledger = MemoryLedger.omni(p.CONTRACT)
+    ledger.write(replace(ledger.the(ORGANIZATION, org("acme")), validator_key=b""))
+    act = p.act_of("remove_organization", RemoveOrganization(organization_id=org("acme")))
+    proposing = p.Propose(act=act, valid_for_ms=WINDOW)
+    ledger.run("propose", proposing, sender=ledger.sender("alpha", "administrator"))
+    opened = ledger.the(p.PROPOSAL)
+    commands = {
+        "propose": proposing,
+        "accept_proposal": p.AcceptProposal(proposal_id=opened.id, act_sha256=opened.act_sha256),
+        "decline_proposal": p.DeclineProposal(proposal_id=opened.id),
+    }
+    before = ledger.root()
+    with pytest.raises(p.NotConcerned):
+        ledger.run(message, commands[message], sender=ledger.sender("acme", "administrator"))
+    assert ledger.root() == before
