@@ -1,0 +1,42 @@
+"""What the acts around the trade need of a real network: nodes' addresses, files and processes, and others' clients at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from ledgers.client import Client
+from scripts.story.scene import Network
+
+
+class Nodes(Network, Protocol):
+    """A network of real nodes on this machine."""
+
+    def address(self, organization: str) -> str:
+        """Where an organization's node serves gRPC: host:port."""
+        ...
+
+    def authority(self, organization: str) -> bytes:
+        """PEM of the CA from which that node has its certificate."""
+        ...
+
+    def visitor(self, organization: str, node_of: str) -> Client:
+        """A client with one organization's member's certificate at another organization's node."""
+        ...
+
+    def ledger_id(self, ledger: str) -> str:
+        """The id behind a local name."""
+        ...
+
+    def genesis_file(self, ledger: str) -> Path:
+        """CometBFT's genesis file of a ledger."""
+        ...
+
+    def scratch(self) -> Path:
+        """A directory for the story's own files."""
+        ...
+
+    def processes(self, organization: str) -> Mapping[int, str]:
+        """The processes under an organization's node (engines and application): process id to name."""
+        ...
