@@ -140,9 +140,7 @@ class Admission:
         with self._lock:
             known = name in self._pending
             if not known and not recheck and self._counts[organization] >= QUOTA:
-                raise QuotaExhausted(
-                    f"{QUOTA} transactions of your organization wait already; send it again later."
-                )
+                raise QuotaExhausted(f"{QUOTA} transactions of your organization wait already; send it again later.")
             if not known:
                 self._counts[organization] += 1
             self._pending[name] = (organization, self._generation)

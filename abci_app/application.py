@@ -114,20 +114,14 @@ class LedgerApplication:
                 app_hash=committed.root, consensus_params=params_pb2.ConsensusParams(version=version)
             )
 
-    def prepare_proposal(
-        self, request: abci.RequestPrepareProposal, /
-    ) -> abci.ResponsePrepareProposal:
+    def prepare_proposal(self, request: abci.RequestPrepareProposal, /) -> abci.ResponsePrepareProposal:
         with self._stopping_on_failure("prepare_proposal"):
             committed = self._at(request.height)
             self._peers.caught_up = True
-            chosen = self._proposals.prepare(
-                committed, request.txs, request.misbehavior, request.max_tx_bytes
-            )
+            chosen = self._proposals.prepare(committed, request.txs, request.misbehavior, request.max_tx_bytes)
             return abci.ResponsePrepareProposal(txs=chosen)
 
-    def process_proposal(
-        self, request: abci.RequestProcessProposal, /
-    ) -> abci.ResponseProcessProposal:
+    def process_proposal(self, request: abci.RequestProcessProposal, /) -> abci.ResponseProcessProposal:
         with self._stopping_on_failure("process_proposal"):
             committed = self._at(request.height)
             self._peers.caught_up = True
@@ -171,9 +165,7 @@ class LedgerApplication:
         """Votes carry nothing of ours."""
         return abci.ResponseExtendVote()
 
-    def verify_vote_extension(
-        self, request: abci.RequestVerifyVoteExtension, /
-    ) -> abci.ResponseVerifyVoteExtension:
+    def verify_vote_extension(self, request: abci.RequestVerifyVoteExtension, /) -> abci.ResponseVerifyVoteExtension:
         """Nor may others'."""
         empty = not request.vote_extension
         status = abci.ResponseVerifyVoteExtension
@@ -183,9 +175,7 @@ class LedgerApplication:
         """No snapshots yet: a newcomer replays blocks."""
         return abci.ResponseOfferSnapshot(result=abci.ResponseOfferSnapshot.ABORT)
 
-    def apply_snapshot_chunk(
-        self, _: abci.RequestApplySnapshotChunk, /
-    ) -> abci.ResponseApplySnapshotChunk:
+    def apply_snapshot_chunk(self, _: abci.RequestApplySnapshotChunk, /) -> abci.ResponseApplySnapshotChunk:
         """As `offer_snapshot`."""
         return abci.ResponseApplySnapshotChunk(result=abci.ResponseApplySnapshotChunk.ABORT)
 
@@ -203,8 +193,8 @@ class LedgerApplication:
             return _check_refused(refusal, self.ledger_id)
         except FATAL:
             raise
-        except Exception as failure:  # noqa: BLE001 - one transaction must not stop the engine
-            self.log.error("check_tx.raised", exc_info=failure)
+        except Exception:  # one transaction must not stop the engine
+            self.log.exception("check_tx.raised")
             return _check_refused(ExecutionFailed("The application failed on this transaction."), self.ledger_id)
         return abci.ResponseCheckTx(data=admitted.transaction_id, gas_wanted=admitted.gas)
 
@@ -224,9 +214,7 @@ class LedgerApplication:
         """None yet."""
         return abci.ResponseListSnapshots()
 
-    def load_snapshot_chunk(
-        self, _: abci.RequestLoadSnapshotChunk, /
-    ) -> abci.ResponseLoadSnapshotChunk:
+    def load_snapshot_chunk(self, _: abci.RequestLoadSnapshotChunk, /) -> abci.ResponseLoadSnapshotChunk:
         """None yet."""
         return abci.ResponseLoadSnapshotChunk()
 
@@ -270,7 +258,7 @@ class LedgerApplication:
             height=1 if committed is None else committed.height + 1,
             step=step,
             failure=type(failure).__name__,
-            message=str(failure)[:300],
+            message=" ".join((str(failure)[:300], *getattr(failure, "__notes__", ()))),
             at_ms=self.clock(),
         )
         self.log.critical("ledger.halted", height=self.halt.height, step=step, failure=self.halt.failure)

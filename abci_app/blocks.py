@@ -67,9 +67,7 @@ class Blocks:
         """The result of this block, if it was executed before."""
         return self._results.get((committed.height, committed.root, digest))
 
-    def execute(
-        self, committed: Committed, transactions: Sequence[bytes], digest: bytes
-    ) -> BlockResult:
+    def execute(self, committed: Committed, transactions: Sequence[bytes], digest: bytes) -> BlockResult:
         """A decided block: every entry gets its result, whatever it is."""
         known = self.known(committed, digest)
         if known is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from abci_app.execution.batch import add_height, add_tree, block_batch, file_document
-from abci_app.records import CLOCK, MINUTE_MS, SYSTEM, Clock
+from abci_app.records import CLOCK, MINUTE_MS, Clock
 from abci_app.state.committed import Committed, TableFor, read_committed, read_genesis
 from abci_app.state.documents import Document, DocumentCache, commitments, write_document
+from abci_app.state.view import StoredView
 from abci_app.store import keys
 from abci_app.store.kv import StoreDamagedError
 from abci_app.store.memory import MemoryStore
@@ -56,7 +57,8 @@ class Ledger:
             raise StoreDamagedError("the store was written by another version of this software")
         genesis = read_genesis(reader, ledger_id)
         if genesis is not None:
-            self.committed = read_committed(reader, genesis, ledger_id, self.cache, table_for)
+            view = StoredView(reader, self.cache)
+            self.committed = read_committed(view, genesis, ledger_id, table_for)
             self.tree = Tree(TreeRecords(store), self.committed.tree_version)
             if self.tree.root != self.committed.root:
                 raise StoreDamagedError(f"tree and app hash differ at height {self.committed.height}")
@@ -68,9 +70,8 @@ class Ledger:
         batch = genesis_batch(genesis, tree, memory.snapshot())
         memory.write(batch)
         tree = Tree(TreeRecords(memory), GENESIS_HEIGHT)
-        committed = read_committed(
-            memory.snapshot(), genesis, self.ledger_id, self.cache, self._table_for
-        )
+        view = StoredView(memory.snapshot(), self.cache)
+        committed = read_committed(view, genesis, self.ledger_id, self._table_for)
         self._begun, self.tree, self.committed = batch, tree, committed
         return committed
 
@@ -102,12 +103,8 @@ class Ledger:
         """Write a block's batch, synced, and go on from there. Raises what the store raises, then nothing has changed."""
         committed, tree = self._running()
         self.store.write(batch)
-        for document in block.documents.values():
-            if document is not None and document.kind.name != SYSTEM:
-                self.cache.keep(document)
-        after = read_committed(
-            self.store.snapshot(), committed.genesis, self.ledger_id, self.cache, self._table_for
-        )
+        view = committed.view.after(self.store.snapshot(), block.documents)
+        after = read_committed(view, committed.genesis, self.ledger_id, self._table_for)
         if self._begun is not None:
             self._begun = None
             self.tree = Tree(TreeRecords(self.store), after.tree_version)
@@ -125,9 +122,7 @@ class Ledger:
 def genesis_batch(genesis: LedgerGenesis, tree: Tree, empty: Reader) -> Batch:
     """The state at height 0: organizations, members, rules and clock of the genesis."""
     time_ms = genesis.created_at_ms
-    rules = Rules(
-        version=genesis.contracts_version, ledger_kind=genesis.kind, parameters=genesis.parameters
-    )
+    rules = Rules(version=genesis.contracts_version, ledger_kind=genesis.kind, parameters=genesis.parameters)
     records: list[tuple[Kind[Any], Any]] = [(ORGANIZATION, o) for o in genesis.organizations]
     records += [(MEMBER, m) for m in genesis.members]
     records += [(RULES, rules), (CLOCK, Clock(time_ms=time_ms, height=0, event_sequence=0))]

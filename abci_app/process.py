@@ -6,14 +6,17 @@ A ledger that halts closes its own connections and nothing else; its state stays
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import plyvel
+
 from abci_app.application import LedgerApplication
 from abci_app.failures import FATAL, ExecutionFailed
-from abci_app.halt import HaltRecord, read_halt, write_halt
+from abci_app.halt import HaltRecord, read_halt
 from abci_app.private.endpoint import Endpoint
 from abci_app.private.service import PrivateService
 from abci_app.server import LedgerServer, Slices
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from abci_app.state.committed import Committed
 
 STORE_DIRECTORY: Final = "store"
+STAGE_TIMES_FILE: Final = "stage-times.json"
+LOCK_TRIES: Final = 50
+LOCK_WAIT_SECONDS: Final = 0.2
 
 
 def system_clock_ms() -> int:
@@ -44,6 +50,7 @@ class Served:
     endpoint: Endpoint
     server: LedgerServer | None
     store: LevelStore | None
+    application: LedgerApplication | None
 
 
 class ApplicationProcess:
@@ -73,7 +80,7 @@ class ApplicationProcess:
         """Open everything. Raises SocketRefusedError."""
         slices = Slices(asyncio.get_running_loop())
         for config in self._config.ledgers:
-            self._served.append(self._open(config, slices))
+            self._served.append(await self._open(config, slices))
         for path in dict.fromkeys(served.config.private_socket for served in self._served):
             endpoints = tuple(s.endpoint for s in self._served if s.config.private_socket == path)
             service = PrivateService(path, endpoints, slices=slices, log=self._log)
@@ -90,15 +97,16 @@ class ApplicationProcess:
         for service in self._services.values():
             await service.close()
         for served in self._served:
+            _leave_times(served, self._log)
             if served.store is not None:
                 served.store.close()
 
-    def _open(self, config: LedgerConfig, slices: Slices) -> Served:
+    async def _open(self, config: LedgerConfig, slices: Slices) -> Served:
         log = self._log.bind(ledger=config.name or config.ledger_id)
         halt = read_halt(config.data_directory)
         store = None
         try:
-            store = LevelStore(config.data_directory / STORE_DIRECTORY)
+            store = await _open_store(config.data_directory / STORE_DIRECTORY, log)
             application = LedgerApplication(
                 config.ledger_id,
                 store,
@@ -109,15 +117,14 @@ class ApplicationProcess:
                 on_commit=lambda committed: self._committed(config, committed),
             )
         except (*FATAL, Rejected) as failure:
+            # No record of this stays behind: the disk may be well, or the software new, at the next start.
             log.critical("ledger.unopened", failure=type(failure).__name__, reason=str(failure))
-            record = halt or _halt_of(config, failure)
-            if halt is None:
-                _leave(config, record, log)
-            return Served(config, Endpoint(config.ledger_id, config.name, None, record), None, store)
+            record = halt or _unopened(config, failure)
+            return Served(config, Endpoint(config.ledger_id, config.name, None, record), None, store, None)
         endpoint = Endpoint(config.ledger_id, config.name, application, halt)
         if halt is not None:
             log.critical("ledger.halted_before", reason=halt.line())
-            return Served(config, endpoint, None, store)
+            return Served(config, endpoint, None, store, application)
         server = LedgerServer(
             application,
             config.abci_socket,
@@ -127,7 +134,7 @@ class ApplicationProcess:
             on_halt=lambda _ledger, _method, _error: None,
             slices=slices,
         )
-        return Served(config, endpoint, server, store)
+        return Served(config, endpoint, server, store, application)
 
     def _committed(self, config: LedgerConfig, committed: Committed) -> None:
         service = self._services.get(config.private_socket)
@@ -135,7 +142,20 @@ class ApplicationProcess:
             service.block_committed(committed.ledger_id)
 
 
-def _halt_of(config: LedgerConfig, failure: BaseException) -> HaltRecord:
+async def _open_store(directory: Path, log: FilteringBoundLogger) -> LevelStore:
+    """The store; waits while a process that is ending still holds it. Raises plyvel.Error, OSError."""
+    for _ in range(LOCK_TRIES):
+        try:
+            return LevelStore(directory)
+        except plyvel.IOError as error:
+            if "lock" not in str(error):
+                raise
+            log.warning("store.locked")
+            await asyncio.sleep(LOCK_WAIT_SECONDS)
+    return LevelStore(directory)
+
+
+def _unopened(config: LedgerConfig, failure: BaseException) -> HaltRecord:
     return HaltRecord(
         ledger_id=config.ledger_id,
         height=0,
@@ -146,8 +166,12 @@ def _halt_of(config: LedgerConfig, failure: BaseException) -> HaltRecord:
     )
 
 
-def _leave(config: LedgerConfig, record: HaltRecord, log: FilteringBoundLogger) -> None:
+def _leave_times(served: Served, log: FilteringBoundLogger) -> None:
+    """For the bench: where the time of this process's blocks went."""
+    if served.application is None or not served.application.times.blocks:
+        return
     try:
-        write_halt(config.data_directory, record)
+        path = served.config.data_directory / STAGE_TIMES_FILE
+        path.write_text(json.dumps(served.application.times.as_dict()) + "\n", encoding="utf-8")
     except OSError as error:
-        log.critical("ledger.halt_not_recorded", error=str(error))
+        log.warning("stage_times.unwritten", error=str(error))

@@ -77,9 +77,7 @@ class Proposals:
         self._blocks.finish(committed, run, block_digest(chosen, misbehavior))
         return chosen
 
-    def process(
-        self, committed: Committed, transactions: Sequence[bytes], misbehavior: Sequence[Message]
-    ) -> bool:
+    def process(self, committed: Committed, transactions: Sequence[bytes], misbehavior: Sequence[Message]) -> bool:
         """Whether this node would vote for a block of these entries."""
         asked, self._asked = self._asked, self._asked + 1
         digest = block_digest(transactions, misbehavior)

@@ -1,15 +1,15 @@
-"""Records that the application keeps beside the contracts' documents: system documents, receipts, events.
+"""Records that the application keeps beside the contracts' documents: the system documents.
 
-System documents lie in the same tree as the contracts' (DESIGN section 6): whatever a transition can read is under
+They lie in the same tree as the contracts' (DESIGN section 6): whatever a transition can read is under
 the app hash or derived from what is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from smartcontracts.kernel import Cause, Kind, Terms
+from smartcontracts.kernel import Kind, Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +54,6 @@ class Quarantine:
     def id(self) -> str:
         """By the document's key."""
         return f"{QUARANTINE_ID_PREFIX}{self.document}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEvent:
-    """Something that happened, as stored in the event log; `id` is "height/index"."""
-
-    PROTO: ClassVar[str] = "Event"
-
-    id: str
-    ledger_id: str
-    height: int
-    ledger_time_ms: int
-    name: str
-    kind: str
-    document_id: str
-    version: int
-    parties: tuple[str, ...]
-    cause: Cause | None
-    transaction_id: bytes
 
 
 SYSTEM: Final = "sys"

@@ -87,9 +87,7 @@ def _check_organizations(genesis: LedgerGenesis) -> None:
         raise GenesisInvalid("Organizations must be given, sorted by id, none twice.", "organizations")
     for organization in genesis.organizations:
         if organization.position not in POSITIONS[genesis.kind]:
-            raise GenesisInvalid(
-                f"A ledger of kind {genesis.kind} has no {organization.position}.", "organizations"
-            )
+            raise GenesisInvalid(f"A ledger of kind {genesis.kind} has no {organization.position}.", "organizations")
     if any(len(key) != VALIDATOR_KEY_BYTES for key in genesis.validators):
         raise GenesisInvalid(f"A validator's key has {VALIDATOR_KEY_BYTES} bytes.", "organizations")
     if not genesis.validators or len(frozenset(genesis.validators)) != len(genesis.validators):

@@ -54,9 +54,7 @@ def check_expiry(transaction: Prepared, now_ms: int, max_ttl_ms: int, slack_ms: 
     if transaction.expires_at_ms < now_ms - slack_ms:
         raise TransactionExpired("The transaction has expired; make a new one.", "expires_at_ms")
     if transaction.expires_at_ms > now_ms + max_ttl_ms + slack_ms:
-        raise ExpiryTooFar(
-            f"A transaction may expire at most {max_ttl_ms} ms ahead of ledger time.", "expires_at_ms"
-        )
+        raise ExpiryTooFar(f"A transaction may expire at most {max_ttl_ms} ms ahead of ledger time.", "expires_at_ms")
 
 
 def check_signers(transaction: Prepared, view: View, now_ms: int) -> tuple[Sender, ...]:
@@ -68,9 +66,7 @@ def check_signers(transaction: Prepared, view: View, now_ms: int) -> tuple[Sende
     """
     senders = tuple(
         _check_signer(signer, public_key, view, now_ms, place)
-        for place, (signer, (public_key, _)) in enumerate(
-            zip(transaction.signers, transaction.signatures, strict=True)
-        )
+        for place, (signer, (public_key, _)) in enumerate(zip(transaction.signers, transaction.signatures, strict=True))
     )
     if not transaction.verified:
         _check_signatures(transaction)
@@ -107,15 +103,11 @@ def _check_signer(signer: Signer, public_key: bytes, view: View, now_ms: int, pl
         raise SigningKeyNotYetValid("The key is not valid yet.", field)
     if key.valid_until_ms and now_ms > key.valid_until_ms:
         raise SigningKeyExpired("The key's validity has ended.", field)
-    return Sender(
-        organization=organization.id, member=member.id, roles=member.roles, position=organization.position
-    )
+    return Sender(organization=organization.id, member=member.id, roles=member.roles, position=organization.position)
 
 
 def _check_signatures(transaction: Prepared) -> None:
     message = signed_bytes(transaction.ledger_id, transaction.body)
     for place, (public_key, signature) in enumerate(transaction.signatures):
         if not verify_transaction_signature(public_key, message, signature):
-            raise SignatureInvalid(
-                "The signature does not fit body, ledger and key.", f"signatures[{place}].signature"
-            )
+            raise SignatureInvalid("The signature does not fit body, ledger and key.", f"signatures[{place}].signature")

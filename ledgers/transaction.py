@@ -155,9 +155,7 @@ def parse_transaction(raw: bytes, bytes_max: int) -> transaction_pb2.Transaction
     return cast("transaction_pb2.Transaction", _parse(transaction_pb2.Transaction, raw, "transaction"))
 
 
-def prepare(
-    signed: transaction_pb2.SignedTransaction, table: ContractTable, parameters: Parameters
-) -> Prepared:
+def prepare(signed: transaction_pb2.SignedTransaction, table: ContractTable, parameters: Parameters) -> Prepared:
     """Check everything about a transaction's form (stage 1) and read its commands.
 
     Rejects with the first of: SignatureMalformed, TransactionMalformed, NonceInvalid, SignersMissing, SignerMalformed,
@@ -176,9 +174,7 @@ def prepare(
         raise NonceInvalid(f"The nonce must be {NONCE_BYTES} random bytes.", "nonce")
     signers = _read_signers(body.signers)
     if len(signatures) != len(signers):
-        raise SignatureCountWrong(
-            f"There are {len(signers)} signers and {len(signatures)} signatures.", "signatures"
-        )
+        raise SignatureCountWrong(f"There are {len(signers)} signers and {len(signatures)} signatures.", "signatures")
     commands = _read_commands(body, len(signers), table, parameters)
     gas = SIGNATURE_GAS * len(signers) + sum(c.message.gas for c in commands)
     if gas > BLOCK_GAS_MAX:
@@ -225,9 +221,7 @@ def _read_commands(
     if not body.messages:
         raise NoMessages("A transaction needs at least one message.", "messages")
     if len(body.messages) > parameters.messages_max:
-        raise TooManyMessages(
-            f"A transaction may have at most {parameters.messages_max} messages.", "messages"
-        )
+        raise TooManyMessages(f"A transaction may have at most {parameters.messages_max} messages.", "messages")
     commands = []
     for place, message in enumerate(body.messages):
         try:

@@ -1,13 +1,13 @@
 """A contract for tests: counters with deadlines, some of which raise. What a message does stands in its one text.
 
-    open MODE MS    a counter that lapses MS after ledger time. MODE: plain; chain/N (its lapse opens the next, due 1 ms
-                    later, N times); bomb (its lapse raises); stuck (its lapse changes nothing); reject (it is refused)
-    count ID        adds one
-    refuse          is refused
-    raise           raises ValueError
-    memory          raises MemoryError
-    grow N          writes a document of N bytes more
-    many N          opens N plain counters, due in an hour
+open MODE MS    a counter that lapses MS after ledger time. MODE: plain; chain/N (its lapse opens the next, due 1 ms
+                later, N times); bomb (its lapse raises); stuck (its lapse changes nothing); reject (it is refused)
+count ID        adds one
+refuse          is refused
+raise           raises ValueError
+memory          raises MemoryError
+grow N          writes a document of N bytes more
+many N          opens N plain counters, due in an hour
 """
 
 from __future__ import annotations

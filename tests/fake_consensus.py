@@ -41,9 +41,7 @@ def init_chain_request(genesis) -> abci.RequestInitChain:
         initial_height=1,
         app_state_bytes=json.dumps(document["app_state"]).encode(),
         validators=[
-            abci.ValidatorUpdate(
-                pub_key={"ed25519": base64.b64decode(v["pub_key"]["value"])}, power=int(v["power"])
-            )
+            abci.ValidatorUpdate(pub_key={"ed25519": base64.b64decode(v["pub_key"]["value"])}, power=int(v["power"]))
             for v in document["validators"]
         ],
         consensus_params=params_pb2.ConsensusParams(
@@ -169,8 +167,7 @@ class FakeConsensus:
             self.mempools[name] = [
                 raw
                 for raw in self.mempools[name]
-                if raw not in done
-                and application.check_tx(abci.RequestCheckTx(tx=raw, type=abci.RECHECK)).code == 0
+                if raw not in done and application.check_tx(abci.RequestCheckTx(tx=raw, type=abci.RECHECK)).code == 0
             ]
 
     @staticmethod

@@ -56,9 +56,7 @@ class Unit:
                     document.kind.name,
                 )
             written[document.key] = document
-            self.writes.append(
-                DocumentVersion(kind=document.kind.name, id=document.id, version=document.version)
-            )
+            self.writes.append(DocumentVersion(kind=document.kind.name, id=document.id, version=document.version))
         for event in outcome.events:
             subject: Any = event.document
             key = f"{kind_of(subject, around.table).name}/{subject.id}"
@@ -70,9 +68,7 @@ def kind_of(record: object, table: ContractTable) -> Kind[Any]:
     return RULES if isinstance(record, Rules) else table.kind_of(record)
 
 
-def run_transaction(
-    transaction: Prepared, senders: tuple[Sender, ...], below: Layer, around: Surroundings
-) -> Unit:
+def run_transaction(transaction: Prepared, senders: tuple[Sender, ...], below: Layer, around: Surroundings) -> Unit:
     """Answer all messages in order, on one layer. Rejects as the first message that is refused, with its index."""
     unit = Unit(Layer(below))
     for place, command in enumerate(transaction.commands):

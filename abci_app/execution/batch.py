@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from abci_app.records import MINUTE_MS
 from abci_app.store import keys
-from abci_app.store.versioned import write_at
-from smartcontracts.codec import encode
+from abci_app.store.versioned import write_at, write_new
+from ledgers.receipts import encode_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ def block_batch(block: BlockResult, committed: Committed) -> Batch:
     batch: Batch = {}
     tree_version = committed.tree_version
     for key, document in block.documents.items():
-        before = _before(key, document, committed)
+        before = None if document is None else committed.view.document(document.kind, document.id)
         file_document(
             batch,
             committed.reader,
@@ -41,7 +41,7 @@ def block_batch(block: BlockResult, committed: Committed) -> Batch:
         add_tree(batch, block.tree_update)
     _add_receipts(batch, block)
     for index, event in enumerate(block.events):
-        batch[keys.event_key(block.height, index)] = encode(event)
+        batch[keys.event_key(block.height, index)] = event.SerializeToString(deterministic=True)
     add_height(batch, block.height, tree_version, block.root)
     return batch
 
@@ -58,17 +58,20 @@ def file_document(
     is_quarantined: bool = False,
 ) -> None:
     """A document's new version, and what finds it. `before` is as committed."""
-    stored = None if after is None else after.stored
-    write_at(batch, reader, keys.DOCUMENTS, key.encode(), stored, height)
     if after is None:
+        write_at(batch, reader, keys.DOCUMENTS, key.encode(), None, height)
         return
+    if before is None:
+        write_new(batch, keys.DOCUMENTS, key.encode(), after.stored, height)
+    else:
+        write_at(batch, reader, keys.DOCUMENTS, key.encode(), after.stored, height)
     old_terms = {} if before is None else before.terms
     for term, value in old_terms.keys() - after.terms.keys():
         entry = keys.index_prefix(after.kind.name, term, value) + after.id.encode()
         write_at(batch, reader, keys.INDEX, entry, None, height)
     for term, value in after.terms.keys() - old_terms.keys():
         entry = keys.index_prefix(after.kind.name, term, value) + after.id.encode()
-        write_at(batch, reader, keys.INDEX, entry, b"", height)
+        write_new(batch, keys.INDEX, entry, b"", height)
     old = {} if before is None or was_quarantined else before.deadlines
     new = {} if is_quarantined else after.deadlines
     for entry_ in old.keys() - new.keys():
@@ -89,12 +92,6 @@ def add_height(batch: Batch, height: int, tree_version: int, root: bytes) -> Non
     batch[keys.META_HEIGHT] = keys.number(height)
 
 
-def _before(key: str, after: Document | None, committed: Committed) -> Document | None:
-    if after is None:
-        return None
-    return committed.view.document(after.kind, after.id)
-
-
 def _release(batch: Batch, quarantined: Iterable[str], committed: Committed) -> None:
     """Take documents that are in quarantine now, and were not written besides, out of the queue."""
     for key in sorted(quarantined):
@@ -109,6 +106,6 @@ def _add_receipts(batch: Batch, block: BlockResult) -> None:
     for raw, result in zip(block.transactions, block.results, strict=True):
         if result.remembered:
             name = result.receipt.transaction_id
-            batch[keys.RECEIPTS + name] = encode(result.receipt)
+            batch[keys.RECEIPTS + name] = encode_receipt(result.receipt)
             batch[keys.TRANSACTIONS + name] = raw
             batch[keys.replay_key(result.expires_at_ms // MINUTE_MS, name)] = b""

@@ -97,7 +97,8 @@ class DeadlinesOfBlock:
     def _fire_one(self, entry: DeadlineEntry) -> None:
         try:
             unit = run_deadline(entry, self._layer, self._around)
-        except FATAL:
+        except FATAL as failure:
+            failure.add_note(f"in the deadline {entry[2]} of {entry[1]}")
             raise
         except Exception as failure:  # noqa: BLE001 - a bug of ours may cost one document, not the ledger
             self._quarantine(entry, failure)

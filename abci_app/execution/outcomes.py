@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ledgers.receipts import Receipt, result_data
 
 if TYPE_CHECKING:
-    from abci_app.records import LedgerEvent
     from abci_app.state.documents import Document
     from abci_app.tree import TreeUpdate
     from smartcontracts.kernel import Rejected
+    from syngraph.v1.system_pb2 import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class BlockResult:
     transactions: tuple[bytes, ...]
     results: tuple[Result, ...]
     documents: dict[str, Document | None]
-    events: tuple[LedgerEvent, ...]
+    events: tuple[Event, ...]
     root: bytes
     tree_update: TreeUpdate | None
     quarantined: frozenset[str]
@@ -56,9 +56,16 @@ class BlockResult:
         return all(result.fit for result in self.results)
 
 
+STAGES: Final = ("decode", "verify", "execute", "tree", "store")
+
+
 @dataclass(slots=True)
 class StageTimes:
-    """Seconds spent by stage since the last reset, for the bench; `transactions` counts signed ones executed."""
+    """Seconds spent by stage in this process, for the bench.
+
+    `transactions` counts signed ones executed, `blocks` executions of blocks: on a proposer one in PrepareProposal, else
+    one in ProcessProposal or FinalizeBlock. `store` holds the building of the batch and its synced write.
+    """
 
     decode: float = 0.0
     verify: float = 0.0
@@ -72,6 +79,10 @@ class StageTimes:
     def start(self) -> None:
         """Begin to measure."""
         self._since = perf_counter()
+
+    def as_dict(self) -> dict[str, float | int]:
+        """All but the running clock, for JSON."""
+        return {name: getattr(self, name) for name in (*STAGES, "transactions", "blocks")}
 
     def lap(self, stage: str) -> None:
         """Add the time since `start` or the last lap to `stage`."""

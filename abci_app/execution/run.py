@@ -21,14 +21,17 @@ from abci_app.failures import (
     TimestampMisplaced,
     TimestampMissing,
 )
-from abci_app.records import CLOCK, MINUTE_MS, REPLAY, REPLAY_ID_PREFIX, Clock, LedgerEvent, ReplayMinute
+from abci_app.records import CLOCK, MINUTE_MS, REPLAY, REPLAY_ID_PREFIX, Clock, ReplayMinute
 from abci_app.state.documents import commitments
 from abci_app.state.view import Layer
 from ledgers.receipts import Receipt, result_data
 from ledgers.refusals import TransactionReplayed
 from ledgers.standing import check_expiry, check_ledger, check_signers
 from ledgers.transaction import BLOCK_GAS_MAX, Prepared, encode_timestamp
+from smartcontracts import kernel
 from smartcontracts.kernel import Block, Rejected
+from syngraph.v1.common_pb2 import Cause
+from syngraph.v1.system_pb2 import Event
 from syngraph.v1.transaction_pb2 import Tick, Timestamp
 
 if TYPE_CHECKING:
@@ -56,6 +59,11 @@ def block_time_ms(first: bytes | None, committed: Committed) -> int | None:
         return None
     return time_ms
 
+
+def _wire_cause(cause: kernel.Cause | None) -> Cause | None:
+    if cause is None:
+        return None
+    return Cause(ledger_id=cause.ledger_id, event_id=cause.event_id, purpose=cause.purpose)
 
 
 class BlockRun:
@@ -88,7 +96,7 @@ class BlockRun:
         self.ticked = False
         self._results: list[Result] = []
         self._raw: list[bytes] = []
-        self._events: list[LedgerEvent] = []
+        self._events: list[Event] = []
         self._remembered: dict[bytes, int] = {}
         queue = DueQueue(committed.deadlines())
         self._first_due_ms = queue.first_due_ms
@@ -140,7 +148,8 @@ class BlockRun:
             raise TimestampMisplaced("A timestamp stands first in a block and nowhere else.", "timestamp")
         except Rejected as refusal:
             return unfit(refusal, self._blank())
-        except FATAL:
+        except FATAL as failure:
+            failure.add_note(f"in transaction {sha256(raw).hexdigest().upper()}")
             raise
         except Exception as failure:  # noqa: BLE001 - DESIGN section 5: a bug of ours must not be a weapon
             self._log.error("transaction.raised", height=self.height, exc_info=failure)
@@ -211,7 +220,7 @@ class BlockRun:
             document = happening.document
             parties = sorted({value for term, value in document.terms if term == "party"})
             self._events.append(
-                LedgerEvent(
+                Event(
                     id=f"{self.height}/{len(self._events)}",
                     ledger_id=self.around.ledger_id,
                     height=self.height,
@@ -220,8 +229,8 @@ class BlockRun:
                     kind=document.kind.name,
                     document_id=document.id,
                     version=document.version,
-                    parties=tuple(parties),
-                    cause=happening.cause,
+                    parties=parties,
+                    cause=_wire_cause(happening.cause),
                     transaction_id=transaction_id,
                 )
             )

@@ -37,9 +37,7 @@ class Endpoint:
             raise LedgerStopped("The ledger has halted; its status says why.")
         return reads.require_committed(self.application.committed)
 
-    def answer(
-        self, request: wire.ApplicationRequest
-    ) -> Generator[None, None, wire.ApplicationResponse]:
+    def answer(self, request: wire.ApplicationRequest) -> Generator[None, None, wire.ApplicationResponse]:
         """Answer a request that is no stream; yields where consensus may come first. Rejects as the queries do."""
         which = request.WhichOneof("request")
         if which == "get_ledger_status":
@@ -82,9 +80,7 @@ class Endpoint:
         if self.application is None:
             raise LedgerStopped("The ledger has halted; its status says why.")
         application = self.application
-        receipt = simulate(
-            request.transaction, committed, application.reader, application.clock(), application.log
-        )
+        receipt = simulate(request.transaction, committed, application.reader, application.clock(), application.log)
         response = wire.SimulateResponse()
         response.receipt.CopyFrom(receipt)  # type: ignore[arg-type]  # the codec's to_message is of any message
         return response

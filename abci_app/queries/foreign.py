@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tendermint.abci import types_pb2 as abci
 from tendermint.crypto import proof_pb2
 
-from abci_app.queries.reads import prove_key, provable_height, require_committed
+from abci_app.queries.reads import provable_height, prove_key, require_committed
 from abci_app.queries.refusals import RequestMalformed
 from abci_app.store.keys import DOCUMENTS
 from abci_app.store.versioned import read_at

@@ -48,9 +48,7 @@ class _Query:
     digest: bytes
 
 
-def list_documents(
-    request: wire.ListRequest, committed: Committed
-) -> Generator[None, None, wire.ListResponse]:
+def list_documents(request: wire.ListRequest, committed: Committed) -> Generator[None, None, wire.ListResponse]:
     """A page; yields where consensus may come first. Rejects with KindUnknown, FilterUnsupported, PageTooLarge,
     PageTokenInvalid, HeightPruned, HeightUnknown.
     """
@@ -93,9 +91,7 @@ def _read_query(request: wire.ListRequest, committed: Committed) -> _Query:
             terms.append((term, _checked(value, f"filter.{term}")))
     digest = sha256(given.SerializeToString(deterministic=True)).digest()[:_DIGEST_BYTES]
     height, start = _read_start(request, digest, committed)
-    return _Query(
-        kind, tuple(terms), given.created_from_ms, given.created_until_ms, height, start, digest
-    )
+    return _Query(kind, tuple(terms), given.created_from_ms, given.created_until_ms, height, start, digest)
 
 
 def _checked(value: str, field: str) -> str:

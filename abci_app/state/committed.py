@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from abci_app.records import CLOCK, CLOCK_ID, QUARANTINE_KEY_PREFIX, REPLAY_KEY_PREFIX
-from abci_app.state.view import StoredView
 from abci_app.store.keys import (
     DEADLINES,
     DOCUMENTS,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from abci_app.records import Clock
-    from abci_app.state.documents import DocumentCache
+    from abci_app.state.view import StoredView
     from abci_app.store.kv import Reader
     from ledgers.genesis import LedgerGenesis
 
@@ -101,16 +100,14 @@ def read_genesis(reader: Reader, ledger_id: str) -> LedgerGenesis | None:
     return None if encoded is None else parse_genesis(encoded, ledger_id)
 
 
-def read_committed(
-    reader: Reader, genesis: LedgerGenesis, ledger_id: str, cache: DocumentCache, table_for: TableFor
-) -> Committed:
+def read_committed(view: StoredView, genesis: LedgerGenesis, ledger_id: str, table_for: TableFor) -> Committed:
     """What was committed last. Raises StoreDamagedError; rejects with ContractsVersionUnknown."""
+    reader = view.reader
     height = read_number(reader, META_HEIGHT)
     found = reader.get(app_hash_key(height))
     if found is None:
         raise StoreDamagedError(f"the store has no app hash of height {height}")
     tree_version, root = decode_app_hash(found)
-    view = StoredView(reader, cache)
     clock = _required(view.get(CLOCK, CLOCK_ID), "sys/clock")
     rules = _required(view.get(RULES, RULES_ID), "sys/rules")
     return Committed(

@@ -100,9 +100,7 @@ def commitments(documents: Mapping[str, Document | None], secret: bytes) -> dict
     changes: dict[bytes, bytes | None] = {}
     for name, document in documents.items():
         key = name.encode()
-        changes[key] = (
-            None if document is None else document_commitment(document_salt(secret, key), document.stored)
-        )
+        changes[key] = None if document is None else document_commitment(document_salt(secret, key), document.stored)
     return changes
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from abci_app.state.documents import Document, DocumentCache, write_document
 from abci_app.store.keys import DOCUMENTS, INDEX, index_prefix
 from abci_app.store.versioned import read_live, scan_live
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from abci_app.store.kv import Reader
     from smartcontracts.kernel import Kind
 
 R = TypeVar("R")
+_UNREAD: Final[Any] = object()
 
 
 class Documents(Protocol):
@@ -44,21 +45,43 @@ class _Reading:
 
     def find(self, kind: Kind[R], term: str, value: str, limit: int) -> tuple[R, ...]:
         return tuple(
-            cast("Document", self.document(kind, found)).record
-            for found in islice(self.ids(kind, term, value), limit)
+            cast("Document", self.document(kind, found)).record for found in islice(self.ids(kind, term, value), limit)
         )
 
 
-class StoredView(_Reading):
-    """The committed state, from one snapshot of the store."""
+KNOWN_MAX: Final = 4_096
 
-    def __init__(self, reader: Reader, cache: DocumentCache) -> None:
+
+class StoredView(_Reading):
+    """The committed state, from one snapshot of the store. What was read once is known, absence too.
+
+    The view of the next block begins with what this one knows. Two threads share a view; each step is one operation of
+    a dictionary.
+    """
+
+    def __init__(self, reader: Reader, cache: DocumentCache, known: dict[str, Document | None] | None = None) -> None:
         self.reader = reader
         self._cache = cache
+        self._known = known or {}
 
     def document(self, kind: Kind[Any], document_id: str) -> Document | None:
-        stored = read_live(self.reader, DOCUMENTS, f"{kind.name}/{document_id}".encode())
-        return None if stored is None else self.read(kind, document_id, stored)
+        key = f"{kind.name}/{document_id}"
+        found: Document | None = self._known.get(key, _UNREAD)
+        if found is not _UNREAD and (found is None or found.kind is kind):
+            return found
+        stored = read_live(self.reader, DOCUMENTS, key.encode())
+        document = None if stored is None else self.read(kind, document_id, stored)
+        if len(self._known) < KNOWN_MAX:
+            self._known[key] = document
+        return document
+
+    def after(self, reader: Reader, written: Mapping[str, Document | None]) -> StoredView:
+        """The view after a block that wrote these documents, from the snapshot after it."""
+        known = {**self._known, **written}
+        if len(known) > KNOWN_MAX:
+            # What was written last is what the next block asks for.
+            known = dict(islice(reversed(known.items()), KNOWN_MAX // 2))
+        return StoredView(reader, self._cache, known)
 
     def read(self, kind: Kind[Any], document_id: str, stored: bytes) -> Document:
         """The document of bytes that were read at some height."""

@@ -27,9 +27,7 @@ class LevelReader:
         return cast("bytes | None", self._snapshot.get(key))
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return cast(
-            "Iterator[tuple[bytes, bytes]]", iter(self._snapshot.iterator(start=start, stop=stop))
-        )
+        return cast("Iterator[tuple[bytes, bytes]]", iter(self._snapshot.iterator(start=start, stop=stop)))
 
 
 class LevelStore:

@@ -39,9 +39,7 @@ def read_at(reader: Reader, space: bytes, key: bytes, height: int) -> bytes | No
     return None
 
 
-def scan_live(
-    reader: Reader, space: bytes, prefix: bytes, start: bytes = b""
-) -> Iterator[tuple[bytes, bytes]]:
+def scan_live(reader: Reader, space: bytes, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
     """(what follows `prefix`, value) now, from `start` on, sorted."""
     begin = space + prefix
     for key, value in reader.scan(begin + start, past_end(begin)):
@@ -71,9 +69,12 @@ def _past_around(reader: Reader, begin: bytes, start: bytes, height: int) -> Ite
             yield key[len(begin) : -_SUFFIX_BYTES], value[NUMBER_BYTES:]
 
 
-def write_at(
-    batch: Batch, reader: Reader, space: bytes, key: bytes, value: bytes | None, height: int
-) -> None:
+def write_new(batch: Batch, space: bytes, key: bytes, value: bytes, height: int) -> None:
+    """Put `value` at `key`, where nothing is, from `height` on."""
+    batch[space + key] = number(height) + value
+
+
+def write_at(batch: Batch, reader: Reader, space: bytes, key: bytes, value: bytes | None, height: int) -> None:
     """Put `value` (None: nothing) at `key` from `height` on; `reader` is the store before this block."""
     live_key = space + key
     old = reader.get(live_key)

@@ -66,7 +66,5 @@ def stored_index(committed):
         name, term, value, document_id = (part.decode() for part in key[1:].split(b"\x00"))
         assert term in TERMS
         index.add((name, term, value, document_id))
-    queue = {
-        parse_deadline_key(key) for key, _ in committed.reader.scan(DEADLINES, past_end(DEADLINES))
-    }
+    queue = {parse_deadline_key(key) for key, _ in committed.reader.scan(DEADLINES, past_end(DEADLINES))}
     return index, queue

@@ -55,4 +55,3 @@ def timestamp(world, offset_ms=0):
 def check_code(world, raw, *, recheck=False):
     kind = abci.RECHECK if recheck else abci.NEW
     return world.app.check_tx(abci.RequestCheckTx(tx=raw, type=kind)).code
-

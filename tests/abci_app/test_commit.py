@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import plyvel
 import pytest
@@ -40,9 +41,7 @@ def test_a_kill_after_any_step_leaves_the_last_committed_state(tmp_path, last):
         "prepare_proposal": lambda: application.prepare_proposal(
             abci.RequestPrepareProposal(height=height, txs=[raw], max_tx_bytes=10_000)
         ),
-        "process_proposal": lambda: application.process_proposal(
-            abci.RequestProcessProposal(height=height, txs=txs)
-        ),
+        "process_proposal": lambda: application.process_proposal(abci.RequestProcessProposal(height=height, txs=txs)),
         "finalize_block": lambda: application.finalize_block(abci.RequestFinalizeBlock(height=height, txs=txs)),
         "batch": lambda: application.ledger.batch(application._decided[0]),
         "commit": lambda: application.commit(abci.RequestCommit()),
@@ -97,7 +96,9 @@ def test_a_replay_is_refused_after_a_restart_too(tmp_path):
     assert again.check_tx(abci.RequestCheckTx(tx=raw)).code == 1023
 
 
-@pytest.mark.parametrize("failure", [OSError("disk full"), plyvel.Error("corruption"), MemoryError(), StoreDamagedError("gone")])
+@pytest.mark.parametrize(
+    "failure", [OSError("disk full"), plyvel.Error("corruption"), MemoryError(), StoreDamagedError("gone")]
+)
 def test_a_failing_store_stops_the_ledger_before_commit_with_a_record(tmp_path, failure):
     world = World(tmp_path, names=("acme",))
     before = (world.committed.height, world.root)
@@ -127,10 +128,13 @@ def test_a_failing_store_stops_the_ledger_before_commit_with_a_record(tmp_path, 
 
 def test_memory_that_runs_out_in_a_contract_stops_the_ledger(tmp_path):
     world = World(tmp_path, names=("acme",))
-    world.consensus.submit(world.program("memory"))
+    raw = world.program("memory")
+    world.consensus.submit(raw)
     with pytest.raises(MemoryError):
         world.consensus.block()
-    assert read_halt(tmp_path / "acme").step == "prepare_proposal"
+    record = read_halt(tmp_path / "acme")
+    assert record.step == "prepare_proposal"
+    assert sha256(raw).hexdigest().upper() in record.line()
 
 
 def test_a_damaged_tree_page_stops_the_ledger(tmp_path):

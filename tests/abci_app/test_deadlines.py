@@ -149,9 +149,7 @@ def test_two_deadlines_in_a_row_on_an_idle_ledger_fire_by_one_tick_each(world):
 
 def test_a_tick_is_the_same_bytes_on_every_node(world):
     world.execute("open plain 20000")
-    ticks = {
-        encode_tick(a.ledger_id, a.committed.next_due_ms(), 3) for a in world.consensus.applications.values()
-    }
+    ticks = {encode_tick(a.ledger_id, a.committed.next_due_ms(), 3) for a in world.consensus.applications.values()}
     assert len(ticks) == 1
 
 

@@ -89,7 +89,14 @@ async def test_each_request_has_its_answer_in_order(served):
         answers = [await client.receive() for _ in asked]
     assert [a.sequence for a in answers] == asked
     assert [a.WhichOneof("response") for a in answers] == [
-        "get", "list", "prove", "simulate", "get_receipt", "get_transaction", "get_ledger_status", "get_app_hash",
+        "get",
+        "list",
+        "prove",
+        "simulate",
+        "get_receipt",
+        "get_transaction",
+        "get_ledger_status",
+        "get_app_hash",
     ]
     assert answers[0].get.document == answers[1].list.documents[0] == answers[2].prove.document
     assert answers[3].simulate.receipt.name == "REFUSED"

@@ -140,16 +140,24 @@ def test_two_ledgers_in_one_process_and_a_graceful_end(home):
     async def statuses():
         async with Client(home / "app.sock") as client:
             return [
-                (await client.ask(get_ledger_status=wire.GetLedgerStatusRequest(ledger_id=ledger_id(g)))).get_ledger_status.status
+                (
+                    await client.ask(get_ledger_status=wire.GetLedgerStatusRequest(ledger_id=ledger_id(g)))
+                ).get_ledger_status.status
                 for g in (one, two)
             ]
 
-    assert [(s.name, s.height, s.state) for s in asyncio.run(statuses())] == [("one", 1, "running"), ("two", 1, "running")]
+    assert [(s.name, s.height, s.state) for s in asyncio.run(statuses())] == [
+        ("one", 1, "running"),
+        ("two", 1, "running"),
+    ]
     assert process.stop() == 0
     assert not (home / "app.sock").exists()
     assert not (home / "one/abci.sock").exists()
     events = [line["event"] for line in process.lines()]
     assert events[-1] == "process.ended"
+    times = json.loads((home / "one/stage-times.json").read_text())
+    assert times["blocks"] == 1
+    assert times["store"] > 0
     # What was committed is there for the next process.
     again = Process(home, config)
     again.wait_for(home / "one/abci.sock")
@@ -189,12 +197,32 @@ def test_a_ledger_that_halts_closes_its_own_connections_and_stays_stopped(home):
 def test_an_earlier_halt_keeps_the_ledger_stopped_and_readable(home):
     genesis = make_genesis()
     config = {"ledgers": [ledger_config(home, "one", genesis)], "log_format": "text"}
-    write_halt(home / "one", HaltRecord(ledger_id="l", height=7, step="commit", failure="OSError", message="m", at_ms=1))
+    write_halt(
+        home / "one", HaltRecord(ledger_id="l", height=7, step="commit", failure="OSError", message="m", at_ms=1)
+    )
     process = Process(home, config)
     process.wait_for(home / "app.sock")
     assert not (home / "one/abci.sock").exists()
     assert process.stop() == 0
     assert "ledger.halted_before" in process.log.read_text()
+
+
+def test_a_store_that_another_process_holds_is_waited_for_and_leaves_no_record(home):
+    genesis = make_genesis()
+    config = {"ledgers": [ledger_config(home, "one", genesis)]}
+    first = Process(home, config)
+    first.wait_for(home / "one/abci.sock")
+    # Sockets of its own, the same store.
+    other = ledger_config(home, "one", genesis)
+    other |= {"abci_socket": str(home / "one/second.sock"), "private_socket": str(home / "second.sock")}
+    second = Process(home, {"ledgers": [other]})
+    time.sleep(1.5)
+    assert second.process.poll() is None
+    assert not (home / "one/second.sock").exists()
+    assert first.stop() == 0
+    second.wait_for(home / "one/second.sock")
+    assert not (home / "one/halt.json").exists()
+    assert second.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -274,7 +302,11 @@ def test_logs_say_nothing_of_what_was_in_a_transaction():
     )
     paths = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": paths},
     )
     # The source line of a traceback may be shown, values of variables may not: here the line holds the value's name.
     assert "price =" not in done.stderr

@@ -65,7 +65,7 @@ def test_a_locked_block_that_aged_is_decided_without_help(world):
     block = [timestamp(world), world.program("open plain 3600000", ttl_ms=600_000)]
     world.clock.now_ms += 136_000
     rounds = 0
-    while not all([accepts(world, *block, name=name) for name in world.consensus.up]):
+    while [accepts(world, *block, name=name) for name in world.consensus.up] != [True, True]:
         rounds += 1
         assert rounds < 20, "the ledger has halted"
     assert rounds == 5
@@ -188,9 +188,7 @@ def test_a_proposal_is_filled_to_the_last_byte_and_no_further(world):
     size = len(timestamp(world))
     limit = wire_bytes(timestamp(world)) + sum(wire_bytes(raw) for raw in raws[:25])
     for bytes_max, expected in ((limit, 26), (limit - 1, 25), (limit + 1, 26)):
-        request = abci.RequestPrepareProposal(
-            height=world.consensus.height + 1, txs=raws, max_tx_bytes=bytes_max
-        )
+        request = abci.RequestPrepareProposal(height=world.consensus.height + 1, txs=raws, max_tx_bytes=bytes_max)
         txs = world.app.prepare_proposal(request).txs
         assert len(txs) == expected
         assert sum(counted_by_protobuf(tx) for tx in txs) <= bytes_max
@@ -207,9 +205,7 @@ def test_bytes_are_counted_as_cometbft_counts_them():
 def test_four_thousand_small_transactions_go_in_blocks_of_a_million_gas():
     world = World(names=("acme",))
     raws = [world.program("refuse") for _ in range(3_000)]
-    request = abci.RequestPrepareProposal(
-        height=world.consensus.height + 1, txs=raws, max_tx_bytes=4_000_000
-    )
+    request = abci.RequestPrepareProposal(height=world.consensus.height + 1, txs=raws, max_tx_bytes=4_000_000)
     txs = list(world.app.prepare_proposal(request).txs)
     gas = 100 + world.committed.table.messages["withdraw_proposal"].gas
     assert len(txs) == 1 + 1_000_000 // gas
@@ -220,9 +216,7 @@ def test_four_thousand_small_transactions_go_in_blocks_of_a_million_gas():
 def test_organizations_take_turns(world):
     acme = [world.program("refuse") for _ in range(6)]
     alpha = [world.program("refuse", signers=("alpha",)) for _ in range(2)]
-    request = abci.RequestPrepareProposal(
-        height=world.consensus.height + 1, txs=[*acme, *alpha], max_tx_bytes=100_000
-    )
+    request = abci.RequestPrepareProposal(height=world.consensus.height + 1, txs=[*acme, *alpha], max_tx_bytes=100_000)
     txs = list(world.app.prepare_proposal(request).txs)
     assert txs[1:] == [acme[0], alpha[0], acme[1], alpha[1], *acme[2:]]
 

@@ -61,7 +61,13 @@ def test_a_document_is_read_as_it_was_at_each_height(world):
         body = Proposal.FromString(StoredDocument.FromString(answer.document.stored).body)
         seen[height] = (body.status, len(body.accepted_by))
         assert answer.height == height
-    assert seen == {2: ("open", 0), 3: ("open", 0), 4: ("open", 1), 5: ("open", 1), **dict.fromkeys(range(6, 10), ("lapsed", 1))}
+    assert seen == {
+        2: ("open", 0),
+        3: ("open", 0),
+        4: ("open", 1),
+        5: ("open", 1),
+        **dict.fromkeys(range(6, 10), ("lapsed", 1)),
+    }
     assert get(world).height == world.committed.height
 
 
@@ -72,7 +78,11 @@ def test_the_envelope_counts_versions_and_keeps_both_times(world):
 
 
 def test_invalid_reads(world):
-    for height, refusal in ((world.committed.height + 1, q.HeightUnknown), (-1, q.HeightUnknown), (1, q.DocumentUnknown)):
+    for height, refusal in (
+        (world.committed.height + 1, q.HeightUnknown),
+        (-1, q.HeightUnknown),
+        (1, q.DocumentUnknown),
+    ):
         with pytest.raises(refusal):
             get(world, height)
     for kind, document_id in (("", "x"), ("counter", ""), ("a/b", "x"), ("counter", "x\x00y"), ("counter", "x" * 300)):

@@ -30,9 +30,7 @@ print(sorted(world.committed.quarantined))
 def run(seed):
     paths = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
