@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -52,8 +52,9 @@ class KeptProcess:
         on_line: Callable[[str], None],
         before_start: Callable[[], Awaitable[None]] = _at_once,
         after_exit: Callable[[], None] = lambda: None,
+        log: Any = None,
     ) -> None:
-        """`before_start` may wait for what the process needs; `on_line` gets each line that it prints."""
+        """`before_start` may wait for what the process needs; `on_line` gets each line that it prints; `log` is structlog's."""
         self.name = name
         self.restarts = 0
         self._command = tuple(command)
@@ -63,7 +64,7 @@ class KeptProcess:
         self._after_exit = after_exit
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
-        self._log = structlog.get_logger().bind(process=name)
+        self._log = (log or structlog.get_logger()).bind(process=name)
 
     @property
     def pid(self) -> int | None:
@@ -72,7 +73,7 @@ class KeptProcess:
 
     async def run(self) -> None:
         """Start, wait for its end, pause, start again; return after `stop`."""
-        await asyncio.to_thread(end_leftover, self._pid_file)
+        await asyncio.to_thread(end_leftover, self._pid_file, self._log)
         pause_s = PAUSE_FIRST_S
         while not self._stopping.is_set():
             await self._before_start()
@@ -163,14 +164,14 @@ def start_time(pid: int) -> int:
     return int(text.rpartition(")")[2].split()[19])
 
 
-def end_leftover(pid_file: Path) -> None:
+def end_leftover(pid_file: Path, log: Any = None) -> None:
     """End what an earlier node left running, if it is still the same process."""
     try:
         pid, began = map(int, pid_file.read_text(encoding="ascii").split())
     except (OSError, ValueError):
         return
     if began and start_time(pid) == began:
-        structlog.get_logger().warning("leftover_process_ended", pid=pid)
+        (log or structlog.get_logger()).warning("leftover_process_ended", pid=pid)
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
