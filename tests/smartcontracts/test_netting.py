@@ -211,6 +211,13 @@ def test_invalid_netting_is_refused_for_this_reason_alone(refusal, change):
         attempt(GOOD | change)
 
 
+def test_invalid_netting_names_the_first_id_out_of_order():
+    for ids, place in (((B.id, A.id), 1), ((A.id, B.id, B.id), 2)):
+        with pytest.raises(n.NettingListUnsorted) as refused:
+            attempt(GOOD | {"ids": ids})
+        assert refused.value.field == f"invoice_ids[{place}]"
+
+
 def test_an_invoice_is_netted_at_most_once():
     a, b, c = owed(FIRST, 2), owed(SECOND, 1), owed(SECOND, 3)
     ledger = ledger_with(a, b, c)
