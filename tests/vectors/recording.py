@@ -1,0 +1,376 @@
+"""Records a ledger: a life of every contract on fake consensus, block by block, with the app hash after each.
+
+The recording is committed beside this file, and every later version of the software must reproduce it
+(docs/versions.md, rule 6). `scripts/record-ledgers` writes it; do so only with a new contracts version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from abci_app.application import LedgerApplication
+from abci_app.queries.reads import receipt
+from abci_app.store import MemoryStore
+from ledgers.genesis import ledger_id
+from ledgers.kinds import BILATERAL, OMNI, VERSIONS, contract_table
+from ledgers.transaction import Act, assemble, build_body, sign_body, transaction_id
+from smartcontracts import codec
+from smartcontracts.agreement import AGREEMENT, AgreementTerms, PaymentForm, SlaTarget
+from smartcontracts.delivery import ActivateOrder, FailOrder
+from smartcontracts.inquiry import DeclareUnable, SubmitInquiry
+from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
+from smartcontracts.kernel import Position, Role
+from smartcontracts.membership import (
+    AddMember,
+    AddMemberKey,
+    AdmitOrganization,
+    RemoveOrganization,
+    RevokeMember,
+    RevokeMemberKey,
+    SetMemberRoles,
+    SetNodeIds,
+)
+from smartcontracts.money import Money, Rounding
+from smartcontracts.netting import NettingTerms
+from smartcontracts.omni import PublishScore, RegisterLedger
+from smartcontracts.order import AcceptOrder, PlaceOrder, RejectOrder
+from smartcontracts.parameters import Parameters, SetParameters
+from smartcontracts.proposal import AcceptProposal, DeclineProposal, Propose, WithdrawProposal, act_of, sha256_of
+from smartcontracts.quote import IssueQuote, QuoteItem, TakeLateQuote
+from smartcontracts.settlement import ClaimPayment, ConfirmPayment, DenyPayment
+from smartcontracts.sla import RecordPerformance
+from smartcontracts.trade import QuoteLevel
+from smartcontracts.usage import RecordUsage
+from syngraph.v1.system_pb2 import Receipt
+from tests.fake_consensus import FakeConsensus
+from tests.smartcontracts.trading import SINGLE, once, recurring, usage
+from tests.world import Clock, make_genesis, member, node_id, organization, person, signing_key
+from tests.world import quiet_log as no_log
+
+ALL_ROLES = tuple(sorted(Role))
+PERIOD_MS = 20_000
+WINDOW_MS = 20_000
+NAMES = ("acme", "alpha", "north", "south")
+# Twelve calendar months of thirty days, in periods of a minute: docs/decisions/trade.md.
+TERM_MINUTES = 12 * 30 * 24 * 60
+
+
+class Recorder:
+    """Four replicas of one ledger; what they commit is what is recorded."""
+
+    def __init__(self, kind: str) -> None:
+        position = Position.MEMBER if kind == OMNI else None
+        base = make_genesis(Parameters(), kind=kind)
+        organizations = base.organizations
+        if position is not None:
+            organizations = tuple(replace(o, position=position) for o in organizations)
+        self.genesis = replace(
+            base,
+            organizations=organizations,
+            members=tuple(sorted((member(n, ALL_ROLES) for n in NAMES), key=lambda m: m.id)),
+        )
+        self.ledger_id = ledger_id(self.genesis)
+        self.clock = Clock()
+        self.consensus = FakeConsensus({n: self._application() for n in NAMES}, self.genesis)
+        self.taken: set[str] = set()
+        self.refused: set[str] = set()
+        self._nonce = 0
+        self.consensus.start()
+        self.consensus.run()
+
+    def _application(self) -> LedgerApplication:
+        return LedgerApplication(
+            self.ledger_id, MemoryStore(), None, clock=self.clock, log=no_log(), table_for=contract_table
+        )
+
+    def do(self, who: str, name: str, command: Any, *, code: int = 0) -> Receipt:
+        """One message by `who`, in blocks of its own; its receipt, which must have this code."""
+        self._nonce += 1
+        body = build_body(
+            ledger_id=self.ledger_id,
+            nonce=self._nonce.to_bytes(16, "big"),
+            expires_at_ms=self.clock() + 60_000,
+            signers=[person(who).signer],
+            acts=[Act(name=name, command=command)],
+        )
+        raw = assemble(body, [sign_body(self.ledger_id, body, person(who).key)])
+        self.clock.now_ms += 10
+        answer = self.consensus.submit(raw)
+        assert answer.code == 0, answer.log
+        self.consensus.run()
+        found = receipt(transaction_id(self.ledger_id, body), self.consensus.applications["acme"].committed)
+        assert found.code == code, f"{name}: {found.name} {found.field}: {found.sentence}"
+        (self.refused if code else self.taken).add(name)
+        return found
+
+    def made(self, who: str, name: str, command: Any, kind: str) -> str:
+        """The id of the document of this kind that the message wrote."""
+        written = self.do(who, name, command).documents
+        return next(d.id for d in written if d.kind == kind)
+
+    def propose(self, who: str, act: str, command: Any) -> tuple[str, bytes]:
+        """Id and hash of a new proposal."""
+        made = act_of(act, command)
+        proposal = self.made(who, "propose", Propose(act=made, valid_for_ms=60_000), "proposal")
+        self.taken.add(act)
+        return proposal, sha256_of(codec.encode(made))
+
+    def agree(self, who: str, other: str, act: str, command: Any) -> Receipt:
+        """A joint act that `other` accepts."""
+        proposal, sha256 = self.propose(who, act, command)
+        return self.do(other, "accept_proposal", AcceptProposal(proposal_id=proposal, act_sha256=sha256))
+
+    def wait(self, ms: int) -> None:
+        """Time passes, and a tick makes the block in which deadlines fire."""
+        self.clock.now_ms += ms
+        if self.consensus.needs_block():
+            self.consensus.run()
+        else:
+            self.consensus.block([*self.consensus.prepare(self.consensus.proposer())])
+            self.consensus.run()
+
+    def recording(self, name: str) -> dict[str, Any]:
+        """What is committed to the repository."""
+        return {
+            "format": "recorded-ledger/1",
+            "name": name,
+            "contracts_version": VERSIONS[-1],
+            "genesis": codec.encode(self.genesis).hex(),
+            "blocks": [
+                {
+                    "height": b.height,
+                    "txs": [t.hex() for t in b.txs],
+                    "codes": [r.code for r in b.results],
+                    "app_hash": b.app_hash.hex(),
+                }
+                for b in self.consensus.blocks
+            ],
+        }
+
+    def uncovered(self) -> set[str]:
+        """Messages and acts of this ledger's contracts that the recording lacks."""
+        table = contract_table(self.genesis.kind, VERSIONS[-1])
+        return (set(table.messages) | set(table.acts)) - self.taken
+
+
+def _terms(seller: str, other: str) -> AgreementTerms:
+    return AgreementTerms(
+        name="Recorded Agreement 1",
+        currency="EUR",
+        rounding=Rounding.HALF_EVEN,
+        response_window_ms=WINDOW_MS,
+        response_window_min_ms=10_000,
+        billing_period_ms=PERIOD_MS,
+        payment_terms="30x15",
+        payment_due_ms=30_000,
+        payment_form=PaymentForm.STABLECOIN,
+        dispute_threshold_minor=10,
+        netting=True,
+        sla_targets=tuple(
+            SlaTarget(
+                seller=who,
+                metric="availability",
+                target_nano=999_000_000,
+                unit="ratio",
+                measurement_unit_ms=1_000,
+                higher_is_better=True,
+            )
+            for who in sorted((seller, other))
+        ),
+    )
+
+
+class BilateralLife:
+    """acme buys from alpha and sells it a little: every message of a bilateral ledger, and some refusals."""
+
+    def __init__(self) -> None:
+        self.ledger = Recorder(BILATERAL)
+        self.acme, self.alpha = person("acme").organization, person("alpha").organization
+
+    def run(self) -> Recorder:
+        self._members()
+        self._agreement()
+        self._refused_trades()
+        sold = self._service("acme", "alpha")
+        bought = self._service("alpha", "acme")
+        self._measure("alpha", sold)
+        self._bill(sold, bought)
+        self._end()
+        return self.ledger
+
+    def _members(self) -> None:
+        do = self.ledger.do
+        clerk = person("acme/clerk")
+        spare = signing_key("acme/spare").verify_key.encode()
+        added = AddMember(public_key=clerk.public_key, roles=(Role.B_BUS,), valid_until_ms=0)
+        assert self.ledger.made("acme", "add_member", added, "member") == clerk.member
+        do("acme", "add_member_key", AddMemberKey(member_id=clerk.member, public_key=spare, valid_until_ms=0))
+        do("acme", "revoke_member_key", RevokeMemberKey(member_id=clerk.member, public_key=spare))
+        do("acme", "set_member_roles", SetMemberRoles(member_id=clerk.member, roles=(Role.AUDITOR,)))
+        do("acme", "revoke_member", RevokeMember(member_id=clerk.member))
+        do("south", "set_node_ids", SetNodeIds(node_ids=(node_id("south"), node_id("south/new"))))
+        watcher = replace(organization("ofcom", Position.OBSERVER), validator_key=b"")
+        admitted = AdmitOrganization(
+            organization=watcher, members=(member("ofcom", (Role.ADMINISTRATOR, Role.OBSERVER)),)
+        )
+        self.ledger.agree("acme", "alpha", "admit_organization", admitted)
+
+    def _agreement(self) -> None:
+        terms = _terms(self.acme, self.alpha)
+        declined, _ = self.ledger.propose("acme", "agreement_terms", terms)
+        self.ledger.do("alpha", "decline_proposal", DeclineProposal(proposal_id=declined))
+        withdrawn, _ = self.ledger.propose("acme", "agreement_terms", replace(terms, netting=False))
+        self.ledger.do("acme", "withdraw_proposal", WithdrawProposal(proposal_id=withdrawn))
+        self.ledger.propose("alpha", "agreement_terms", replace(terms, dispute_threshold_minor=99))
+        self.ledger.wait(60_001)  # that one lapses
+        done = self.ledger.agree("alpha", "acme", "agreement_terms", terms)
+        self.agreement = next(d.id for d in done.documents if d.kind == "agreement")
+
+    def _ask(self, buyer: str, seller: str) -> str:
+        command = SubmitInquiry(
+            seller=person(seller).organization,
+            agreement_id=self.agreement,
+            level=QuoteLevel.FIRM,
+            items=(SINGLE,),
+            buyer_reference="ref-1",
+        )
+        return self.ledger.made(buyer, "submit_inquiry", command, "inquiry")
+
+    def _quote(self, seller: str, inquiry: str, *, valid_ms: int = 3_600_000) -> str:
+        fee = recurring(30 * 10**9, period_ms=60_000)
+        command = IssueQuote(
+            inquiry_id=inquiry,
+            level=QuoteLevel.FIRM,
+            valid_until_ms=self.ledger.clock() + valid_ms,
+            items=(QuoteItem(id=SINGLE.id, prices=(once(100 * 10**9), fee, usage(500_000))),),
+            one_time_total=Money(100_00, "EUR"),
+            term_total=Money(100_00 + 30_00 * TERM_MINUTES, "EUR"),
+        )
+        return self.ledger.made(seller, "issue_quote", command, "quote")
+
+    def _order(self, buyer: str, quote: str) -> str:
+        command = PlaceOrder(quote_id=quote, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
+        return self.ledger.made(buyer, "place_order", command, "order")
+
+    def _refused_trades(self) -> None:
+        do = self.ledger.do
+        do("alpha", "declare_unable", DeclareUnable(inquiry_id=self._ask("acme", "alpha"), reason="NO_CAPACITY"))
+        silent = self._ask("acme", "alpha")
+        self.ledger.wait(WINDOW_MS + 1)  # deemed unable
+        late = self._quote("alpha", silent)
+        do("acme", "take_late_quote", TakeLateQuote(inquiry_id=silent, quote_id=late))
+        do("alpha", "reject_order", RejectOrder(order_id=self._order("acme", late), reason="NO_CAPACITY"))
+        self._quote("alpha", self._ask("acme", "alpha"), valid_ms=15_000)
+        self.ledger.wait(15_001)  # expires
+        unanswered = self._order("acme", self._quote("alpha", self._ask("acme", "alpha")))
+        self.ledger.wait(WINDOW_MS + 1)  # rejected by time
+        do("alpha", "accept_order", AcceptOrder(order_id=unanswered), code=3210)
+        overdue = self._order("acme", self._quote("alpha", self._ask("acme", "alpha")))
+        do("alpha", "accept_order", AcceptOrder(order_id=overdue))
+        self.ledger.wait(WINDOW_MS + 1)
+        do("alpha", "fail_order", FailOrder(order_id=overdue, reason="NO_FIBRE"))
+
+    def _service(self, buyer: str, seller: str) -> str:
+        order = self._order(buyer, self._quote(seller, self._ask(buyer, seller)))
+        self.ledger.do(seller, "accept_order", AcceptOrder(order_id=order))
+        return self.ledger.made(seller, "activate_order", ActivateOrder(order_id=order), "service")
+
+    def _measure(self, seller: str, service: str) -> None:
+        start = self.ledger.clock()
+        for second, (actual, tenths) in enumerate(((999_500_000, 99), (998_000_000, 80), (999_900_000, 99))):
+            self.ledger.wait(1_100)
+            record = RecordPerformance(
+                service_id=service,
+                metric="availability",
+                actual_nano=actual,
+                from_ms=start + second * 1_000,
+                until_ms=start + second * 1_000 + 1_000,
+                performance_tenths=tenths,
+            )
+            self.ledger.do(seller, "record_performance", record)
+        used = RecordUsage(
+            service_id=service,
+            item_id=SINGLE.id,
+            unit="GB",
+            quantity_nano=1_234_567_890_123,
+            from_ms=start,
+            until_ms=start + 2_000,
+            meter_record="meter-1",
+        )
+        self.ledger.do(seller, "record_usage", used)
+
+    def _invoice(self, seller: str, interval: int) -> tuple[str, Money]:
+        command = IssueInvoice(agreement_id=self.agreement, interval=interval)
+        invoice = self.ledger.made(seller, "issue_invoice", command, "invoice")
+        return invoice, self._total(invoice)
+
+    def _total(self, invoice: str) -> Money:
+        committed = self.ledger.consensus.applications["acme"].committed
+        return committed.view.get(INVOICE, invoice).total
+
+    def _bill(self, sold: str, bought: str) -> None:
+        do, interval = self.ledger.do, self._interval()
+        self.ledger.wait(PERIOD_MS)
+        mine, total = self._invoice("alpha", interval)
+        other, other_total = self._invoice("acme", interval)
+        do("acme", "compare_invoice", CompareInvoice(invoice_id=mine, buyer_amount=total))
+        off = Money(other_total.minor - 11, "EUR")
+        do("alpha", "compare_invoice", CompareInvoice(invoice_id=other, buyer_amount=off))
+        self.ledger.agree("alpha", "acme", "final_invoice", FinalInvoice(invoice_id=mine, amount=total))
+        self.ledger.agree("acme", "alpha", "final_invoice", FinalInvoice(invoice_id=other, amount=off))
+        netted = NettingTerms(agreement_id=self.agreement, invoice_ids=tuple(sorted((mine, other))))
+        done = self.ledger.agree("acme", "alpha", "netting_terms", netted)
+        netting = next(d.id for d in done.documents if d.kind == "netting")
+        net = Money(total.minor - off.minor, "EUR")
+        claim = ClaimPayment(
+            pays=f"netting/{netting}", amount=net, payment_form=PaymentForm.STABLECOIN, reference="transfer-1"
+        )
+        denied = self.ledger.made("acme", "claim_payment", claim, "payment")
+        do("alpha", "deny_payment", DenyPayment(payment_id=denied, reason="not received"))
+        self.ledger.wait(30_001)
+        paid = self.ledger.made("acme", "claim_payment", replace(claim, reference="transfer-2"), "payment")
+        do("alpha", "confirm_payment", ConfirmPayment(payment_id=paid))
+
+    def _interval(self) -> int:
+        committed = self.ledger.consensus.applications["acme"].committed
+        start = committed.view.get(AGREEMENT, self.agreement).in_force_from_ms
+        return (self.ledger.clock() - start) // PERIOD_MS
+
+    def _end(self) -> None:
+        ofcom = organization("ofcom", Position.OBSERVER).id
+        removed = RemoveOrganization(organization_id=ofcom)
+        self.ledger.agree("alpha", "acme", "remove_organization", removed)
+        wider = SetParameters(parameters=replace(Parameters(), items_max=50))
+        self.ledger.agree("acme", "alpha", "set_parameters", wider)
+
+
+def omni_life() -> Recorder:
+    """acme and alpha register their ledger and publish a score; a neutral's member list changes."""
+    ledger = Recorder(OMNI)
+    acme, alpha = person("acme").organization, person("alpha").organization
+    bilateral = "sg_" + "b" * 32
+    ledger.agree(
+        "acme", "alpha", "register_ledger", RegisterLedger(ledger_id=bilateral, parties=tuple(sorted((acme, alpha))))
+    )
+    score = PublishScore(
+        ledger_id=bilateral,
+        seller=alpha,
+        offering="port",
+        tenths=89,
+        count=132,
+        text="8.9:132",
+        height=7,
+        app_hash=b"\x11" * 32,
+    )
+    ledger.agree("alpha", "acme", "publish_score", score)
+    ledger.propose("alpha", "publish_score", replace(score, height=8))
+    clerk = person("north/clerk")
+    ledger.do("north", "add_member", AddMember(public_key=clerk.public_key, roles=(Role.AUDITOR,), valid_until_ms=0))
+    ledger.wait(60_001)
+    return ledger
+
+
+def record() -> dict[str, Recorder]:
+    """Every recorded ledger, by the name of its file."""
+    return {"bilateral-1": BilateralLife().run(), "omni-1": omni_life()}

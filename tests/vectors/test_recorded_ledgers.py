@@ -1,0 +1,63 @@
+"""Recorded ledgers: what was once committed, every later version of the software commits again, hash by hash."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tendermint.abci import types_pb2 as abci
+
+from abci_app.application import LedgerApplication
+from abci_app.store import MemoryStore
+from ledgers.genesis import ledger_id, ledger_id_of, parse_genesis
+from ledgers.kinds import BILATERAL, OMNI, VERSIONS, contract_table
+from tests.fake_consensus import init_chain_request
+from tests.vectors.recording import record
+from tests.world import Clock, quiet_log
+
+RECORDINGS = sorted(Path(__file__).parent.glob("*.json"))
+
+
+def load(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def made_now():
+    return record()
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda p: p.stem)
+def test_a_recorded_ledger_replays_to_the_same_app_hashes(path):
+    recording = load(path)
+    encoded = bytes.fromhex(recording["genesis"])
+    genesis = parse_genesis(encoded, ledger_id_of(encoded))
+    application = LedgerApplication(
+        ledger_id(genesis), MemoryStore(), None, clock=Clock(0), log=quiet_log(), table_for=contract_table
+    )
+    application.init_chain(init_chain_request(genesis))
+    for block in recording["blocks"]:
+        txs = [bytes.fromhex(raw) for raw in block["txs"]]
+        answer = application.finalize_block(abci.RequestFinalizeBlock(height=block["height"], txs=txs))
+        application.commit(abci.RequestCommit())
+        assert [r.code for r in answer.tx_results] == block["codes"], f"height {block['height']}"
+        assert answer.app_hash.hex() == block["app_hash"], (
+            f"height {block['height']} differs: a change of results is a new contracts version (docs/versions.md)"
+        )
+
+
+def test_each_version_has_its_recordings():
+    recorded = {load(path)["name"] for path in RECORDINGS}
+    assert recorded >= {f"{kind}-{version}" for kind in (BILATERAL, OMNI) for version in VERSIONS}
+
+
+def test_the_scenario_of_today_is_the_recorded_one(made_now):
+    # The recorder and the recordings don't drift apart: today's run gives the same blocks.
+    for name, recorder in made_now.items():
+        assert recorder.recording(name) == load(Path(__file__).parent / f"{name}.json")
+
+
+def test_the_recording_takes_every_message_and_every_joint_act(made_now):
+    assert made_now["bilateral-1"].uncovered() == set()
+    assert {"register_ledger", "publish_score"} <= made_now["omni-1"].taken
