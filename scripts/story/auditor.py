@@ -32,7 +32,7 @@ async def audit(stage: Stage, nodes: Nodes, seat: Seat, kind: str, document_id: 
         height=file.height,
         ms=int((time.monotonic() - began) * 1000),
     )
-    genesis = nodes.genesis_file(seat.ledger_name)
+    genesis = nodes.genesis_file(seat.name, seat.ledger_name)
     code, said, ms = await _verify(path.absolute(), genesis.absolute())
     require(code == 0, "the proof to be accepted", f"exit code {code}: {said}")
     stage.teller.tell(f"a new process with nothing but the file and the genesis accepts it: {_first(said)}", who="auditor", ms=ms)

@@ -29,8 +29,8 @@ class Nodes(Network, Protocol):
         """The id behind a local name."""
         ...
 
-    def genesis_file(self, ledger: str) -> Path:
-        """CometBFT's genesis file of a ledger."""
+    def genesis_file(self, organization: str, ledger: str) -> Path:
+        """An organization's copy of a ledger's genesis file."""
         ...
 
     def scratch(self) -> Path:

@@ -1,0 +1,168 @@
+"""`python -m scripts.story`: what scripts/demo runs once everything is installed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ledgers.client import ClientError
+from localnet.attached import AttachedNetwork, attach
+from localnet.material import MaterialWrong
+from localnet.network import Network, NetworkFailed
+from localnet.topology import load_topology
+from scripts.story.acts import perform_all
+from scripts.story.arguments import arguments
+from scripts.story.files import FileUnfit, Requests, read_requests
+from scripts.story.network import LocalNetwork
+from scripts.story.report import report, write_report
+from scripts.story.scene import Stage
+from scripts.story.telling import StepFailed, Teller
+from smartcontracts.kernel import Rejected
+
+UNFIT: Final = 2
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+_HELD: Final = (StepFailed, ClientError, Rejected, NetworkFailed, MaterialWrong, TimeoutError, OSError)
+
+
+def main() -> int:
+    """Exit code: 0 all held, 1 a step did not, 2 a file can't be used, 130 interrupted."""
+    options = arguments()
+    try:
+        requests = read_requests(options.quote, options.order)
+    except FileUnfit as unfit:
+        print(f"scripts/demo: {unfit}", file=sys.stderr)
+        return UNFIT
+    try:
+        return asyncio.run(_run(options, requests))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("scripts/demo: interrupted; every process was ended", file=sys.stderr)
+        return INTERRUPTED
+
+
+async def _run(options: argparse.Namespace, requests: Requests) -> int:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    directory = (options.directory or Path(tempfile.mkdtemp(prefix="syngraph-demo-"))).absolute()
+    teller, names, failure = Teller(), _names(requests), ""
+    try:
+        async with _network(directory, teller, keep=options.keep) as localnet:
+            names |= _ids(localnet)
+            await _perform(localnet, requests, teller)
+    except _HELD as error:
+        failure = _sentence(error, teller)
+    except BaseExceptionGroup as group:
+        if group.subgroup(_HELD) is None or group.split(_HELD)[1] is not None:
+            raise
+        failure = _sentence(_first(group), teller)
+    if options.report is not None:
+        write_report(options.report, report(teller, names, failure))
+        print(f"\nreport: {options.report}")
+    _close(options, directory, teller, failure)
+    return FAILED if failure else 0
+
+
+@asynccontextmanager
+async def _network(directory: Path, teller: Teller, *, keep: bool) -> AsyncIterator[AttachedNetwork]:
+    """Six organizations' nodes. Those to be kept are kept by a process of their own."""
+    teller.begin()
+    async with teller.scene("Six organizations start their nodes"):
+        began = time.monotonic()
+        topology = load_topology()
+        localnet = await asyncio.to_thread(_keep_up, directory) if keep else Network(topology, directory)
+        if isinstance(localnet, Network):
+            await localnet.start()
+        ms = int((time.monotonic() - began) * 1000)
+        teller.tell(f"{len(localnet.organizations)} nodes, {len(topology.ledgers)} ledgers, in {directory}", ms=ms)
+    try:
+        yield localnet
+    finally:
+        if isinstance(localnet, Network):
+            await localnet.stop()
+
+
+def _keep_up(directory: Path) -> AttachedNetwork:
+    """`syngraph localnet up` in the background. Raises NetworkFailed."""
+    command = [_syngraph(), "localnet", "up", "--directory", str(directory)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise NetworkFailed(f"{shlex.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return attach(directory)
+
+
+async def _perform(localnet: AttachedNetwork, requests: Requests, teller: Teller) -> None:
+    network = LocalNetwork(localnet)
+    try:
+        await perform_all(Stage(network, teller), network, requests)
+    finally:
+        await network.close()
+
+
+def _close(options: argparse.Namespace, directory: Path, teller: Teller, failure: str) -> None:
+    """The last lines."""
+    if failure:
+        print(f"\nscripts/demo: FAILED after {teller.elapsed_ms / 1000:.0f} s\n{failure}", file=sys.stderr)
+        print(f"logs: {directory}/*/node.log and {directory}/localnet.log", file=sys.stderr)
+    else:
+        print(f"\nscripts/demo: every step held, {len(teller.lines)} of them in {teller.elapsed_ms / 1000:.0f} s")
+    if options.keep:
+        config = directory / "acme" / "syngraph.toml"
+        print(f"the network runs on: {_syngraph()} --help")
+        print(f"  use it:  SYNGRAPH_CONFIG={config} {_syngraph()} status")
+        print(f"  stop it: {_syngraph()} localnet down --directory {directory} --purge")
+    elif not failure and options.directory is None:
+        with contextlib.suppress(OSError, MaterialWrong):
+            _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    from localnet.network import remove_directory
+
+    remove_directory(directory)
+
+
+def _sentence(error: BaseException, teller: Teller) -> str:
+    """Which step, what was expected, what to do next."""
+    last = f"\nlast step that held: {teller.lines[-1].text}" if teller.lines else ""
+    if isinstance(error, StepFailed):
+        advice = f"\nnext: {error.advice}" if error.advice else ""
+        return f'in "{teller.act}": expected {error.expected}, found {error.found}{advice}{last}'
+    return f'in "{teller.act}": {type(error).__name__}: {error}{last}'
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _names(requests: Requests) -> dict[str, Any]:
+    return {"requests": {"quote": requests.quote_from, "order": requests.order_from}}
+
+
+def _ids(localnet: AttachedNetwork) -> dict[str, Any]:
+    return {
+        "organizations": {name: localnet.organization_id(name) for name in localnet.organizations},
+        "ledgers": {name: localnet.ledger_id(name) for name in localnet.topology.ledgers},
+    }
+
+
+def _syngraph() -> str:
+    return str(Path(sys.executable).with_name("syngraph"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
