@@ -195,6 +195,12 @@ def test_items_may_come_in_any_order_and_are_kept_in_the_inquirys():
     assert quote.items == QUOTE_ITEMS
 
 
+def test_a_quote_may_be_valid_for_the_ledgers_longest_window():
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    give(ledger, inquiry.id, at=START_MS + 10, valid_until_ms=START_MS + 10 + 400 * DAY_MS)
+
+
 @pytest.mark.req("Q-49")
 def test_a_quote_expires_after_its_last_millisecond():
     ledger = trading_ledger()
