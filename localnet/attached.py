@@ -116,7 +116,9 @@ class AttachedNetwork:
         """A member with its signing key; an administrator by default."""
         return self.material.signer(organization, member or self.material.administrator(organization))
 
-    def client(self, organization: str, member: str = "", *, node_of: str = "", others: Sequence[str] | None = None) -> Client:
+    def client(
+        self, organization: str, member: str = "", *, node_of: str = "", others: Sequence[str] | None = None
+    ) -> Client:
         """A client that calls as this member (an administrator by default), at its own node unless `node_of` says another.
 
         `others` are organizations whose nodes get a transaction that finds no block; by default those that validate

@@ -52,7 +52,10 @@ async def _accept(
     ledger: Ledger, signer: SigningMember, proposal_id: str, command: object, name: str, height: int
 ) -> Receipt:
     """Accept what the governor's own node shows, once it shows it, and if it is the act that was agreed on."""
-    while (await ledger.app_hash())[0] < height:
+    while True:
+        here, _ = await ledger.app_hash()
+        if here >= height:
+            break
         await asyncio.sleep(_POLL_S)
     proposal = (await ledger.get("proposal", proposal_id)).body
     if proposal.act != encode(act_of(name, command)):

@@ -250,9 +250,7 @@ def make_material(topology: Topology, directory: Path) -> Material:
         organization_ids[name], member_ids[name] = _make_organization(
             OrganizationFiles(directory / name), tuple(entry.members), topology.ledgers_of(name)
         )
-    unfounded = Manifest(
-        topology=topology, organization_ids=organization_ids, member_ids=member_ids, ledger_ids={}
-    )
+    unfounded = Manifest(topology=topology, organization_ids=organization_ids, member_ids=member_ids, ledger_ids={})
     material = Material(directory, unfounded)
     ledger_ids = {name: _found(material, name, ledger) for name, ledger in topology.ledgers.items()}
     for name in topology.organizations:
@@ -340,9 +338,7 @@ def _ledger_section(
     }
 
 
-def _client_section(
-    material: Material, organization: str, member: str, grpc_ports: dict[str, int]
-) -> dict[str, Any]:
+def _client_section(material: Material, organization: str, member: str, grpc_ports: dict[str, int]) -> dict[str, Any]:
     files, manifest = material.files(organization), material.manifest
     member_files = files.member(member)
     signer = f"{manifest.organization_ids[organization]}/{manifest.member_ids[organization][member]}"

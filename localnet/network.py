@@ -22,12 +22,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self, TextIO
 
 import structlog
 
 from ledgers.client import Client, ClientError
-from localnet.attached import LOG, STATE, AttachedNetwork, NodeRow, is_ready, own_state, write_state
+from localnet.attached import LOG, STATE, AttachedNetwork, is_ready, own_state, write_state
 from localnet.grants import Governor, JointAct, act_jointly
 from localnet.material import (
     HOST,
@@ -51,7 +51,9 @@ from smartcontracts.membership import AdmitOrganization, RemoveOrganization
 READY_TIMEOUT_S: Final = 120.0
 # Below the range from which systems take ports for outgoing connections.
 _PORTS: Final = range(10_000, 32_000)
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.2
+# A node gives its engines and then its application 10 s each before it kills them.
+_STOP_GRACE_S: Final = 30.0
 # A node that ended so often before it was ready cannot run at all.
 _FAILED_STARTS_MAX: Final = 3
 _LOG_TAIL_BYTES: Final = 3_000
@@ -104,7 +106,7 @@ class Network(AttachedNetwork):
         """Seconds from the first process to the last node that was ready."""
         return self.state.ready_s
 
-    async def __aenter__(self) -> Network:
+    async def __aenter__(self) -> Self:
         """Start; nothing is left behind if that fails."""
         await self.start()
         return self
@@ -202,9 +204,7 @@ class Network(AttachedNetwork):
 
     async def act_jointly(self, ledger: str, name: str, command: object) -> JointAct:
         """A joint act of all that govern the ledger: their administrators sign, each at its own node. Raises ClientError."""
-        governors = [
-            Governor(self._client(who), self.signer(who)) for who in self.topology.ledgers[ledger].governors
-        ]
+        governors = [Governor(self._client(who), self.signer(who)) for who in self.topology.ledgers[ledger].governors]
         return await act_jointly(self.ledger_id(ledger), governors, name, command)
 
     def _awaits_grant(self, organization: str) -> bool:
@@ -230,9 +230,7 @@ class Network(AttachedNetwork):
     # Running
 
     def _choose_ports(self) -> None:
-        places = [
-            (name, ledger) for name in self.organizations for ledger in self.topology.ledgers_of(name)
-        ]
+        places = [(name, ledger) for name in self.organizations for ledger in self.topology.ledgers_of(name)]
         ports = iter(free_ports(len(self.organizations) + len(places)))
         grpc_ports = {name: next(ports) for name in self.organizations}
         p2p_ports = {place: next(ports) for place in places}
@@ -255,6 +253,7 @@ class Network(AttachedNetwork):
                 files.folder / NODE_PID,
                 on_line=lambda line: self._log.error("node_said", message=line),
                 log=self._log,
+                stop_grace_s=_STOP_GRACE_S,
             )
             self._kept[name] = (kept, asyncio.create_task(kept.run(), name=f"node {name}"))
 
@@ -283,10 +282,12 @@ class Network(AttachedNetwork):
         return bool(document.body.status == "removed")
 
     async def _wait_ledger(self, organization: str, ledger: str) -> None:
+        wanted = self.ledger_id(ledger)
         while True:
+            # Asked like this, a node that does not know its members yet logs no refusal.
             with contextlib.suppress(ClientError):
-                found = await self._client(organization).ledger(self.ledger_id(ledger))
-                if is_ready(await found.status()):
+                status = await self._client(organization).node_status()
+                if any(found.ledger_id == wanted and is_ready(found) for found in status.ledgers):
                     return
             self._check_starting(organization)
             await asyncio.sleep(_POLL_S)
@@ -362,6 +363,18 @@ def tail(path: Path, size: int = _LOG_TAIL_BYTES) -> str:
     return data.decode("utf-8", "replace")
 
 
+def search_path() -> str:
+    """Where this process found our packages: the nodes are to run the same code, installed or not."""
+    roots = []
+    for package in ("node", "syngraph"):
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            root = str(Path(folder).parent)
+            if root not in roots:
+                roots.append(root)
+    return os.pathsep.join(roots)
+
+
 def _material(topology: Topology | None, directory: Path) -> Material:
     if not (directory / MANIFEST).exists():
         if topology is None:
@@ -388,7 +401,7 @@ def _lock(directory: Path) -> IO[str]:
     return lock
 
 
-def _log_to(target: IO[str]) -> Any:
+def _log_to(target: TextIO) -> Any:
     """A log of its own, whatever the program that uses this does with its log."""
     return structlog.wrap_logger(
         structlog.PrintLogger(target),
@@ -403,17 +416,5 @@ def _log_to(target: IO[str]) -> Any:
 
 def _command(log: Path, config: Path) -> tuple[str, ...]:
     program = (sys.executable, "-m", "node", "run", "--config", str(config))
-    launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, str(log), _search_path(), ",".join(_KEPT_VARIABLES))
+    launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, str(log), search_path(), ",".join(_KEPT_VARIABLES))
     return (*launcher, *program)
-
-
-def _search_path() -> str:
-    """Where this process found our packages: the nodes are to run the same code, installed or not."""
-    roots = []
-    for package in ("node", "syngraph"):
-        spec = importlib.util.find_spec(package)
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            root = str(Path(folder).parent)
-            if root not in roots:
-                roots.append(root)
-    return os.pathsep.join(roots)

@@ -29,7 +29,9 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _MEMBER: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}", re.ASCII)
 
 # A function of a provider signs with a key of its own (L-05).
-_EVERY_FUNCTION: Final = {role.value: (role.value,) for role in Role if role != Role.OBSERVER}
+_EVERY_FUNCTION: Final[dict[str, tuple[str, ...]]] = {
+    role.value: (role.value,) for role in Role if role != Role.OBSERVER
+}
 
 Names = Annotated[tuple[str, ...], Field(strict=False, max_length=ORGANIZATIONS_MAX)]
 Roles = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]

@@ -53,6 +53,7 @@ class KeptProcess:
         before_start: Callable[[], Awaitable[None]] = _at_once,
         after_exit: Callable[[], None] = lambda: None,
         log: Any = None,
+        stop_grace_s: float = STOP_GRACE_S,
     ) -> None:
         """`before_start` may wait for what the process needs; `on_line` gets each line that it prints; `log` is structlog's."""
         self.name = name
@@ -62,6 +63,7 @@ class KeptProcess:
         self._on_line = on_line
         self._before_start = before_start
         self._after_exit = after_exit
+        self._stop_grace_s = stop_grace_s
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._log = (log or structlog.get_logger()).bind(process=name)
@@ -106,7 +108,7 @@ class KeptProcess:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+            await asyncio.wait_for(process.wait(), self._stop_grace_s)
         except TimeoutError:
             self._log.warning("process_killed", pid=process.pid)
             with contextlib.suppress(ProcessLookupError):
