@@ -192,8 +192,10 @@ class LedgerLink:
 
     async def _take(self, answer: wire.StreamEventsResponse) -> None:
         height = frame_height(answer)
-        if answer.HasField("event") and answer.event.transaction_id in self._waiting:
-            await self._look_up((answer.event.transaction_id,))
+        if answer.HasField("event"):
+            waiting = self._waiting.get(answer.event.transaction_id)
+            if waiting is not None and not waiting.receipt.done():
+                await self._look_up((answer.event.transaction_id,))
         if height <= self.height:
             return
         async with self._block:
@@ -203,8 +205,11 @@ class LedgerLink:
 
     # Receipts
 
-    async def wait_for_receipt(self, transaction_id: bytes, broadcast: Callable[[], Awaitable[None]]) -> Receipt:
-        """Call `broadcast`, then return the transaction's receipt once it is in a block. The caller sets the time limit."""
+    async def wait_for_receipt(self, transaction_id: bytes, broadcast: Callable[[], Awaitable[bool]]) -> Receipt:
+        """Call `broadcast`, then return the transaction's receipt once it is in a block. The caller sets the time limit.
+
+        `broadcast` returns whether the engine knew the transaction already.
+        """
         waiting = self._waiting.get(transaction_id)
         if waiting is None:
             future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
@@ -212,9 +217,8 @@ class LedgerLink:
         else:
             waiting.users += 1
         try:
-            await broadcast()
-            # It may have been committed before: then no further block tells of it.
-            if not waiting.receipt.done() and waiting.users == 1:
+            if await broadcast():
+                # It may have been committed before: then no further block tells of it.
                 await self._look_up((transaction_id,))
             return await asyncio.shield(waiting.receipt)
         finally:

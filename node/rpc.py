@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+from node.rpc_connection import HttpBroken, HttpSocket
 
 TIMEOUT_S: Final = 10.0
-ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 _VALIDATORS_A_PAGE: Final = 100
 _CACHED: Final = "tx already exists in cache"
 
@@ -51,12 +50,11 @@ class EngineRpc:
 
     def __init__(self, socket: Path) -> None:
         """`socket` is the path that `rpc.laddr` names."""
-        transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_connections=64))
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=TIMEOUT_S)
+        self._http = HttpSocket(socket)
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def broadcast(self, transaction: bytes) -> Checked:
         """Hand `transaction` to the mempool and return what CheckTx said. Raises EngineRefused too."""
@@ -96,7 +94,7 @@ class EngineRpc:
         return int((await self._call("num_unconfirmed_txs", {}))["n_txs"])
 
     async def round(self) -> str:
-        """ "height/round/step" of consensus."""
+        """Where consensus is, as "height/round/step"."""
         return str((await self._call("consensus_state", {}))["round_state"]["height/round/step"])
 
     async def commit(self, height: int) -> bytes:
@@ -121,9 +119,8 @@ class EngineRpc:
         """The `result`; None where the transaction is in the mempool's cache already."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
         try:
-            response = await self._http.post("/", json=request)
-            answer = response.json()
-        except (httpx.HTTPError, json.JSONDecodeError) as error:
+            answer = json.loads(await self._http.post(json.dumps(request).encode("ascii"), TIMEOUT_S))
+        except (HttpBroken, OSError, TimeoutError, ValueError) as error:
             raise EngineAway(f"the engine does not answer {method}: {type(error).__name__}") from error
         problem = answer.get("error")
         if not problem:

@@ -43,7 +43,7 @@ class Identity:
     leaf_sha256: str
 
     def __str__(self) -> str:
-        """ "organization/member", as signers are written."""
+        """As signers are written, "organization/member"."""
         return f"{self.organization}/{self.member}"
 
 

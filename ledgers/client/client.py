@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from ledgers.client.connection import Connection, Credentials
-from ledgers.client.errors import Refused, RefusalDetail
+from ledgers.client.errors import RefusalDetail, Refused
 from ledgers.client.ledger import Ledger
 from ledgers.client.records import LedgerStatus, NodeStatus, read_status
 from syngraph.v1 import api_pb2 as api
@@ -36,7 +36,7 @@ class Client:
         self._connection = Connection(address, credentials, server_name)
         self._others = tuple(others)
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         """Connections are made when first used."""
         return self
 

@@ -12,13 +12,11 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from ledgers.client.client import Client
 from ledgers.client.connection import Connection, Credentials
 from ledgers.client.ledger import Ledger
-
-T = TypeVar("T")
 
 
 class _Loop:
@@ -86,7 +84,7 @@ class SyncClient(_Sync):
 
         super().__init__(loop.run(connect()), loop)
 
-    def __enter__(self) -> SyncClient:
+    def __enter__(self) -> Self:
         """Connections are made when first used."""
         return self
 

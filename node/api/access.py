@@ -65,7 +65,7 @@ class Access:
                 reason = str(problem)
         await asyncio.sleep(max(0.0, started + STRANGER_ANSWER_S - time.monotonic()))
         self._log.warning("call_refused", ledger=link.name if link else "", reason=reason)
-        refuse(LedgerUnknown("There is no such ledger here.", "ledger_id"))
+        return refuse(LedgerUnknown("There is no such ledger here.", "ledger_id"))
 
     def visible(self, context: Context) -> list[tuple[LedgerLink, Identity]]:
         """The ledgers on which the caller has a standing."""
@@ -89,7 +89,7 @@ async def answered(context: Context, call: Callable[[], Awaitable[T]]) -> T:
     """Run a unary call; whatever refuses it becomes gRPC's status and trailer."""
     try:
         return await call()
-    except Exception as error:  # noqa: BLE001 - of_error raises on what is no refusal
+    except Exception as error:
         await abort(context, of_error(error))
         raise  # abort raises; this is for the type checker
 

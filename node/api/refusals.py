@@ -99,7 +99,7 @@ class Answer:
     refusal: Refusal
 
 
-class CallRefused(Exception):  # noqa: N818 - an answer, not an error of the program
+class CallRefused(Exception):
     """Ends a call with `answer`."""
 
     def __init__(self, answer: Answer) -> None:

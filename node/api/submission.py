@@ -44,9 +44,9 @@ async def submit(caller: Caller, request: api.SubmitRequest, timeout_s: float) -
         if simulated.receipt.code:
             return await _committed_before(link, name, simulated.receipt)
     if wanted == api.WAIT_FOR_CHECKED:
-        refused = await _broadcast(link, request.transaction)
-        if refused is not None:
-            return await _committed_before(link, name, refused)
+        checked = await link.engine.broadcast(request.transaction)
+        if checked.code:
+            return await _committed_before(link, name, of_check(checked))
         return api.SubmitResponse(transaction_id=name)
     return await _commit(link, name, request.transaction, timeout_s)
 
@@ -65,13 +65,20 @@ def name_of(ledger_id: str, transaction: bytes) -> bytes:
 
 
 async def _commit(link: LedgerLink, name: bytes, transaction: bytes, timeout_s: float) -> api.SubmitResponse:
-    async def broadcast() -> None:
-        refused = await _broadcast(link, transaction)
-        if refused is not None:
-            raise CallRefused(of_receipt(refused))
+    async def broadcast() -> bool:
+        checked = await link.engine.broadcast(transaction)
+        if checked.code:
+            raise CallRefused(of_receipt(of_check(checked)))
+        return checked.known
+
+    async def commit() -> Receipt:
+        receipt = await link.wait_for_receipt(name, broadcast)
+        # Whoever was let in by it can call as soon as this answer is there.
+        await link.settled(receipt.height)
+        return receipt
 
     try:
-        receipt = await asyncio.wait_for(link.wait_for_receipt(name, broadcast), timeout_s)
+        receipt = await asyncio.wait_for(commit(), timeout_s)
     except TimeoutError:
         refuse(
             NotCommittedInTime(
@@ -80,19 +87,12 @@ async def _commit(link: LedgerLink, name: bytes, transaction: bytes, timeout_s: 
                 "transaction",
             )
         )
-    except CallRefused as refused_call:
+    except CallRefused:
         found = await link.find_receipt(name)
         if found is None:
             raise
-        del refused_call
         receipt = found
     return _answer(receipt)
-
-
-async def _broadcast(link: LedgerLink, transaction: bytes) -> Receipt | None:
-    """None if the mempool has it now, else CheckTx's refusal."""
-    checked = await link.engine.broadcast(transaction)
-    return of_check(checked) if checked.code else None
 
 
 async def _committed_before(link: LedgerLink, name: bytes, refused: Receipt) -> api.SubmitResponse:

@@ -22,12 +22,10 @@ def command(settings: Settings, *, ledger: str, after: str, kinds: tuple[str, ..
       syngraph watch acme-alpha --after 120/0 --kind order --json
     """
     with settings.connect() as client:
-        seen = 0
-        for event in client.ledger(ledger).events(after=after, kinds=kinds):
+        for seen, event in enumerate(client.ledger(ledger).events(after=after, kinds=kinds), start=1):
             settings.output.line(
                 f"{event.id}  {event.ledger_time_ms}  {event.name}  {event.kind}/{event.document_id} v{event.version}",
                 event,
             )
-            seen += 1
             if seen == count:
                 return

@@ -137,7 +137,7 @@ def test_a_secret_is_read_only_where_nobody_else_may_read_it(tmp_path, mode, acc
     if accepted:
         assert read_secret(secret, "tls.key") == b"secret"
         return
-    with pytest.raises(ConfigurationWrong, match="tls.key.*chmod 600"):
+    with pytest.raises(ConfigurationWrong, match=r"tls\.key.*chmod 600"):
         read_secret(secret, "tls.key")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from nacl.signing import SigningKey
 
-from ledgers.client import Act, Client, ProofFile, ProofFileInvalid, Receipt, Refused, make, verify_proof
+from ledgers.client import Act, Client, ClientError, ProofFile, ProofFileInvalid, Receipt, Refused, make, verify_proof
 from node.process import start_time
 from smartcontracts.membership import AddMember, RevokeMember, SetNodeIds
 from tests.node.network import ROOT, Org, RunningNode, found, write_config
@@ -105,13 +106,11 @@ async def test_sent_and_not_waited_for(node):
         assert await ledger.send(signed) == signed.id
         give_up = time.monotonic() + 10
         while True:
-            try:
+            with contextlib.suppress(Refused):
                 assert (await ledger.receipt(signed.id)).code == 0
                 return
-            except Refused as refused:
-                assert refused.detail.name == "TRANSACTION_UNKNOWN"
-                assert time.monotonic() < give_up
-                await asyncio.sleep(0.05)
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.05)
 
 
 async def test_a_stream_of_submissions_answers_each_once_refusals_included(node):
@@ -291,7 +290,7 @@ async def test_a_killed_process_comes_back_and_the_ledger_goes_on(node, victim):
                 ledger = await client.ledger("int")
                 receipt = await ledger.submit([add_member()], [node.org.signer], timeout_s=5)
                 break
-            except Exception:
+            except ClientError:
                 assert time.monotonic() < give_up, node.log.read_text()[-3_000:]
                 await asyncio.sleep(0.2)
     assert receipt.name == "OK"

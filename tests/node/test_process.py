@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -61,7 +62,7 @@ async def test_pauses_grow_while_a_process_keeps_ending(tmp_path, monkeypatch):
     monkeypatch.setattr("node.process.PAUSE_FIRST_S", 0.1)
     async with kept(tmp_path, "print('up')", after_exit=lambda: times.append(time.monotonic())):
         await until(lambda: len(times) >= 4, 20)
-    pauses = [b - a for a, b in zip(times, times[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(times)]
     assert pauses[1] > pauses[0] + 0.05
     assert pauses[2] > pauses[1] + 0.1
 
