@@ -246,3 +246,10 @@ def test_invalid_acceptance_of_a_score_that_a_newer_one_has_overtaken():
     with pytest.raises(o.ScoreNotNewer):
         accept(ledger, "alpha")
     assert ledger.root() == before
+
+
+def test_a_third_organizations_signature_is_not_written_down_as_an_acceptance():
+    ledger = ledger_of()
+    propose(ledger, "publish_score", SCORE, "bravo", "acme", "alpha")
+    enacted = max(ledger.all(PROPOSAL), key=lambda found: found.valid_until_ms)
+    assert [signer.split("/")[0] for signer in enacted.accepted_by] == [org("bravo"), org("alpha")]
