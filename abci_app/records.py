@@ -7,7 +7,7 @@ the app hash or derived from what is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from smartcontracts.kernel import Kind, Terms
 
@@ -74,9 +74,3 @@ def _no_terms(_: object) -> Terms:
 CLOCK: Final[Kind[Clock]] = Kind(name=SYSTEM, prefix=SYSTEM, record=Clock, terms=_no_terms)
 REPLAY: Final[Kind[ReplayMinute]] = Kind(name=SYSTEM, prefix=SYSTEM, record=ReplayMinute, terms=_no_terms)
 QUARANTINE: Final[Kind[Quarantine]] = Kind(name=SYSTEM, prefix=SYSTEM, record=Quarantine, terms=_no_terms)
-
-
-def document_key(kind: Kind[Any] | str, document_id: str) -> str:
-    """Key of a document in the tree: "kind/id"."""
-    name = kind if isinstance(kind, str) else kind.name
-    return f"{name}/{document_id}"

@@ -47,5 +47,6 @@ class TransactionReader:
         self._bytes += len(raw)
         if len(self._read) > CACHED_TRANSACTIONS or self._bytes > CACHED_BYTES_MAX:
             for old in list(self._read)[: CACHED_TRANSACTIONS // 4]:
-                if self._read.pop(old, None) is not None:
-                    self._bytes -= len(old)
+                self._read.pop(old, None)
+            # Counted anew: two threads may have counted one entry twice.
+            self._bytes = sum(len(kept) for kept in list(self._read))

@@ -123,7 +123,10 @@ class PrivateConnection(asyncio.Protocol):
             return self._has_work()
         except FrameError as error:
             self._end(error.fault)
-            return False
+        except Exception:  # noqa: BLE001 - the other connections' turns must go on
+            self._log.exception("private.connection.failed")
+            self._end("failed")
+        return False
 
     def _has_work(self) -> bool:
         if self._transport is None or not self._writable:

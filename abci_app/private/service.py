@@ -34,12 +34,14 @@ class PrivateService:
         self._log = log
         self._connections: set[PrivateConnection] = set()
         self._server: asyncio.Server | None = None
+        self._inode = -1
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Open the socket. Raises SocketRefusedError."""
         self._loop = asyncio.get_running_loop()
         listener = listen_privately(self._path)
+        self._inode = self._path.stat().st_ino
         self._server = await self._loop.create_unix_server(
             lambda: PrivateConnection(self, self._slices, self._log), sock=listener
         )
@@ -53,8 +55,10 @@ class PrivateService:
         self._server = None
         for connection in tuple(self._connections):
             connection.close()
+        # Somebody may have put another socket there meanwhile, and that one isn't ours to remove.
         with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+            if self._path.lstat().st_ino == self._inode:
+                self._path.unlink()
 
     def block_committed(self, ledger_id: str) -> None:
         """Tell the streams of a ledger. May be called on any thread."""

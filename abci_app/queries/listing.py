@@ -31,7 +31,7 @@ PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1_000
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 SCANNED_MAX: Final = 20_000
-SLICE: Final = 20
+SLICE: Final = 10
 # The most telling one leads.
 _LEADING: Final = ("related", "service", "offering", "party", "status")
 _DIGEST_BYTES: Final = 8

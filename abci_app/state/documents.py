@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CACHED_DOCUMENTS: Final = 4_096
 CACHED_BYTES_MAX: Final = 32 * 1024 * 1024
+TERM_CHARACTERS_MAX: Final = 1_024
 DUE_MS_MAX: Final = (1 << 63) - 1
 DeadlineEntry = tuple[int, str, str]
 TERMS: Final = ("status", "party", "offering", "service", "related", "keys")
@@ -91,6 +92,9 @@ def _pairs(terms: Terms) -> Iterator[tuple[str, str]]:
     for term in TERMS:
         values = getattr(terms, term)
         for value in (values,) if isinstance(values, str) else values:
+            if "\x00" in value or len(value) > TERM_CHARACTERS_MAX:
+                # A zero byte would make one value's entry look like another's.
+                raise ValueError(f"a {term} under which nothing can be filed")
             if value:
                 yield term, str(value)
 
@@ -129,5 +133,6 @@ class DocumentCache:
         self._bytes += len(document.stored)
         if len(self._documents) > CACHED_DOCUMENTS or self._bytes > CACHED_BYTES_MAX:
             for key in list(self._documents)[: CACHED_DOCUMENTS // 4]:
-                dropped = self._documents.pop(key, None)
-                self._bytes -= 0 if dropped is None else len(dropped.stored)
+                self._documents.pop(key, None)
+            # Counted anew: two threads may have counted one document twice.
+            self._bytes = sum(len(stored) for _, stored in list(self._documents))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from smartcontracts.kernel import Kind
 
 R = TypeVar("R")
-_UNREAD: Final[Any] = object()
 
 
 class Documents(Protocol):
@@ -59,28 +58,40 @@ class StoredView(_Reading):
     a dictionary.
     """
 
-    def __init__(self, reader: Reader, cache: DocumentCache, known: dict[str, Document | None] | None = None) -> None:
+    def __init__(self, reader: Reader, cache: DocumentCache, known: dict[str, Document] | None = None) -> None:
         self.reader = reader
         self._cache = cache
         self._known = known or {}
+        # Absence is asked about by anybody who makes up an id, so it is not carried on.
+        self._absent: set[str] = set()
 
     def document(self, kind: Kind[Any], document_id: str) -> Document | None:
         key = f"{kind.name}/{document_id}"
-        found: Document | None = self._known.get(key, _UNREAD)
-        if found is not _UNREAD and (found is None or found.kind is kind):
+        found = self._known.get(key)
+        if found is not None and found.kind is kind:
             return found
+        if key in self._absent:
+            return None
         stored = read_live(self.reader, DOCUMENTS, key.encode())
-        document = None if stored is None else self.read(kind, document_id, stored)
+        if stored is None:
+            if len(self._absent) < KNOWN_MAX:
+                self._absent.add(key)
+            return None
+        document = self.read(kind, document_id, stored)
         if len(self._known) < KNOWN_MAX:
             self._known[key] = document
         return document
 
     def after(self, reader: Reader, written: Mapping[str, Document | None]) -> StoredView:
         """The view after a block that wrote these documents, from the snapshot after it."""
-        known = {**self._known, **written}
+        known = dict(self._known)
+        for key, document in written.items():
+            known.pop(key, None)
+            if document is not None:
+                known[key] = document
         if len(known) > KNOWN_MAX:
             # What was written last is what the next block asks for.
-            known = dict(islice(reversed(known.items()), KNOWN_MAX // 2))
+            known = dict(islice(known.items(), len(known) - KNOWN_MAX // 2, None))
         return StoredView(reader, self._cache, known)
 
     def read(self, kind: Kind[Any], document_id: str, stored: bytes) -> Document:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abci_app.state.view import Layer
+from abci_app.state.documents import DocumentCache
+from abci_app.state.view import Layer, StoredView
 from tests.counter import COUNTER, Counter
 from tests.world import World
 
@@ -51,3 +53,42 @@ def test_versions_count_every_write_and_creation_stays():
     first = layer.write(COUNTER, Counter(id="ctr_a", status="open"), 5)
     second = layer.write(COUNTER, Counter(id="ctr_a", status="gone"), 7)
     assert (first.version, second.version, second.created_at_ms) == (1, 2, 5)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"proposer": "a\x00b"},
+        {"proposer": "x" * 1_025},
+        {"valid_until_ms": -1},
+        {"valid_until_ms": 1 << 63},
+    ],
+)
+def test_invalid_documents_that_could_not_be_filed_are_bugs_before_they_are_written(broken):
+    layer = Layer(BASE.committed.view)
+    with pytest.raises(ValueError):  # noqa: PT011 - protobuf has its own sentence for the last
+        layer.write(COUNTER, Counter(id="ctr_a", status="open", **broken), 5)
+    assert layer.documents == {}
+
+
+def test_what_a_view_knows_is_what_the_store_holds():
+    world = World(names=("acme",))
+    opened = [d.id for d in world.execute("many 30")[0].documents]
+    for turn in range(10):
+        world.execute(f"count {opened[turn]}", f"count {opened[0]}")
+        fresh = StoredView(world.committed.reader, DocumentCache())
+        assert world.committed.view.get(COUNTER, "ctr_none") is None
+        for found in opened:
+            assert world.committed.view.document(COUNTER, found) == fresh.document(COUNTER, found)
+
+
+def test_what_a_view_knows_is_bounded(monkeypatch):
+    monkeypatch.setattr("abci_app.state.view.KNOWN_MAX", 10)
+    world = World(names=("acme",))
+    opened = [d.id for d in world.execute("many 30")[0].documents]
+    for found in opened:
+        assert world.committed.view.get(COUNTER, found).status == "open"
+        assert world.committed.view.get(COUNTER, f"{found}x") is None
+    assert len(world.committed.view._known) <= 10
+    assert len(world.committed.view._absent) <= 10
+    assert world.execute(f"count {opened[3]}")[0].code == 0
