@@ -100,8 +100,10 @@ def member(name, roles=ROLES, **key_fields):
     )
 
 
-def make_genesis(parameters=None, members=(), secret=b"s" * 32, kind=BILATERAL):
-    organizations = sorted((organization(n, p) for n, p in POSITIONS.items()), key=lambda o: o.id)
+def make_genesis(parameters=None, members=(), secret=b"s" * 32, kind=BILATERAL, others=()):
+    """`others`: organizations besides those of POSITIONS, which validate."""
+    validators = (organization(n, p) for n, p in POSITIONS.items())
+    organizations = sorted((*validators, *others), key=lambda o: o.id)
     everyone = sorted((*(member(n) for n in POSITIONS), *members), key=lambda m: m.id)
     return LedgerGenesis(
         kind=kind,
@@ -117,8 +119,8 @@ def make_genesis(parameters=None, members=(), secret=b"s" * 32, kind=BILATERAL):
 class World:
     """Four applications of one ledger with the counter contract, on fake consensus."""
 
-    def __init__(self, tmp_path=None, *, names=tuple(POSITIONS), parameters=None, members=(), seed=0, start=True):
-        self.genesis = make_genesis(parameters, members)
+    def __init__(self, tmp_path=None, *, names=tuple(POSITIONS), parameters=None, members=(), others=(), seed=0, start=True):
+        self.genesis = make_genesis(parameters, members, others=others)
         self.ledger_id = ledger_id(self.genesis)
         self.clock = Clock()
         self.tmp_path = tmp_path

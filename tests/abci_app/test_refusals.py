@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from nacl.signing import SigningKey
+from tendermint.abci import types_pb2 as abci
 
 from abci_app.failures import ExecutionFailed, LeftOut, TimestampMisplaced
 from ledgers import refusals as r
 from ledgers.transaction import Act, assemble, sign_body, transaction_id
 from smartcontracts.codec import ListTooLong, TextInvalid
-from smartcontracts.kernel import MessageNotOffered, PositionWrong, Role, RoleMissing
-from smartcontracts.membership import RevokeMember, RevokeMemberKey
+from smartcontracts.kernel import MessageNotOffered, Position, PositionWrong, Role, RoleMissing
+from smartcontracts.membership import OrganizationStatus, RevokeMember, RevokeMemberKey
 from syngraph.v1.transaction_pb2 import SignedTransaction, Tick, Timestamp, Transaction, TransactionBody
 from tests.abci_app.support import check_code, refuse_everywhere, refuse_in_block, timestamp, unchanged
-from tests.world import START_MS, World, act, member, person, with_parameters
+from tests.world import START_MS, World, act, member, node_id, organization, person, with_parameters
 
 MEMBERS = (
     member("acme/clerk", roles=(Role.B_BUS,)),
@@ -135,6 +138,18 @@ def test_a_key_stops_counting_within_the_block_that_revokes_it(world):
     assert not world.consensus.ask("acme", txs)
     block = world.consensus.decide(txs)
     assert [result.code for result in block.results] == [0, 0, r.SignerRevoked.code]
+
+
+def removed_observer():
+    observer = replace(organization("ofcom", Position.OBSERVER), validator_key=b"")
+    return replace(observer, status=OrganizationStatus.REMOVED, removed_at_ms=START_MS)
+
+
+def test_invalid_signature_for_an_organization_whose_access_has_ended():
+    world = World(names=("acme", "alpha"), members=(member("ofcom"),), others=(removed_observer(),))
+    refuse_everywhere(world, world.program("refuse", signers=("ofcom",)), r.SignerRemoved.code)
+    query = abci.RequestQuery(path=f"/p2p/filter/id/{node_id('ofcom')}")
+    assert world.app.query(query).code != 0
 
 
 def test_invalid_signature_by_an_unknown_member(world):
