@@ -255,6 +255,12 @@ def test_invalid_claim_for_what_is_no_debt(pays):
         attempt(GOOD | {"pays": pays})
 
 
+def test_the_largest_debt_can_be_paid():
+    ledger, debt = with_final()
+    ledger.write_as(replace(debt, settlement=eur(MINOR_MAX)))
+    assert ledger.claim(debt, MINOR_MAX).amount == eur(MINOR_MAX)
+
+
 def test_a_reference_has_its_limit():
     attempt(GOOD | {"reference": "r" * s.REFERENCE_CHARACTERS_MAX})
     with pytest.raises(s.ReferenceInvalid):
