@@ -48,6 +48,15 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Costly:
+    """For parties only, and so costly that a block has room for one."""
+
+    PROTO: ClassVar[str] = "DeclineProposal"
+
+    proposal_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
     """A counter: `accepted_by` holds an entry a count, `act` ballast, `valid_until_ms` its deadline."""
 
@@ -158,6 +167,13 @@ CONTRACT = Contract(
             handler=run,
             roles=(Role.S_BUS,),
             positions=tuple(Position),
+        ),
+        MessageType(
+            name="decline_proposal",
+            command=Costly,
+            handler=lambda program, call: run(Program(proposal_id=program.proposal_id), call),
+            roles=(Role.S_BUS,),
+            gas=600_000,
         ),
     ),
 )

@@ -11,11 +11,12 @@ from tendermint.abci import types_pb2 as abci
 from abci_app.failures import ExecutionFailed, LeftOut, TimestampMisplaced
 from ledgers import refusals as r
 from ledgers.transaction import Act, assemble, sign_body, transaction_id
-from smartcontracts.codec import ListTooLong, TextInvalid
+from smartcontracts.codec import TextInvalid
 from smartcontracts.kernel import MessageNotOffered, Position, PositionWrong, Role, RoleMissing
 from smartcontracts.membership import OrganizationStatus, RevokeMember, RevokeMemberKey
 from syngraph.v1.transaction_pb2 import SignedTransaction, Tick, Timestamp, Transaction, TransactionBody
 from tests.abci_app.support import check_code, refuse_everywhere, refuse_in_block, timestamp, unchanged
+from tests.counter import Costly
 from tests.world import START_MS, World, act, member, node_id, organization, person, with_parameters
 
 MEMBERS = (
@@ -171,11 +172,14 @@ def test_invalid_signature_by_a_member_without_the_role(world):
     assert receipt.field == "signer"
 
 
+def costly(text="open plain 20000"):
+    return Act(name="decline_proposal", command=Costly(proposal_id=text))
+
+
 def test_invalid_message_from_the_wrong_position(world):
-    assert PositionWrong.code != RoleMissing.code
-    # The counter takes every position; the ledger's own membership acts do too, so a refusal must come from the role.
-    revoke = Act(name="revoke_member", command=RevokeMember(member_id=person("acme/gone").member))
-    refuse_everywhere(world, world.transaction(revoke, signers=("acme/clerk",)), RoleMissing.code)
+    receipt = refuse_everywhere(world, world.transaction(costly(), signers=("north",)), PositionWrong.code)
+    assert receipt.field == "signer"
+    assert world.execute(world.transaction(costly()))[0].code == 0
 
 
 @pytest.mark.parametrize("sign_bit", [0, 0x80])
@@ -305,13 +309,18 @@ def test_invalid_text_with_control_characters(world):
     refuse_everywhere(world, world.program("x" * 257), TextInvalid.code)
 
 
-def test_invalid_costs_more_than_a_block():
-    world = World(names=("acme",), parameters=with_parameters(messages_max=1_000))
-    table = world.committed.table
-    assert table.messages["withdraw_proposal"].gas * 1_000 < 1_000_000
-    raw = world.transaction(*[act("refuse")] * 1_000)
-    assert check_code(world, raw) == 0
-    assert ListTooLong.code
+def test_invalid_costs_more_than_a_block(world):
+    refuse_everywhere(world, world.transaction(costly(), costly()), r.TransactionTooCostly.code)
+
+
+def test_what_a_block_has_no_gas_for_waits_for_the_next(world):
+    first, second = (world.transaction(costly()) for _ in range(2))
+    for raw in (first, second):
+        world.consensus.submit(raw)
+    assert not world.consensus.ask("acme", [timestamp(world), first, second])
+    blocks = world.consensus.run()
+    assert [len(b.txs) for b in blocks] == [2, 2, 1]
+    assert [world.receipt(raw).code for raw in (first, second)] == [0, 0]
 
 
 def test_invalid_timestamp_and_nothing_in_the_mempool(world):
