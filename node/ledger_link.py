@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from node.application_client import ApplicationAway, ApplicationClient, ApplicationRefused, ReaderTooSlow
-from node.rpc import EngineAway, EngineRpc
+from node.rpc import Checked, EngineAway, EngineRpc
 from node.standing import Membership, Standings
 from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.membership_pb2 import Member, Organization
@@ -24,6 +24,8 @@ from syngraph.v1.system_pb2 import Receipt, StoredDocument
 
 _MEMBERSHIP_KINDS: Final = ("organization", "member")
 _RECONNECT_S: Final = 0.25
+# An engine that restarts is back within seconds.
+_ENGINE_PATIENCE_S: Final = 10.0
 # With more transactions in flight than this, those without an event are looked up once a second and not at each block.
 _LOOKED_UP_EACH_BLOCK_MAX: Final = 32
 _LOOK_UP_S: Final = 1.0
@@ -203,7 +205,19 @@ class LedgerLink:
             self._block.notify_all()
         await self._look_up_others()
 
-    # Receipts
+    # Transactions
+
+    async def broadcast(self, transaction: bytes) -> Checked:
+        """Hand `transaction` to the engine; one that is restarting is waited for. Raises EngineAway, EngineRefused."""
+        give_up = time.monotonic() + _ENGINE_PATIENCE_S
+        while True:
+            try:
+                return await self.engine.broadcast(transaction)
+            except EngineAway:
+                # The same bytes twice are one transaction, so it does not matter whether the first call arrived.
+                if time.monotonic() >= give_up:
+                    raise
+                await asyncio.sleep(_RECONNECT_S)
 
     async def wait_for_receipt(self, transaction_id: bytes, broadcast: Callable[[], Awaitable[bool]]) -> Receipt:
         """Call `broadcast`, then return the transaction's receipt once it is in a block. The caller sets the time limit.

@@ -44,7 +44,7 @@ async def submit(caller: Caller, request: api.SubmitRequest, timeout_s: float) -
         if simulated.receipt.code:
             return await _committed_before(link, name, simulated.receipt)
     if wanted == api.WAIT_FOR_CHECKED:
-        checked = await link.engine.broadcast(request.transaction)
+        checked = await link.broadcast(request.transaction)
         if checked.code:
             return await _committed_before(link, name, of_check(checked))
         return api.SubmitResponse(transaction_id=name)
@@ -66,7 +66,7 @@ def name_of(ledger_id: str, transaction: bytes) -> bytes:
 
 async def _commit(link: LedgerLink, name: bytes, transaction: bytes, timeout_s: float) -> api.SubmitResponse:
     async def broadcast() -> bool:
-        checked = await link.engine.broadcast(transaction)
+        checked = await link.broadcast(transaction)
         if checked.code:
             raise CallRefused(of_receipt(of_check(checked)))
         return checked.known
