@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,9 +17,10 @@ from typing import Any, Final
 
 from ledgers.client import ClientError
 from localnet.attached import AttachedNetwork, attach
+from localnet.keeper import stop_keeper
 from localnet.material import MaterialWrong
-from localnet.network import Network, NetworkFailed
-from localnet.topology import load_topology
+from localnet.network import Network, NetworkFailed, remove_directory
+from localnet.topology import DEFAULT, load_topology
 from scripts.story.acts import perform_all
 from scripts.story.arguments import arguments
 from scripts.story.files import FileUnfit, Requests, read_requests
@@ -81,24 +81,42 @@ async def _network(directory: Path, teller: Teller, *, keep: bool) -> AsyncItera
     async with teller.scene("Six organizations start their nodes"):
         began = time.monotonic()
         topology = load_topology()
-        localnet = await asyncio.to_thread(_keep_up, directory) if keep else Network(topology, directory)
+        localnet = await _keep_up(directory) if keep else Network(topology, directory)
         if isinstance(localnet, Network):
             await localnet.start()
         ms = int((time.monotonic() - began) * 1000)
         teller.tell(f"{len(localnet.organizations)} nodes, {len(topology.ledgers)} ledgers, in {directory}", ms=ms)
     try:
         yield localnet
+    except asyncio.CancelledError:
+        # Who interrupts wants it to end, also where it was to be kept.
+        await asyncio.shield(_end(localnet))
+        raise
     finally:
         if isinstance(localnet, Network):
-            await localnet.stop()
+            await asyncio.shield(localnet.stop())
 
 
-def _keep_up(directory: Path) -> AttachedNetwork:
-    """`syngraph localnet up` in the background. Raises NetworkFailed."""
-    command = [_syngraph(), "localnet", "up", "--directory", str(directory)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise NetworkFailed(f"{shlex.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+async def _end(localnet: AttachedNetwork) -> None:
+    if not isinstance(localnet, Network):
+        await asyncio.to_thread(stop_keeper, localnet.directory)
+
+
+async def _keep_up(directory: Path) -> AttachedNetwork:
+    """`syngraph localnet up`, which leaves a process that keeps the network. Raises NetworkFailed."""
+    command = (_syngraph(), "localnet", "up", DEFAULT, "--dir", str(directory))
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        said, _ = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        await asyncio.shield(process.wait())
+        raise
+    if process.returncode:
+        raise NetworkFailed(f"{shlex.join(command)} ended with {process.returncode}: {said.decode(errors='replace')}")
     return attach(directory)
 
 
@@ -118,19 +136,13 @@ def _close(options: argparse.Namespace, directory: Path, teller: Teller, failure
     else:
         print(f"\nscripts/demo: every step held, {len(teller.lines)} of them in {teller.elapsed_ms / 1000:.0f} s")
     if options.keep:
-        config = directory / "acme" / "syngraph.toml"
-        print(f"the network runs on: {_syngraph()} --help")
-        print(f"  use it:  SYNGRAPH_CONFIG={config} {_syngraph()} status")
-        print(f"  stop it: {_syngraph()} localnet down --directory {directory} --purge")
+        print(f"the network runs on, in {directory}")
+        print(f"  look at it: {_syngraph()} localnet status --dir {directory}")
+        print(f"  as acme:    {_syngraph()} query list acme-alpha invoice --config {directory / 'acme' / 'syngraph.toml'}")
+        print(f"  stop it:    {_syngraph()} localnet down --purge --dir {directory}")
     elif not failure and options.directory is None:
         with contextlib.suppress(OSError, MaterialWrong):
-            _remove(directory)
-
-
-def _remove(directory: Path) -> None:
-    from localnet.network import remove_directory
-
-    remove_directory(directory)
+            remove_directory(directory)
 
 
 def _sentence(error: BaseException, teller: Teller) -> str:

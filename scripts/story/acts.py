@@ -7,10 +7,10 @@ from typing import Final
 from scripts.story.auditor import audit
 from scripts.story.files import Requests
 from scripts.story.nodes import Nodes
-from scripts.story.outage import kill_validator, see_it_catch_up
+from scripts.story.outage import kill_validator, see_it_catch_up, see_orders_go_on
 from scripts.story.play import Asides, Play
 from scripts.story.regulator import compare_heights, end_access, learn_nothing
-from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, OMNI, SOUTH, Stage
+from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, OMNI, SOUTH, Seat, Stage
 from scripts.story.strangers import turn_strangers_away
 
 # A neutral of both bilateral ledgers, and a validator of omni.
@@ -26,11 +26,17 @@ async def perform_all(stage: Stage, nodes: Nodes, requests: Requests) -> None:
     async def validator_is_killed() -> None:
         kill_validator(stage, nodes, KILLED)
 
+    async def orders_go_on(seat: Seat, order_id: str) -> None:
+        await see_orders_go_on(stage, seat, order_id, KILLED)
+
     async def validator_comes_back() -> None:
         await see_it_catch_up(stage, nodes, KILLED)
 
     asides = Asides(
-        while_waiting=strangers_come, before_ordering=validator_is_killed, while_metering=validator_comes_back
+        while_waiting=strangers_come,
+        before_ordering=validator_is_killed,
+        after_ordering=orders_go_on,
+        while_metering=validator_comes_back,
     )
     play = Play(stage, requests, asides)
     await play.perform()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +19,7 @@ from scripts.story.nodes import Nodes
 from scripts.story.scene import Seat, Stage
 from scripts.story.telling import StepFailed, require
 
+_STORED: Final = b'"stored": "'
 _WITHIN_S: Final = 20.0
 _VERIFY_S: Final = 30.0
 
@@ -33,14 +39,26 @@ async def audit(stage: Stage, nodes: Nodes, seat: Seat, kind: str, document_id: 
         ms=int((time.monotonic() - began) * 1000),
     )
     genesis = nodes.genesis_file(seat.name, seat.ledger_name)
-    code, said, ms = await _verify(path.absolute(), genesis.absolute())
+    code, said, ms = await _verify(path, genesis)
     require(code == 0, "the proof to be accepted", f"exit code {code}: {said}")
-    stage.teller.tell(f"a new process with nothing but the file and the genesis accepts it: {_first(said)}", who="auditor", ms=ms)
-    changed = path.with_name(f"{kind}-proof-changed.json")
-    changed.write_bytes(with_one_byte_changed(data))
-    code, said, ms = await _verify(changed.absolute(), genesis.absolute())
-    require(code != 0, "the changed proof to be refused", said)
-    stage.teller.tell(f"with one byte changed it refuses: {_first(said)}", who="auditor", ms=ms)
+    proven = json.loads(said)
+    require(
+        (proven["proven"], proven["id"], proven["height"]) == ("presence", document_id, file.height),
+        f"{document_id} to be proven at height {file.height}",
+        said,
+    )
+    alone = "no network, " if _cut_off() else ""
+    stage.teller.tell(
+        f"a new process ({alone}no environment, no data) accepts: {kind} {proven['body']['status']}, {proven['voted_power']} votes",
+        who="auditor",
+        ms=ms,
+    )
+    for what, wrong in (("one byte changed", with_one_byte_changed(data)), ("its checksum mended", _mended(data))):
+        changed = path.with_name(f"{kind}-proof-changed.json")
+        changed.write_bytes(wrong)
+        code, said, ms = await _verify(changed, genesis)
+        require(code != 0, f"the proof with {what} to be refused", said)
+        stage.teller.tell(f"with {what} it refuses: {_reason(said)}", who="auditor", ms=ms)
     stage.teller.note(
         "proofs",
         {
@@ -49,16 +67,25 @@ async def audit(stage: Stage, nodes: Nodes, seat: Seat, kind: str, document_id: 
             "height": file.height,
             "file": str(path),
             "accepted": True,
+            "app_hash": proven["app_hash"],
+            "voted_power": proven["voted_power"],
             "refused_with_one_byte_changed": True,
         },
     )
 
 
 def with_one_byte_changed(data: bytes) -> bytes:
-    """The byte in the middle of the stored document's hex, one bit off."""
-    place = data.index(b'"stored": "') + len(b'"stored": "') + 100
+    """One hexadecimal digit of the document is another one."""
+    start = data.index(_STORED) + len(_STORED)
+    place = (start + data.index(b'"', start)) // 2
     changed = b"0" if data[place : place + 1] != b"0" else b"1"
     return data[:place] + changed + data[place + 1 :]
+
+
+def _mended(data: bytes) -> bytes:
+    """As `with_one_byte_changed`, with the file's own checksum made right again: who alters a document would do that."""
+    stored = json.loads(with_one_byte_changed(data))["stored"]
+    return dataclasses.replace(ProofFile.from_bytes(data), stored=bytes.fromhex(stored)).to_bytes()
 
 
 async def _proof(seat: Seat, kind: str, document_id: str, wanted: Any) -> ProofFile:
@@ -79,14 +106,15 @@ async def _proof(seat: Seat, kind: str, document_id: str, wanted: Any) -> ProofF
 
 
 async def _verify(file: Path, genesis: Path) -> tuple[int, str, int]:
-    """`syngraph proof verify` in an empty environment and an empty directory: exit code, what it said, milliseconds."""
+    """`syngraph proof verify` in an empty directory, without environment: exit code, what it said, milliseconds."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as empty:
         process = await asyncio.create_subprocess_exec(
-            Path(sys.executable).with_name("syngraph"),
-            *("proof", "verify", str(file), "--genesis", str(genesis)),
+            *_cut_off(),
+            str(Path(sys.executable).with_name("syngraph")),
+            *("proof", "verify", str(file), "--genesis", str(genesis), "--json"),
             cwd=empty,
-            env={"HOME": empty},
+            env={},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -94,6 +122,21 @@ async def _verify(file: Path, genesis: Path) -> tuple[int, str, int]:
     return process.returncode or 0, said.decode(errors="replace").strip(), int((time.monotonic() - began) * 1000)
 
 
-def _first(said: str) -> str:
-    """Its first line."""
-    return said.partition("\n")[0] or "(nothing)"
+@cache
+def _cut_off() -> tuple[str, ...]:
+    """What runs a command without any network, where this machine lets us."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return ()
+    command = (unshare, "--user", "--net", "--map-root-user")
+    tried = subprocess.run([*command, "true"], check=False, capture_output=True)
+    return command if tried.returncode == 0 else ()
+
+
+def _reason(said: str) -> str:
+    """The reason out of an error as JSON, or what was said."""
+    try:
+        problem = json.loads(said)
+    except ValueError:
+        return said.partition("\n")[0]
+    return str(problem["error"]["sentence"])

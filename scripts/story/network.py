@@ -11,6 +11,8 @@ from typing import Final
 from ledgers.client import Client
 from ledgers.client.identity import write_secret
 from localnet.attached import AttachedNetwork
+from node.daemon import runtime_folder
+from node.rpc import EngineRpc
 from scripts.story.scene import Seat
 from smartcontracts.kernel import Role
 
@@ -25,6 +27,7 @@ class LocalNetwork:
         """Connections are made when first used."""
         self._localnet = localnet
         self._names = {localnet.organization_id(name): name for name in localnet.organizations}
+        self.told_heights: dict[str, int] = {}
         self._clients: dict[str, Client] = {}
         self._seats: dict[tuple[str, str], Seat] = {}
 
@@ -100,6 +103,15 @@ class LocalNetwork:
     def genesis_file(self, organization: str, ledger: str) -> Path:
         """An organization's copy of a ledger's genesis file."""
         return self._localnet.genesis_file(organization, ledger)
+
+    async def engine_state(self, organization: str, ledger: str) -> tuple[int, int]:
+        """Height and peers of an organization's own engine, asked on its socket: for who has no standing left to ask the node."""
+        folder = runtime_folder(self._localnet.material.files(organization).data)
+        engine = EngineRpc(folder / f"{self.ledger_id(ledger)}.rpc")
+        try:
+            return (await engine.status()).height, await engine.peers()
+        finally:
+            await engine.close()
 
     def scratch(self) -> Path:
         """A directory for the story's own files."""

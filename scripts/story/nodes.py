@@ -33,6 +33,10 @@ class Nodes(Network, Protocol):
         """An organization's copy of a ledger's genesis file."""
         ...
 
+    async def engine_state(self, organization: str, ledger: str) -> tuple[int, int]:
+        """Height and peers of an organization's own engine, asked on its socket: for who has no standing left to ask the node."""
+        ...
+
     def scratch(self) -> Path:
         """A directory for the story's own files."""
         ...

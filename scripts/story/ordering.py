@@ -29,9 +29,9 @@ async def order_changed(stage: Stage, buyer: Seat, agreement: Agreement, quoted:
     """One figure differs from what was quoted: the ledger refuses, and the quote stays open."""
     changed, path = with_one_value_changed(requests.order)
     command = order_of(changed, order_context(agreement, quoted), secrets.token_bytes(SALT_BYTES)).command
-    refused, ms = await buyer.refusal(Role.B_BUS, "place_order", command)
-    require(refused.detail.name == "QUOTE_MISMATCH", "QUOTE_MISMATCH", refused.detail.name)
-    stage.refused(buyer, refused, ms, f"orders with another {path.rpartition('.')[2]}")
+    refused = await buyer.refusal(Role.B_BUS, "place_order", command)
+    require(refused.receipt.name == "QUOTE_MISMATCH", "QUOTE_MISMATCH", refused.receipt.name)
+    stage.refused(buyer, refused, f"orders with another {'.'.join(path.split('.')[-2:])}")
     still: Quote = await buyer.see("quote", quoted.id)
     require(still.status == QuoteStatus.ISSUED, "the quote to stay open", still.status)
 

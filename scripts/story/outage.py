@@ -6,14 +6,16 @@ import asyncio
 import os
 import signal
 import time
+from hashlib import sha256
 from typing import Final
 
 from ledgers.client import ClientError
 from scripts.story.nodes import Nodes
-from scripts.story.scene import ALPHA_BRAVO, BRAVO, Stage
+from scripts.story.scene import ALPHA_BRAVO, BRAVO, Seat, Stage
 from scripts.story.telling import StepFailed, require
 
 CAUGHT_UP_WITHIN_S: Final = 60.0
+_FOR_BLOCK: Final = 2
 _POLL_S: Final = 0.2
 
 
@@ -26,6 +28,22 @@ def kill_validator(stage: Stage, nodes: Nodes, organization: str) -> None:
     names = ", ".join(sorted(processes.values()))
     stage.teller.tell(f"kill -9 of {len(processes)} processes: {names}", who=organization)
     stage.teller.note("outages", {"organization": organization, "killed": sorted(processes.values())})
+
+
+async def see_orders_go_on(stage: Stage, seat: Seat, document_id: str, absent: str) -> None:
+    """Who signed the block over an order's acceptance."""
+    file = await seat.ledger.prove("order", document_id)
+    votes = file.signed_header["commit"]["signatures"]
+    signed = {vote["validator_address"] for vote in votes if vote["block_id_flag"] == _FOR_BLOCK}
+    require(3 * len(signed) > 2 * len(votes), "more than two thirds of the validators", f"{len(signed)} of {len(votes)}")
+    organization = await seat.see("organization", stage.network.organization_id(absent))
+    address = sha256(organization.validator_key).digest()[:20].hex().upper()
+    stage.teller.tell(
+        f"orders go on {'with' if address in signed else 'without'} {absent}: "
+        f"{len(signed)} of {len(votes)} validators signed block {file.height + 1}",
+        ledger=seat.ledger_name,
+        height=file.height,
+    )
 
 
 async def see_it_catch_up(stage: Stage, nodes: Nodes, organization: str) -> None:

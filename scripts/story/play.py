@@ -39,12 +39,17 @@ async def nothing() -> None:
     """An aside that does not take place."""
 
 
+async def nothing_about(_: Seat, __: str) -> None:
+    """As `nothing`, for an aside about a document."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asides:
     """What other people do meanwhile: acts that need real processes."""
 
     while_waiting: Aside = nothing
     before_ordering: Aside = nothing
+    after_ordering: Callable[[Seat, str], Awaitable[None]] = nothing_about
     while_metering: Aside = nothing
 
 
@@ -125,6 +130,7 @@ class Play:
         upstream = await order_upstream(
             self.stage, self.alpha_up, self.bravo, sourced.bought, wholesale, price_book(BRAVO)
         )
+        await self.asides.after_ordering(self.bravo, upstream[0].id)
         return await accept(self.stage, self.alpha_down, order), upstream
 
     async def _deliver(self, small: Service, order: Order, upstream: list[Order]) -> tuple[Sale, Sale, Sale]:

@@ -6,9 +6,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from ledgers.client import Client, ClientError, Refused
+from ledgers.client import Client, ClientError, Ledger, Refused
 from ledgers.genesis import LEDGER_ID_PREFIX
 from scripts.story.agreements import jointly
 from scripts.story.nodes import Nodes
@@ -22,33 +23,38 @@ _AT_ONCE: Final = 64
 _COLUMNS: Final = 4
 _ENDED_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.1
-_CUT_OFF_S: Final = 3.0
+_CUT_OFF_WITHIN_S: Final = 60.0
+# More than a block takes to reach a peer.
+_LINGER_S: Final = 1.0
 
 
 async def compare_heights(stage: Stage, nodes: Nodes, ledger: str) -> None:
-    """Every height's app hash from every node that replicates the ledger; a difference or a gap fails."""
+    """Every height's app hash from the regulator's own node and each other one; a difference or a gap fails.
+
+    The regulator asks all of them itself, with its own certificate.
+    """
     began = time.monotonic()
-    seats = [await nodes.seat(name, ledger) for name in nodes.nodes_of(ledger)]
-    statuses = await asyncio.gather(*(seat.ledger.app_hash() for seat in seats))
-    last = min(height for height, _ in statuses)
-    columns = [await _hashes(seat, last) for seat in seats]
+    names = nodes.nodes_of(ledger)
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(nodes.visitor(OFCOM, name)) for name in names]
+        replicas = [await client.ledger(nodes.ledger_id(ledger)) for client in clients]
+        last = min([height for height, _ in await asyncio.gather(*(replica.app_hash() for replica in replicas))])
+        columns = [await _hashes(name, replica, last) for name, replica in zip(names, replicas, strict=True)]
     rows = list(zip(*columns, strict=True))
     for height, row in enumerate(rows, start=1):
-        found = {seat.name: value.hex() for seat, value in zip(seats, row, strict=True)}
-        require(len(set(row)) == 1 and row[0], f"one app hash at height {height}", found)
-    names = ", ".join(seat.name for seat in seats)
+        require(len(set(row)) == 1 and row[0], f"one app hash at height {height}", {n: v.hex() for n, v in zip(names, row, strict=True)})
     stage.teller.tell(
-        f"heights 1 to {last}, asked of {names}: equal everywhere",
+        f"asks the nodes of {', '.join(names)}: heights 1 to {last} are equal everywhere, without a gap",
         who=OFCOM,
         ledger=ledger,
         height=last,
         ms=int((time.monotonic() - began) * 1000),
     )
-    cells = [f"{height:>4} {row[0].hex()[:16]} {len(seats)}/{len(seats)}" for height, row in enumerate(rows, start=1)]
+    cells = [f"{height:>4} {row[0].hex()[:16]} {len(names)}/{len(names)}" for height, row in enumerate(rows, start=1)]
     for start in range(0, len(cells), _COLUMNS):
         stage.teller.print("        " + "   ".join(cells[start : start + _COLUMNS]))
     stage.teller.note(
-        "app_hashes", {"ledger": ledger, "nodes": [seat.name for seat in seats], "hashes": [row[0].hex() for row in rows]}
+        "app_hashes", {"ledger": ledger, "nodes": list(names), "hashes": [row[0].hex() for row in rows]}
     )
 
 
@@ -79,7 +85,7 @@ async def end_access(stage: Stage, nodes: Nodes, granted: str) -> None:
         await _wait_for_end(client, first.ledger.id)
         real, _ = await _asked(client, first.ledger.id)
     stage.teller.tell(f"gets {real[1]} from alpha's node", who=OFCOM, ledger=granted, height=done.receipt.height)
-    await _require_cut_off(stage, first, observer)
+    await _require_cut_off(stage, nodes, first, observer)
 
 
 def parties_of(ledger: str) -> Sequence[str]:
@@ -87,12 +93,12 @@ def parties_of(ledger: str) -> Sequence[str]:
     return {ACME_ALPHA: ("acme", "alpha"), ALPHA_BRAVO: ("alpha", "bravo")}[ledger]
 
 
-async def _hashes(seat: Seat, last: int) -> list[bytes]:
+async def _hashes(name: str, replica: Ledger, last: int) -> list[bytes]:
     found: list[bytes] = []
     for start in range(1, last + 1, _AT_ONCE):
         heights = range(start, min(start + _AT_ONCE, last + 1))
-        answers = await asyncio.gather(*(seat.ledger.app_hash(height) for height in heights))
-        require([height for height, _ in answers] == list(heights), f"heights {heights} at {seat.name}'s node", answers)
+        answers = await asyncio.gather(*(replica.app_hash(height) for height in heights))
+        require([height for height, _ in answers] == list(heights), f"heights {heights} at {name}'s node", answers)
         found += [value for _, value in answers]
     return found
 
@@ -120,31 +126,32 @@ async def _wait_for_end(client: Client, ledger_id: str) -> None:
     raise StepFailed("ofcom's access to end", f"alpha's node still answers after {_ENDED_WITHIN_S:.0f} s")
 
 
-async def _require_cut_off(stage: Stage, party: Seat, observer: Seat) -> None:
-    """The parties' ledger moves on; the former observer's replica does not."""
+async def _require_cut_off(stage: Stage, nodes: Nodes, party: Seat, observer: Seat) -> None:
+    """The former observer's engine has no peer left: the ledger goes on, its replica does not."""
+    began = time.monotonic()
+    before, peers = await nodes.engine_state(OFCOM, party.ledger_name)
+    while peers:
+        if time.monotonic() > began + _CUT_OFF_WITHIN_S:
+            raise StepFailed(
+                f"ofcom's engine to lose all peers within {_CUT_OFF_WITHIN_S:.0f} s",
+                f"{peers} peers",
+                "the other members' engines restart one after the other to drop it: look for peers_removed in their logs",
+            )
+        await asyncio.sleep(_POLL_S)
+        before, peers = await nodes.engine_state(OFCOM, party.ledger_name)
     organization = await party.see("organization", party.id)
-    await asyncio.sleep(_CUT_OFF_S)
-    before, _ = await _height_of(observer)
     done = await party.act(Role.ADMINISTRATOR, "set_node_ids", SetNodeIds(node_ids=organization.node_ids))
-    await asyncio.sleep(_CUT_OFF_S)
-    after, _ = await _height_of(observer)
-    require(
-        after < done.receipt.height and after == before,
-        f"ofcom's replica to stay below height {done.receipt.height}",
-        f"{before}, then {after}",
-    )
+    await asyncio.sleep(_LINGER_S)
+    after, _ = await nodes.engine_state(OFCOM, party.ledger_name)
+    require(before == after < done.receipt.height, f"ofcom's replica to stay below {done.receipt.height}", (before, after))
     stage.teller.tell(
-        f"its own replica stays at height {after}; the parties' ledger goes on to {done.receipt.height}",
-        who=OFCOM,
+        f"is nobody's peer any more: its replica stays at height {after}, the ledger goes on to {done.receipt.height}",
+        who=observer.name,
         ledger=party.ledger_name,
         height=after,
+        ms=int((time.monotonic() - began) * 1000),
     )
-
-
-async def _height_of(observer: Seat) -> tuple[int, bytes]:
-    """What the former observer's own node still has; 0 where that tells nothing any more."""
-    try:
-        height, app_hash = await observer.ledger.app_hash()
-    except ClientError:
-        return 0, b""
-    return int(height), bytes(app_hash)
+    stage.teller.note(
+        "access_ended",
+        {"organization": observer.name, "ledger": party.ledger_name, "replica": after, "ledger_height": done.receipt.height},
+    )

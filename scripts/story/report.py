@@ -13,6 +13,7 @@ from scripts.story.telling import Line, Teller, plain_money
 FORMAT: Final = "syngraph-demo/1"
 # Lists that a complete story has; each entry is an object.
 SECTIONS: Final = (
+    "access_ended",
     "agreements",
     "app_hashes",
     "invoices",

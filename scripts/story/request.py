@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 from node.pricebook import PriceBook
-from node.sonata import SALT_BYTES, Mapped, OrderContext, QuoteContext, product_order_of, withheld_salt
+from node.sonata import SALT_BYTES, Mapped, OrderContext, QuoteContext, product_order_of, withheld_hash, withheld_salt
 from node.sourcing import bought_items, inquiries_to
 from scripts.story.files import DATA, Requests, inquiry_of, order_of
 from scripts.story.purchase import accept, activate, inquire, place, quote
@@ -136,9 +136,11 @@ def keep_withheld(
 ) -> str:
     """A file in the sender's own node: what was withheld, each subject with the salt that opens its hash."""
     kept = {
-        subject: {"salt": withheld_salt(secret, subject).hex(), "data": json.loads(data)}
+        subject: {"salt": withheld_salt(secret, subject).hex(), "json": data.decode()}
         for subject, data in mapped.withheld.items()
     }
+    opened = {subject: withheld_hash(bytes.fromhex(one["salt"]), one["json"].encode()) for subject, one in kept.items()}
+    require(opened == {one.subject: one.sha256 for one in mapped.command.withheld}, "hashes that the file opens", opened)
     content = json.dumps({"document": document_id, "withheld": kept}, indent=1, ensure_ascii=False) + "\n"
     return stage.network.keep(seat.name, f"{document_id}.json", content.encode())
 

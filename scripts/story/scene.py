@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from ledgers.client import Act, Receipt, Refused, SigningMember
-from scripts.story.telling import StepFailed, Teller
+from ledgers.client import Act, Receipt, Refused, SigningMember, make
+from scripts.story.telling import StepFailed, Teller, require
 from smartcontracts.kernel import Role
 from smartcontracts.money import Money
 
@@ -24,11 +24,13 @@ ALPHA_BRAVO: Final = "alpha-bravo"
 OMNI: Final = "omni"
 SEEN_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.02
-_UNKNOWN: Final = "DOCUMENT_UNKNOWN"
 
 
 class Network(Protocol):
     """What the story needs of the organizations' nodes; `scripts.story.network` is the real one."""
+
+    # The highest height of each ledger that anybody was told of in a receipt. Who reacts to something has seen it.
+    told_heights: dict[str, int]
 
     def now_ms(self) -> int:
         """Unix time in milliseconds."""
@@ -90,40 +92,54 @@ class Seat:
     members: Mapping[Role, SigningMember]
     network: Network
 
-    async def act(self, role: Role, name: str, *commands: object, unchecked: bool = False) -> Done:
+    async def act(self, role: Role, name: str, *commands: object) -> Done:
         """Sign messages of one sort as the member with this role and hand them to the own node, as one unit. Raises Refused.
 
-        `unchecked` skips the simulation, so that a refusal comes from a block and not before.
+        Whoever acts has seen before, at its own node, what it reacts to.
         """
+        await self.catch_up(self.network.told_heights.get(self.ledger_name, 0))
         member, began = self.members[role], time.monotonic()
         acts = [Act(name=name, command=command) for command in commands]
-        receipt = await self.ledger.submit(acts, [member], skip_simulation=unchecked)
+        receipt = await self.ledger.submit(acts, [member])
+        told = self.network.told_heights
+        told[self.ledger_name] = max(receipt.height, told.get(self.ledger_name, 0))
         return Done(receipt=receipt, signer=member.name, ms=int((time.monotonic() - began) * 1000))
 
-    async def refusal(self, role: Role, name: str, command: object) -> tuple[Refused, int]:
-        """As `act`, for what must be refused; the refusal and the milliseconds. Raises StepFailed if it is accepted."""
-        began = time.monotonic()
+    async def refusal(self, role: Role, name: str, command: object) -> Done:
+        """As `act`, for what the ledger must refuse: before a broadcast and in a block alike. Raises StepFailed if it accepts."""
+        member, began = self.members[role], time.monotonic()
+        signed = make(self.ledger.id, [Act(name=name, command=command)], [member])
+        simulated = await self.ledger.simulate(signed)
         try:
-            done = await self.act(role, name, command, unchecked=True)
+            receipt = await self.ledger.submit_signed(signed, skip_simulation=True)
         except Refused as refused:
-            return refused, int((time.monotonic() - began) * 1000)
-        raise StepFailed("a refusal", f"{name} was accepted at height {done.receipt.height}")
+            ms = int((time.monotonic() - began) * 1000)
+            receipt = await self.ledger.receipt(signed.id)
+            told = {simulated.name, receipt.name, refused.detail.name}
+            require(len(told) == 1 and receipt.code, "one refusal in simulation, answer and receipt", told)
+            return Done(receipt=receipt, signer=member.name, ms=ms)
+        raise StepFailed("a refusal", f"{name} was accepted at height {receipt.height}")
 
     async def see(self, kind: str, document_id: str, height: int = 0) -> Any:
-        """The document as the own node has it, once that has come to `height`. Raises StepFailed if it does not in time."""
-        deadline = time.monotonic() + SEEN_WITHIN_S
+        """The document as the own node has it, once that has come to `height`, or to what anybody was told of.
+
+        Raises StepFailed if it does not come there in time.
+        """
+        await self.catch_up(max(height, self.network.told_heights.get(self.ledger_name, 0)))
+        found = await self.ledger.get(kind, document_id)
+        return found.body
+
+    async def catch_up(self, height: int) -> None:
+        """Wait until the own node has come to `height`. Raises StepFailed if it does not in time."""
+        deadline, found = time.monotonic() + SEEN_WITHIN_S, 0
         while time.monotonic() < deadline:
-            try:
-                found = await self.ledger.get(kind, document_id)
-                if found.height >= height:
-                    return found.body
-            except Refused as refused:
-                if refused.detail.name != _UNKNOWN:
-                    raise
+            found, _ = await self.ledger.app_hash()
+            if found >= height:
+                return
             await asyncio.sleep(_POLL_S)
         raise StepFailed(
-            f"{kind}/{document_id} at {self.name}'s node within {SEEN_WITHIN_S:.0f} s",
-            "none",
+            f"{self.name}'s node to come to height {height} of {self.ledger_name} within {SEEN_WITHIN_S:.0f} s",
+            f"height {found}",
             f"look at {self.name}'s log: is its node behind?",
         )
 
@@ -161,14 +177,20 @@ class Stage:
             document=document,
         )
 
-    def refused(self, seat: Seat, refused: Refused, ms: int, text: str) -> None:
+    def refused(self, seat: Seat, done: Done, text: str) -> None:
         """Tell of a refusal that had to come."""
-        detail = refused.detail
-        where = f" at {detail.field}" if detail.field else ""
-        self.teller.tell(f"{text}: refused, {detail.name}{where}", who=seat.name, ledger=seat.ledger_name, ms=ms)
+        receipt = done.receipt
+        self.told(seat, done, f"{text}: refused in simulation and in the block, {receipt.name}")
         self.teller.note(
             "refusals",
-            {"who": seat.name, "ledger": seat.ledger_name, "code": detail.code, "name": detail.name, "field": detail.field},
+            {
+                "who": seat.name,
+                "ledger": seat.ledger_name,
+                "height": receipt.height,
+                "code": receipt.code,
+                "name": receipt.name,
+                "field": receipt.field,
+            },
         )
 
     async def until(self, time_ms: int) -> None:

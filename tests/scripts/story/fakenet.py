@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -12,14 +13,16 @@ from abci_app.application import LedgerApplication
 from abci_app.queries import reads
 from abci_app.queries.eventlog import read_events, start_after
 from abci_app.queries.listing import list_documents
+from abci_app.queries.simulation import simulate
 from abci_app.store import MemoryStore
-from ledgers.client import Refused, SigningMember, make, transactions
+from ledgers.client import Receipt, Refused, SigningMember, make
 from ledgers.client.errors import RefusalDetail, of_receipt
 from ledgers.client.records import read_document, read_event, read_receipt
 from ledgers.genesis import LedgerGenesis, ledger_id
 from ledgers.refusals import Rejected
 from ledgers.transaction import encode_tick
 from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, ALPHA_BRAVO, BRAVO, NORTH, OFCOM, OMNI, SOUTH, Seat
+from smartcontracts.codec import from_message
 from smartcontracts.ids import member_id, organization_id
 from smartcontracts.kernel import Position, Role
 from smartcontracts.membership import Member, MemberKey, Organization
@@ -131,9 +134,11 @@ class FakeView:
     def committed(self):
         return self.world.consensus.applications[self.node].committed
 
-    async def submit(self, acts, signers, *, skip_simulation=False):
+    async def submit(self, acts, signers):
+        return await self.submit_signed(make(self.id, acts, signers))
+
+    async def submit_signed(self, signed, *, skip_simulation=False):
         self.world.clock.now_ms += 20
-        signed = make_at(self.world, acts, signers)
         answer = self.world.consensus.submit(signed.encoded)
         assert answer.code == 0, answer.log
         self.world.consensus.run()
@@ -141,6 +146,14 @@ class FakeView:
         if receipt.code:
             raise of_receipt(receipt)
         return receipt
+
+    async def simulate(self, signed):
+        application = self.world.consensus.applications[self.node]
+        found = simulate(signed.encoded, self.committed, application.reader, self.world.clock(), application.log)
+        return from_message(Receipt, found)
+
+    async def receipt(self, transaction_id):
+        return read_receipt(reads.receipt(transaction_id, self.committed))
 
     async def get(self, kind, document_id, height=0):
         request = wire.GetRequest(ledger_id=self.id, kind=kind, id=document_id, height=height)
@@ -172,9 +185,11 @@ class FakeNetwork:
     """`scripts.story.scene.Network` without processes. `kept` has the files that stayed in nodes."""
 
     def __init__(self):
-        self.clock = Clock()
+        # Transactions are signed at this machine's time, so the story begins there.
+        self.clock = Clock(time.time_ns() // 1_000_000)
         self.ledgers = {name: FakeLedger(name, self.clock) for name in LEDGERS}
         self.kept = {}
+        self.told_heights = {}
 
     def now_ms(self):
         return self.clock()
@@ -211,16 +226,6 @@ class FakeNetwork:
     def keep(self, organization_name, name, data):
         self.kept[organization_name, name] = data
         return name
-
-
-def make_at(world, acts, signers):
-    """Signed at the world's clock, not at this machine's."""
-    real = transactions.time.time_ns
-    transactions.time.time_ns = lambda: world.clock() * 1_000_000
-    try:
-        return make(world.id, acts, signers)
-    finally:
-        transactions.time.time_ns = real
 
 
 def drained(generator):
