@@ -378,6 +378,12 @@ def test_what_is_accepted_is_the_invoices_amount_to_the_minor_unit(difference):
     assert compared.buyer_amount == eur(issued.total.minor + difference)
 
 
+def test_nothing_is_owed_before_both_agree():
+    issued = ledger_with(SERVICE).issue()
+    with pytest.raises(RuntimeError):
+        _ = issued.owed
+
+
 def test_what_is_disputed_has_no_settlement_and_waits():
     ledger = ledger_with(SERVICE)
     compared = ledger.compare(ledger.issue(), 0)

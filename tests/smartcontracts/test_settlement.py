@@ -326,7 +326,7 @@ def test_every_status_survives_the_ledgers_bytes():
     assert ledger.find(PAYMENT, "related", debt.id, 9) == (claimed,)
 
 
-@settings(max_examples=60, stateful_step_count=50)
+@settings(max_examples=40, stateful_step_count=40)
 class Books(RuleBasedStateMachine):
     """Any history of both parties, honest or not: only `Rejected` is raised, and the books stay right."""
 
