@@ -49,66 +49,85 @@ class _Section(BaseModel):
 class NodeSection(_Section):
     """Who runs this node, where its data lies, and where it listens."""
 
-    organization: str = Field(pattern=r"^org_[a-z2-7]{32}$")
-    name: str = Field(min_length=1, max_length=100)
-    data_dir: ConfiguredPath
-    grpc_address: Address = "127.0.0.1:7400"
-    # Answers of simulate, get, list and proof: how long the application may take.
-    request_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
-    # Submit with WAIT_FOR_COMMITTED ends with DEADLINE_EXCEEDED after this, if the caller set no shorter deadline.
-    commit_timeout_ms: int = Field(default=60_000, ge=1_000, le=600_000)
-    # Application processes; the ledgers are spread over them. One serves dozens of sleeping ledgers.
-    application_processes: int = Field(default=1, ge=1, le=64)
-    # Calls and streams open at once, over all connections.
-    streams_max: int = Field(default=1_000, ge=1, le=100_000)
+    organization: str = Field(
+        pattern=r"^org_[a-z2-7]{32}$", description="The organization's id, as `syngraph keys authority` shows it."
+    )
+    name: str = Field(min_length=1, max_length=100, description="What its people call the organization; local.")
+    data_dir: ConfiguredPath = Field(description="Folder for ledgers, engines and sockets; made with mode 0700.")
+    grpc_address: Address = Field(default="127.0.0.1:7400", description="Where the gRPC API listens, host:port.")
+    request_timeout_ms: int = Field(
+        default=10_000, ge=100, le=600_000, description="How long the application may take for one answer."
+    )
+    commit_timeout_ms: int = Field(
+        default=60_000,
+        ge=1_000,
+        le=600_000,
+        description="How long Submit waits for a block where the caller's own deadline is not sooner.",
+    )
+    application_processes: int = Field(
+        default=1, ge=1, le=64, description="Application processes; the ledgers are spread over them."
+    )
+    streams_max: int = Field(
+        default=1_000, ge=1, le=100_000, description="Calls and streams open at once, over all connections."
+    )
 
 
 class TlsSection(_Section):
     """The organization's CA certificate, and the node's own certificate and key (P-256, PEM)."""
 
-    ca_certificate: ConfiguredPath
-    certificate: ConfiguredPath
-    key: ConfiguredPath
+    ca_certificate: ConfiguredPath = Field(description="The organization's CA certificate.")
+    certificate: ConfiguredPath = Field(description="The node's certificate, issued by that CA for its host names.")
+    key: ConfiguredPath = Field(description="The node's key; a secret file.")
 
 
 class LogSection(_Section):
-    """One event a line."""
+    """One event a line, on standard error."""
 
-    format: Literal["text", "json"] = "text"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is shown.")
 
 
 class LedgerSection(_Section):
-    """One ledger that the node replicates."""
+    """One ledger that the node replicates; the table's name is the local name of the ledger."""
 
-    ledger_id: str = Field(pattern=r"^sg_[a-z2-7]{32}$")
-    genesis: ConfiguredPath
-    # Default: <data_dir>/engines/<ledger id>
-    engine_home: ConfiguredPath | None = None
-    p2p_address: Address
-    # Hot: answers fast, gossips often. Cold: sleeps cheaply.
-    pace: Literal["hot", "cold"] = "cold"
-    validator: bool = False
-    # Where the other members' engines are, as node id@host:port.
-    peers: tuple[Peer, ...] = Field(default=(), strict=False, max_length=100)
+    ledger_id: str = Field(pattern=r"^sg_[a-z2-7]{32}$", description="The ledger's id, as its genesis gives it.")
+    genesis: ConfiguredPath = Field(description="The ledger's genesis file; it holds the ledger's secret.")
+    engine_home: ConfiguredPath | None = Field(
+        default=None, description="The engine's keys and blocks; by default `<data_dir>/engines/<ledger_id>`."
+    )
+    p2p_address: Address = Field(description="Where the engine listens for its peers, host:port.")
+    pace: Literal["hot", "cold"] = Field(
+        default="cold",
+        description="`hot` answers in 0.1 s; `cold` sleeps at a fifth of the load. It counts from the next start of the node.",
+    )
+    validator: bool = Field(default=False, description="Whether this node validates the ledger, and so sends ticks.")
+    peers: tuple[Peer, ...] = Field(
+        default=(), strict=False, max_length=100, description="The other members' engines, each node id@host:port."
+    )
 
 
 class ClientSection(_Section):
     """How the command line reaches a node, and whose key signs."""
 
-    node: Address = "127.0.0.1:7400"
-    # CA of the organization that runs that node.
-    ca_certificate: ConfiguredPath | None = None
-    # The member's certificate and its key.
-    certificate: ConfiguredPath | None = None
-    key: ConfiguredPath | None = None
-    # Only where the node's certificate names another host than `node` does.
-    server_name: str = ""
-    # "organization/member" and the Ed25519 key that signs transactions.
-    signer: str = Field(default="", pattern=r"^$|^org_[a-z2-7]{32}/mbr_[a-z2-7]{32}$")
-    signing_key: ConfiguredPath | None = None
-    # Nodes of other members, for the same bytes when this one gets no block: "host:port=ca.pem".
-    other_nodes: tuple[str, ...] = Field(default=(), strict=False, max_length=20)
+    node: Address = Field(default="127.0.0.1:7400", description="The node, host:port.")
+    ca_certificate: ConfiguredPath | None = Field(
+        default=None, description="CA certificate of the organization that runs that node."
+    )
+    certificate: ConfiguredPath | None = Field(default=None, description="The member's certificate.")
+    key: ConfiguredPath | None = Field(default=None, description="The certificate's key; a secret file.")
+    server_name: str = Field(default="", description="What the node's certificate names, if not the host of `node`.")
+    signer: str = Field(
+        default="",
+        pattern=r"^$|^org_[a-z2-7]{32}/mbr_[a-z2-7]{32}$",
+        description="Who signs transactions, organization/member.",
+    )
+    signing_key: ConfiguredPath | None = Field(default=None, description="The Ed25519 key that signs; a secret file.")
+    other_nodes: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=20,
+        description="Other members' nodes, each host:port=ca.pem, for transactions that get no block through the first.",
+    )
 
 
 class NodeConfiguration(_Section):
@@ -235,6 +254,15 @@ def shown(configuration: BaseModel, origins: Mapping[str, str]) -> list[tuple[st
 
     walk(configuration, "")
     return rows
+
+
+SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
+    ("node", NodeSection),
+    ("tls", TlsSection),
+    ("log", LogSection),
+    ("ledgers.NAME", LedgerSection),
+    ("client", ClientSection),
+)
 
 
 def engine_home(configuration: NodeConfiguration, name: str) -> Path:
