@@ -1,0 +1,121 @@
+"""A load of real trade: inquiries under an agreement, whose windows end, while processes are killed.
+
+Each committed receipt goes into a file of the client's own, at once: what stands there was promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from dataclasses import replace
+
+from ledgers.client import Act, ClientError
+from smartcontracts.inquiry import SubmitInquiry
+from smartcontracts.proposal import AcceptProposal, Propose, act_of
+from smartcontracts.trade import QuoteLevel
+from tests.smartcontracts.trading import SINGLE, TERMS, product
+
+WINDOW_MS = 10_000
+WORKERS = 3
+
+
+def terms():
+    return replace(TERMS, response_window_ms=WINDOW_MS, response_window_min_ms=WINDOW_MS)
+
+
+async def conclude(buyer, seller):
+    """The id of an agreement between the two."""
+    act = act_of("agreement_terms", terms())
+    proposed = await buyer.submit(Act(name="propose", command=Propose(act=act, valid_for_ms=60_000)))
+    proposal_id = next(d.id for d in proposed.documents if d.kind == "proposal")
+    ledger = await seller.ledger()
+    while (await ledger.app_hash())[0] < proposed.height:
+        await asyncio.sleep(0.02)
+    proposal = (await ledger.get("proposal", proposal_id)).body
+    accept = AcceptProposal(proposal_id=proposal_id, act_sha256=proposal.act_sha256)
+    accepted = await seller.submit(Act(name="accept_proposal", command=accept))
+    return next(d.id for d in accepted.documents if d.kind == "agreement")
+
+
+class Load:
+    """Workers at the nodes of both parties, each with one inquiry in flight."""
+
+    def __init__(self, seats, agreement_id, file, seed):
+        self.sent = 0
+        self._seats = seats
+        self._agreement_id = agreement_id
+        self._file = file
+        self._random = random.Random(seed)
+        self._tasks = []
+        self._lost = 0
+
+    def _inquiry(self, seller):
+        number = self.sent
+        item = replace(SINGLE, product=product("port", place="rome", sls=True, mbps=1 + number % 1_000))
+        return SubmitInquiry(
+            seller=self._seats[seller].org.id,
+            agreement_id=self._agreement_id,
+            level=QuoteLevel.FIRM,
+            items=(item,),
+            buyer_reference=f"load-{number}",
+        )
+
+    async def _work(self, buyer, seller):
+        while True:
+            self.sent += 1
+            act = Act(name="submit_inquiry", command=self._inquiry(seller))
+            try:
+                receipt = await self._seats[buyer].submit(act, timeout_s=20)
+            except ClientError:
+                self._lost += 1
+                await asyncio.sleep(0.1)
+                continue
+            line = {
+                "transaction": receipt.transaction_id.hex(),
+                "height": receipt.height,
+                "code": receipt.code,
+                "documents": [[d.kind, d.id] for d in receipt.documents],
+            }
+            with self._file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line) + "\n")
+
+    async def __aenter__(self):
+        for buyer, seller in (("acme", "alpha"), ("alpha", "acme")):
+            self._tasks += [asyncio.create_task(self._work(buyer, seller)) for _ in range(WORKERS)]
+        return self
+
+    async def __aexit__(self, *_):
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def written(self):
+        return len(self.receipts())
+
+    def receipts(self):
+        if not self._file.exists():
+            return []
+        return [json.loads(line) for line in self._file.read_text().splitlines()]
+
+
+async def assert_kept(receipts, seats, height):
+    """Every node answers each of these receipts with the same height, code and documents (as of `height`: windows end)."""
+    assert receipts
+
+    async def answers(seat):
+        ledger = await seat.ledger()
+        found = []
+        for line in receipts:
+            receipt = await ledger.receipt(bytes.fromhex(line["transaction"]))
+            stored = [await seat.stored(kind, name, height) for kind, name in line["documents"]]
+            found.append((receipt.height, receipt.code, stored))
+        return found
+
+    first, *others = await asyncio.gather(*(answers(seat) for seat in seats.values()))
+    assert [(height, code) for height, code, _ in first] == [(r["height"], r["code"]) for r in receipts]
+    assert all(stored for _, _, documents in first for stored in documents)
+    assert all(other == first for other in others)

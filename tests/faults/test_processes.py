@@ -1,0 +1,122 @@
+"""Killed, frozen and stopped processes of four validators under load: nothing committed is lost, nobody needs a hand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from tests.faults.harness import Network, until
+from tests.faults.load import Load, assert_kept, conclude
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
+VICTIMS = (("application",), ("engine",), ("application", "engine"))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    with Network(tmp_path_factory.mktemp("net"), history_blocks=0, window_min_ms=10_000) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def agreement(network):
+    async def make():
+        async with network.seats() as seats:
+            return await conclude(seats["acme"], seats["alpha"])
+
+    return asyncio.run(make())
+
+
+async def running(network, name, seats):
+    """Whether the node has both processes, runs the ledger, and has caught up with the others."""
+    status = await seats[name].status()
+    ready = status is not None and status.state == "running" and not status.catching_up
+    return ready and network[name].application_pid and network[name].engine_pid
+
+
+async def kills_under_load(network, agreement, tmp_path, *, count, seed):
+    """Kill `count` times, at moments and in places of `seed`; returns what happened, for people."""
+    dice = random.Random(seed)
+    rows = []
+    async with network.seats(hand_on=True) as seats:
+        async with Load(seats, agreement, tmp_path / "receipts.jsonl", seed) as load:
+            for number in range(count):
+                before = load.written
+                await until(lambda before=before: load.written >= before + 5, 60, "the load does not get on")
+                await asyncio.sleep(dice.uniform(0, 1.5))  # the moment is the point of the test
+                name, what = dice.choice(sorted(network.nodes)), VICTIMS[(number + seed) % len(VICTIMS)]
+                killed = time.monotonic()
+                network[name].kill(*what)
+                at = load.written
+                await until(lambda at=at: load.written > at, 60, f"no block after the kill of {what} of {name}")
+                went_on = time.monotonic() - killed
+                await until(lambda name=name: running(network, name, seats), 90, f"{name} does not come back")
+                rows.append((name, "+".join(what), round(went_on, 1), round(time.monotonic() - killed, 1)))
+        receipts = load.receipts()
+        height = await network.settled(seats, 90)
+        await assert_kept(receipts, seats, height)
+        await network.assert_same_history(seats, height)
+    return rows, len(receipts), height
+
+
+async def test_kill_9_of_application_engine_and_both_under_load_loses_nothing(network, agreement, tmp_path):
+    rows, receipts, height = await kills_under_load(network, agreement, tmp_path, count=3, seed=1)
+    print(f"{receipts} receipts, {height} heights, kills (who, what, next commit s, caught up s): {rows}")
+    assert {what for _, what, _, _ in rows} == {"application", "engine", "application+engine"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_500)
+async def test_twenty_kills_under_load_lose_nothing(network, agreement, tmp_path):
+    rows, receipts, height = await kills_under_load(network, agreement, tmp_path, count=20, seed=20)
+    print(f"{receipts} receipts, {height} heights; who, what, next commit s, caught up s:")
+    print("\n".join(map(str, rows)))
+
+
+async def test_one_validator_away_the_ledger_goes_on_and_it_catches_up(network, agreement, tmp_path, request):
+    seconds = 60 if request.config.getoption("--soak") else 10
+    async with network.seats() as seats:
+        before = await network.settled(seats)
+        network["south"].freeze()
+        others = {name: seat for name, seat in seats.items() if name != "south"}
+        try:
+            async with Load(others, agreement, tmp_path / "receipts.jsonl", 1) as load:
+                began = time.monotonic()
+                await until(lambda: load.written >= 20 and time.monotonic() - began >= seconds, 90, "it does not go on")
+            reached = await seats["acme"].height()
+        finally:
+            network["south"].thaw()
+        thawed = time.monotonic()
+        height = await network.settled(seats)
+        print(f"{load.written} receipts while away, {reached - before} heights, caught up in {time.monotonic() - thawed:.1f} s")
+        assert height >= reached >= before + 10
+        await assert_kept(load.receipts(), seats, height)
+        await network.assert_same_history(seats, height)
+
+
+async def test_two_validators_away_the_ledger_waits_and_goes_on_when_one_is_back(network, agreement, tmp_path):
+    async with network.seats() as seats:
+        await network.settled(seats)
+        network["north"].freeze()
+        network["south"].freeze()
+        here = {name: seats[name] for name in ("acme", "alpha")}
+        try:
+            async with Load(here, agreement, tmp_path / "receipts.jsonl", 2) as load:
+                # A block that was decided already may still come; after that nothing can be.
+                stood = await seats["acme"].height()
+                await asyncio.sleep(6)  # nothing is to happen, so there is nothing to wait for
+                assert await seats["acme"].height() <= stood + 1
+                written = load.written
+                network["north"].thaw()
+                thawed = time.monotonic()
+                await until(lambda: load.written >= written + 10, 60, "it does not go on with three")
+                print(f"went on {time.monotonic() - thawed:.1f} s after the third was back")
+        finally:
+            network["north"].thaw()
+            network["south"].thaw()
+        height = await network.settled(seats)
+        await assert_kept(load.receipts(), seats, height)
+        await network.assert_same_history(seats, height)

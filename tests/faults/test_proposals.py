@@ -1,0 +1,213 @@
+"""One of four validators proposes wrong blocks, or its clock is an hour off: refused, and the ledger goes on.
+
+A block that has its polka but no commit is asked about again in each round while it ages (hazard B1): it is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.faults.contracts import program
+from tests.faults.harness import Network, until
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+HOUR_MS = 3_600_000
+CLOCK_BEHIND_MS = 1_500
+WAYS = ("missing", "late", "early", "doubled", "back", "foreign", "undecodable", "repeated")
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("net")
+    with Network(folder, controlled=True, clock_behind_ms=CLOCK_BEHIND_MS) as network:
+        yield network
+
+
+@pytest.fixture
+def network(controlled):
+    controlled.calm()
+    yield controlled
+    controlled.calm()
+
+
+async def propose_wrongly(network, seats, name, way):
+    """Submit until `name` has proposed a block that is wrong in this way; its note of it."""
+    node = network[name]
+    known = len(node.journal("prepare", way=way))
+    node.control(propose=way)
+    for number in range(16):
+        await seats["acme"].submit(program(f"open plain {HOUR_MS}"), skip_simulation=True)
+        offered = node.journal("prepare", way=way)[known:]
+        if way == "repeated":
+            offered = [note for note in offered if note["transactions"] > 2]
+        if offered:
+            node.control(propose=None)
+            return offered[0]
+    raise AssertionError(f"{name} proposed nothing in {number + 1} transactions")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_wrong_proposal_is_refused_and_another_proposer_goes_on(network, way):
+    async with network.seats() as seats:
+        began = time.monotonic()
+        offered = await propose_wrongly(network, seats, "alpha", way)
+        height = await network.settled(seats)
+        assert height >= offered["height"]
+        for name in ("acme", "north", "south"):
+            node = network[name]
+            judged = node.journal("process", height=offered["height"], digest=offered["digest"])
+            assert judged, f"{name} was not asked about it"
+            assert not any(note["accepted"] for note in judged)
+            decided = node.journal("finalize", height=offered["height"])[-1]
+            assert decided["digest"] != offered["digest"]
+            assert len(decided["results"]) == decided["transactions"]
+        await network.assert_same_history(seats, height)
+        print(f"{way}: {time.monotonic() - began:.1f} s")
+
+
+async def test_an_undecodable_entry_that_a_quorum_decided_has_its_result_everywhere(network):
+    async with network.seats() as seats:
+        for name in ("acme", "alpha", "north"):
+            network[name].control(accept_all=True)
+        offered = await propose_wrongly(network, seats, "alpha", "undecodable")
+        height = await network.settled(seats)
+        south = network["south"]
+        assert not any(n["accepted"] for n in south.journal("process", digest=offered["digest"]))
+        for node in network.nodes.values():
+            decided = node.journal("finalize", height=offered["height"])[-1]
+            assert decided["digest"] == offered["digest"]
+            assert len(decided["results"]) == decided["transactions"]
+            assert decided["results"][-1] != 0
+        await network.assert_same_history(seats, height)
+        assert (await seats["south"].submit(program(f"open plain {HOUR_MS}"))).code == 0
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_one_applications_clock_an_hour_off_cannot_move_ledger_time(network, hours):
+    async with network.seats() as seats:
+        await network.settled(seats)
+        south = network["south"]
+        south.control(clock_offset_ms=hours * HOUR_MS)
+        known = len(south.journal("prepare"))
+        for _ in range(24):
+            receipt = await seats["acme"].submit(program(f"open plain {HOUR_MS}"))
+            assert abs(receipt.ledger_time_ms - time.time() * 1_000) < 5_000
+            if len(south.journal("prepare")) >= known + 2:
+                break
+        assert len(south.journal("prepare")) >= known + 2, "it never proposed"
+        south.control(clock_offset_ms=None)
+        height = await network.settled(seats)
+        await network.assert_same_history(seats, height)
+        assert abs((await seats["south"].status()).ledger_time_ms - time.time() * 1_000) < 10_000
+
+
+# A block with a polka and without a commit
+
+
+async def lock_a_block(network, seats):
+    """Bring about a block that all have seen a polka for, that nobody committed, and that is being asked about again.
+
+    south's clock is an hour off, so it votes for nothing. north votes only after the others' patience for prevotes has
+    ended: the polka is complete in round 0, and the precommits for it are not. acme and alpha then hold their votes back.
+    Returns the height and the block's digest.
+    """
+    acme, alpha, north, south = network.nodes.values()
+    south.control(clock_offset_ms=HOUR_MS)
+    for _ in range(8):
+        await until_quick_proposer(network, seats)
+        height = (await seats["acme"].height()) + 1
+        north.control(hold=True)
+        sending = asyncio.create_task(seats["acme"].submit(program(f"open plain {HOUR_MS}"), timeout_s=120))
+        await until(lambda height=height: is_at(acme, height, 0, 6), 20, "no precommit in round 0")
+        for node in (acme, alpha):
+            node.control(hold=True)
+        north.control(hold=None)
+        digest = acme.journal("process", height=height)[0]["digest"]
+        try:
+            await until(lambda height=height, digest=digest: asked_again(acme, alpha, height, digest), 5, "not again")
+        except AssertionError:
+            network.calm()
+            south.control(clock_offset_ms=HOUR_MS)
+            await sending
+            continue
+        return height, digest, sending
+    raise AssertionError("no block was locked in eight attempts")
+
+
+async def until_quick_proposer(network, seats):
+    """Until it is the turn of acme or alpha to propose."""
+    for _ in range(12):
+        rest = {name: seat for name, seat in seats.items() if name != "south"}
+        await network.settled(rest)
+        if await network.next_proposer() in {"acme", "alpha"}:
+            return
+        await seats["acme"].submit(program(f"open plain {HOUR_MS}"))
+    raise AssertionError("the turn never came")
+
+
+async def is_at(node, height, round_, step):
+    place = await node.place()
+    assert place[:2] <= (height, round_), f"{place} is past {height}/{round_}"
+    return place >= (height, round_, step)
+
+
+def asked_again(acme, alpha, height, digest):
+    return all(node.journal("held", height=height, digest=digest) for node in (acme, alpha))
+
+
+async def let_it_age(network, height, digest):
+    """Until the block is twice as old as a fresh proposal may be."""
+    noted = network["acme"].journal("process", height=height, digest=digest)[0]
+    made_ms = noted["at_ms"] - noted["age_ms"]
+    old_ms = 2 * CLOCK_BEHIND_MS
+    await until(lambda: time.time() * 1_000 - made_ms > old_ms + 200, 30, "time stands still")
+
+
+async def test_a_block_with_a_polka_that_grew_old_is_decided(network):
+    async with network.seats() as seats:
+        height, digest, sending = await lock_a_block(network, seats)
+        await let_it_age(network, height, digest)
+        released = time.monotonic()
+        network.calm()
+        network["south"].control(clock_offset_ms=HOUR_MS)
+        receipt = await sending
+        print(f"height {height} decided {time.monotonic() - released:.1f} s after the votes were let go")
+        assert receipt.height == height
+        judged = network["acme"].journal("process", height=height, digest=digest)
+        assert max(note["age_ms"] for note in judged) > 2 * CLOCK_BEHIND_MS
+        assert network["acme"].journal("finalize", height=height)[-1]["digest"] == digest
+        assert (await seats["acme"].submit(program(f"open plain {HOUR_MS}"))).height > height
+        await network.assert_same_history(seats)
+
+
+async def test_a_block_with_a_polka_that_grew_old_is_decided_after_a_restart_of_everything(network):
+    async with network.seats() as seats:
+        height, digest, sending = await lock_a_block(network, seats)
+        for node in network.nodes.values():
+            node.kill("application", "engine", "node")
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        network.calm()
+        network["south"].control(clock_offset_ms=HOUR_MS)
+        known = {name: len(node.journal("process")) for name, node in network.nodes.items()}
+        await let_it_age(network, height, digest)
+        restarted = time.monotonic()
+        for node in network.nodes.values():
+            node.start()
+        at_ms = time.time() * 1_000
+        await until(lambda: is_beyond(seats, height), 90, "the height is not decided after the restart")
+        print(f"height {height} decided {time.monotonic() - restarted:.1f} s after the restart of everything")
+        assert network["acme"].journal("finalize", height=height)[-1]["digest"] == digest
+        judged = [n for n in network["acme"].journal("process")[known["acme"] :] if n["digest"] == digest]
+        print([(note["age_ms"], note["accepted"]) for note in judged])
+        assert judged, f"nobody was asked about the old block since {at_ms}"
+        network["south"].control(clock_offset_ms=None)
+        assert (await seats["acme"].submit(program(f"open plain {HOUR_MS}"))).height > height
+        await network.assert_same_history(seats)
+
+
+async def is_beyond(seats, height):
+    return all([await seat.height() >= height for seat in seats.values()])
