@@ -1,7 +1,8 @@
 """A contract for tests: counters with deadlines, some of which raise. What a message does stands in its one text.
 
 open MODE MS    a counter that lapses MS after ledger time. MODE: plain; chain/N (its lapse opens the next, due 1 ms
-                later, N times); bomb (its lapse raises); stuck (its lapse changes nothing); reject (it is refused)
+                later, N times); bomb (its lapse raises); bombs (that too, and it has
+                    another deadline); stuck (its lapse changes nothing); reject (it is refused)
 count ID        adds one
 refuse          is refused
 raise           raises ValueError
@@ -85,11 +86,19 @@ def terms(counter):
 
 
 def deadlines(counter):
-    return (Deadline(counter.valid_until_ms, "lapse"),) if counter.status == "open" else ()
+    if counter.status != "open":
+        return ()
+    later = (Deadline(counter.valid_until_ms + 1, "later"),) if counter.act_name == "bombs" else ()
+    return (Deadline(counter.valid_until_ms, "lapse"), *later)
+
+
+def later(counter, due):
+    closed = replace(counter, status="lapsed", result=("later",))
+    return Outcome(writes=(closed,), events=(Event("counter.lapsed", closed),))
 
 
 def lapse(counter, due):
-    if counter.act_name == "bomb":
+    if counter.act_name in {"bomb", "bombs"}:
         raise ZeroDivisionError("the test asked for it")
     if counter.act_name == "reject":
         raise Refused("A deadline that is refused.")
@@ -115,7 +124,7 @@ COUNTER = Kind(
     record=Counter,
     terms=terms,
     deadlines=deadlines,
-    on_deadline=MappingProxyType({"lapse": lapse}),
+    on_deadline=MappingProxyType({"lapse": lapse, "later": later}),
     filters=("status", "party"),
 )
 

@@ -120,6 +120,14 @@ def test_a_deadline_that_raises_costs_its_writes_and_its_document_only(world, mo
     assert world.execute("open plain 20000")[0].code == 0
 
 
+def test_a_quarantined_document_loses_its_other_deadlines_in_the_same_block(world):
+    (broken,) = world.execute("open bombs 20000")
+    assert len(list(world.committed.deadlines())) == 2
+    assert fire(world, 30_000) == []
+    assert counter(world, broken).status == "open"
+    assert list(world.committed.deadlines()) == []
+
+
 def test_a_quarantined_document_fires_no_more_when_it_is_written_again(world):
     (receipt,) = world.execute("open bomb 20000")
     fire(world, 30_000)
@@ -174,6 +182,15 @@ def test_a_tick_that_fires_nothing_has_a_code_so_that_the_engine_forgets_it(worl
     with unchanged(world):
         block = world.consensus.decide(block_txs)
     assert [r.code for r in block.results] == [0, TickNotDue.code]
+
+
+def test_a_tick_of_another_deadline_has_a_code_though_one_fired(world):
+    world.execute("open plain 20000")
+    due_ms = world.committed.next_due_ms()
+    world.clock.now_ms = due_ms + 600
+    block = world.consensus.decide([timestamp(world), tick(world, due_ms + 1)])
+    assert [r.code for r in block.results] == [0, TickNotDue.code]
+    assert world.committed.next_due_ms() is None
 
 
 def test_a_proposer_whose_clock_is_behind_leaves_the_tick_out_and_recheck_forgets_it(world):
