@@ -314,6 +314,11 @@ def test_an_interval_is_invoiced_once_whatever_happened_to_the_invoice():
     assert refused.value.existing_id == first.id
 
 
+def test_an_invoice_takes_so_many_services():
+    one_line = tuple(service(f"s{n}", prices=(FEE,)) for n in range(i.SERVICES_MAX))
+    assert len(run_issue(ISSUE | {"services": one_line}).the(INVOICE).lines) == i.SERVICES_MAX
+
+
 def test_an_invoice_has_so_many_lines_and_no_more():
     def case(lines):
         prices = (replace(FEE, name="a"), replace(FEE, name="b"))
