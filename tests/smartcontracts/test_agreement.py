@@ -274,6 +274,7 @@ def test_invalid_proposals_by_those_who_may_not_sign_an_agreement(refusal, by, r
 def test_terms_at_their_bounds_are_taken():
     many = tuple(replace(ONCE, offering=f"offering {n}") for n in range(LIMITS.items_max))
     for terms in (
+        change(name="x"),
         change(name="x" * a.NAME_CHARACTERS_MAX, dispute_threshold_minor=0),
         change(dispute_threshold_minor=MINOR_MAX, price_terms=many, sla_targets=()),
         change(
@@ -321,3 +322,13 @@ def test_invalid_agreement_on_a_ledger_without_two_parties():
     ledger = MemoryLedger.omni(proposal.CONTRACT, a.CONTRACT)
     with pytest.raises(a.NoPair):
         a.check_terms(TERMS, ledger.call(ledger.sender("acme", "administrator")))
+
+
+def test_versions_of_terms_end_at_their_bound():
+    ledger = new_ledger()
+    concluded = propose(ledger, TERMS)
+    last = replace(concluded, terms_version=a.TERMS_VERSION_MAX - 1)
+    ledger.write(last)
+    assert propose(ledger, change(replaces_version=last.terms_version)).terms_version == a.TERMS_VERSION_MAX
+    with pytest.raises(a.TermsVersionStale):
+        propose(ledger, change(replaces_version=a.TERMS_VERSION_MAX))
