@@ -33,6 +33,7 @@ from node.supervisor import ApplicationPlan, EnginePlan, Supervisor, write_appli
 # A unix socket's path has at most 107 bytes, and a socket's name here about 45.
 RUN_DIR_CHARACTERS_MAX: Final = 60
 _READY_POLL_S: Final = 0.1
+_HEALTH_POLL_S: Final = 15.0
 
 
 class Node:
@@ -203,14 +204,16 @@ class Node:
             self._supervisor.membership_changed(link, before, after)
 
     async def _announce(self, server: ApiServer) -> None:
-        """Health says SERVING once every ledger that has not halted runs."""
+        """Health says SERVING while every ledger that has not halted runs."""
+        ready = False
         while True:
             states = [(await link.status()).state for link in self._links.values()]
-            if "starting" not in states:
-                break
-            await asyncio.sleep(_READY_POLL_S)
-        await server.set_ready(ready=True)
-        self._log.info("node_ready", grpc_port=server.port, halted=states.count("halted"))
+            if ready == ("starting" in states):
+                ready = not ready
+                await server.set_ready(ready=ready)
+                event = "node_ready" if ready else "node_not_ready"
+                self._log.info(event, grpc_port=server.port, halted=states.count("halted"))
+            await asyncio.sleep(_HEALTH_POLL_S if ready else _READY_POLL_S)
 
 
 def runtime_folder(data_dir: Path) -> Path:

@@ -16,7 +16,7 @@ import structlog
 
 from node.application_client import ApplicationAway, ApplicationRefused
 from node.ledger_link import LedgerLink
-from node.rpc import EngineAway
+from node.rpc import EngineAway, EngineSilent
 
 POLL_S: Final = 5.0
 STUCK_S: Final = 30.0
@@ -61,6 +61,7 @@ class EngineWatch:
         self._restart = restart
         self._failed = asyncio.Event()
         self._progress = Progress()
+        self._nothing_owed_at = -1
         self._log = structlog.get_logger().bind(ledger=link.name)
 
     def take_line(self, line: str) -> None:
@@ -98,16 +99,24 @@ class EngineWatch:
 
     async def _is_stuck(self) -> bool:
         try:
-            place = await self._link.engine.round()
-            # "height/round/step": the step moves on its own timer and is no progress.
-            place = place.rpartition("/")[0]
             pending = await self._link.engine.waiting_transactions() > 0 or await self._owes_proof_block()
+            # "height/round/step": the step moves on its own timer and is no progress.
+            place = (await self._link.engine.round()).rpartition("/")[0] if pending else "asleep"
+        except EngineSilent:
+            # Not so while it replays blocks at its start: then it does not listen yet.
+            place, pending = "silent", True
         except (EngineAway, ApplicationAway, ApplicationRefused):
             return False
         return self._progress.is_stuck(place, time.monotonic(), pending=pending)
 
     async def _owes_proof_block(self) -> bool:
         """After a block that changed the state, one more is made at once, whose header shows the new app hash."""
+        height = self._link.height
+        if height == self._nothing_owed_at:
+            return False
         engine_height, shown = await self._link.engine.shown_app_hash()
         status = await self._link.read_status()
-        return status.height == engine_height and status.app_hash != shown
+        owed = status.height == engine_height and status.app_hash != shown
+        if not owed:
+            self._nothing_owed_at = height
+        return owed

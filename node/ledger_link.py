@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -24,13 +24,16 @@ from syngraph.v1.system_pb2 import Receipt, StoredDocument
 
 _MEMBERSHIP_KINDS: Final = ("organization", "member")
 _RECONNECT_S: Final = 0.25
-# An engine that restarts is back within seconds.
+# What restarts is back within seconds.
+_APPLICATION_PATIENCE_S: Final = 5.0
 _ENGINE_PATIENCE_S: Final = 10.0
 # With more transactions in flight than this, those without an event are looked up once a second and not at each block.
 _LOOKED_UP_EACH_BLOCK_MAX: Final = 32
 _LOOK_UP_S: Final = 1.0
 _STATUS_AGE_S: Final = 0.5
 
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 MembershipChanged = Callable[["LedgerLink", Membership, Membership], None]
 
 
@@ -205,7 +208,19 @@ class LedgerLink:
             self._block.notify_all()
         await self._look_up_others()
 
-    # Transactions
+    # Requests and transactions
+
+    async def ask(self, method: Callable[[Request], Awaitable[Answer]], request: Request) -> Answer:
+        """What a method of `application` answers; one that is restarting is waited for. Raises ApplicationAway, ApplicationRefused."""
+        give_up = time.monotonic() + _APPLICATION_PATIENCE_S
+        while True:
+            try:
+                return await method(request)
+            except ApplicationAway:
+                # Nothing that is asked here changes anything, so it may be asked twice.
+                if time.monotonic() >= give_up:
+                    raise
+                await asyncio.sleep(_RECONNECT_S)
 
     async def broadcast(self, transaction: bytes) -> Checked:
         """Hand `transaction` to the engine; one that is restarting is waited for. Raises EngineAway, EngineRefused."""

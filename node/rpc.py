@@ -19,6 +19,10 @@ class EngineAway(Exception):
     """The engine does not answer, or is not ready to."""
 
 
+class EngineSilent(EngineAway):
+    """The engine took the request and gave no answer: it hangs."""
+
+
 class EngineRefused(Exception):
     """The engine's own refusal, before the application was asked: mempool full, transaction too large."""
 
@@ -120,7 +124,9 @@ class EngineRpc:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
         try:
             answer = json.loads(await self._http.post(json.dumps(request).encode("ascii"), TIMEOUT_S))
-        except (HttpBroken, OSError, TimeoutError, ValueError) as error:
+        except TimeoutError as error:
+            raise EngineSilent(f"the engine gave no answer to {method} in {TIMEOUT_S:g} s") from error
+        except (HttpBroken, OSError, ValueError) as error:
             raise EngineAway(f"the engine does not answer {method}: {type(error).__name__}") from error
         problem = answer.get("error")
         if not problem:

@@ -79,13 +79,15 @@ class Standings:
     """Verdicts on certificates on one ledger, remembered until the membership changes."""
 
     def __init__(self) -> None:
-        """Nobody has a standing yet."""
+        """Nobody has a standing yet, and `known` says that it is not known who has."""
         self.membership = EMPTY
+        self.known = False
         self._verdicts: dict[bytes, tuple[Identity, datetime.datetime]] = {}
 
     def replace(self, membership: Membership) -> None:
         """Judge by `membership` from now on."""
         self.membership = membership
+        self.known = True
         self._verdicts.clear()
 
     def identify(self, leaf_pem: bytes, now: datetime.datetime) -> Identity:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import structlog
 
-from node.api.refusals import TRAILER, Answer, LedgerUnknown, StandingEnded, of_error, refuse
+from node.api.refusals import TRAILER, Answer, LedgerUnknown, NodeStarting, StandingEnded, of_error, refuse
 from node.ledger_link import LedgerLink
 from node.standing import Identity, Untrusted
 
@@ -53,7 +53,10 @@ class Access:
         self._log = structlog.get_logger()
 
     async def caller(self, context: Context, ledger_id: str) -> Caller:
-        """The caller with a standing on this ledger. Raises CallRefused with LedgerUnknown for everybody else."""
+        """The caller with a standing on this ledger. Raises CallRefused with LedgerUnknown for everybody else.
+
+        With NodeStarting, also alike for all, while the node does not know yet who has a standing.
+        """
         started = time.monotonic()
         leaf = leaf_of(context)
         link = self._links.get(ledger_id) if len(ledger_id) <= LEDGER_ID_CHARACTERS_MAX else None
@@ -64,6 +67,9 @@ class Access:
             except Untrusted as problem:
                 reason = str(problem)
         await asyncio.sleep(max(0.0, started + STRANGER_ANSWER_S - time.monotonic()))
+        if not all(each.standings.known or each.halt for each in self._links.values()):
+            # Just started: a member would be told that its ledger does not exist, and give up.
+            return refuse(NodeStarting("The node is starting; try again.", "ledger_id"))
         self._log.warning("call_refused", ledger=link.name if link else "", reason=reason)
         return refuse(LedgerUnknown("There is no such ledger here.", "ledger_id"))
 

@@ -49,10 +49,13 @@ class LedgerService(api_pb2_grpc.LedgerServiceServicer):
     ) -> AsyncIterator[api.SubmitStreamResponse]:
         """Many at once, answered as they complete; reading pauses at SUBMITS_IN_FLIGHT_MAX."""
         answers: asyncio.Queue[api.SubmitStreamResponse | None] = asyncio.Queue()
-        reading = asyncio.create_task(self._read_submissions(request_iterator, context, answers))
+        room = asyncio.Semaphore(SUBMITS_IN_FLIGHT_MAX)
+        reading = asyncio.create_task(self._read_submissions(request_iterator, context, answers, room))
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
+                # Only now: whoever does not read answers submits no more.
+                room.release()
             await reading
         finally:
             reading.cancel()
@@ -102,7 +105,7 @@ class LedgerService(api_pb2_grpc.LedgerServiceServicer):
         async def call() -> wire.ProveResponse:
             _check_texts(request)
             caller = await self._access.caller(context, request.ledger_id)
-            proof = await caller.link.application.prove(request)
+            proof = await caller.link.ask(caller.link.application.prove, request)
             await _add_header(caller, proof)
             return proof
 
@@ -142,14 +145,11 @@ class LedgerService(api_pb2_grpc.LedgerServiceServicer):
         requests: AsyncIterator[api.SubmitStreamRequest],
         context: Context,
         answers: asyncio.Queue[api.SubmitStreamResponse | None],
+        room: asyncio.Semaphore,
     ) -> None:
-        room = asyncio.Semaphore(SUBMITS_IN_FLIGHT_MAX)
 
         async def one(request: api.SubmitStreamRequest) -> None:
-            try:
-                answers.put_nowait(await self._submit_tagged(request, context))
-            finally:
-                room.release()
+            answers.put_nowait(await self._submit_tagged(request, context))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -206,7 +206,7 @@ class LedgerService(api_pb2_grpc.LedgerServiceServicer):
         async def call() -> Response:
             _check_texts(request)
             caller = await self._access.caller(context, getattr(request, "ledger_id"))  # noqa: B009 - untyped
-            return await method(caller)(request)
+            return await caller.link.ask(method(caller), request)
 
         return await answered(context, call)
 

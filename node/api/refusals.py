@@ -91,6 +91,14 @@ class HeaderNotYet(Rejected):
     grpc = Grpc.UNAVAILABLE
 
 
+class NodeStarting(Rejected):
+    """The node has just started and does not know yet who has a standing on its ledgers."""
+
+    code = 9016
+    transient = True
+    grpc = Grpc.UNAVAILABLE
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A refusal ready to be sent."""

@@ -38,9 +38,8 @@ async def submit(caller: Caller, request: api.SubmitRequest, timeout_s: float) -
     link = caller.link
     name = name_of(link.ledger_id, request.transaction)
     if not request.skip_simulation:
-        simulated = await link.application.simulate(
-            wire.SimulateRequest(ledger_id=link.ledger_id, transaction=request.transaction)
-        )
+        asked = wire.SimulateRequest(ledger_id=link.ledger_id, transaction=request.transaction)
+        simulated = await link.ask(link.application.simulate, asked)
         if simulated.receipt.code:
             return await _committed_before(link, name, simulated.receipt)
     if wanted == api.WAIT_FOR_CHECKED:

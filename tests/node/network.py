@@ -196,7 +196,7 @@ class RunningNode:
             )
         return self
 
-    def wait_ready(self, seconds: float = 40.0) -> RunningNode:
+    def wait_ready(self, seconds: float = 90.0) -> RunningNode:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
             assert self.process.poll() is None, self.log.read_text()
@@ -213,7 +213,13 @@ class RunningNode:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            # The kernel ends its children with it.
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def events(self) -> list[dict]:
         """What the node logged, where it is JSON."""

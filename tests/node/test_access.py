@@ -24,7 +24,7 @@ from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.api_pb2 import Refusal
 from tests.node.network import Founded, Org, RunningNode, found, write_config
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 
 from tests.node.network import ROOT, RunningNode, free_port
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 
 def syngraph(cwd, *arguments):

@@ -20,7 +20,7 @@ from node.process import start_time
 from smartcontracts.membership import AddMember, RevokeMember, SetNodeIds
 from tests.node.network import ROOT, Org, RunningNode, found, write_config
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

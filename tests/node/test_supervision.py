@@ -21,7 +21,7 @@ from smartcontracts.membership import AddMember, SetNodeIds
 from smartcontracts.parameters import Parameters, SetParameters
 from tests.node.network import Org, RunningNode, found, write_config
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 WINDOW_MS = 1_500
 

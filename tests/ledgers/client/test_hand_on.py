@@ -1,0 +1,83 @@
+"""A transaction that gets no block through one node is handed to another, the same bytes: it is executed once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+
+import pytest
+from nacl.signing import SigningKey
+
+from ledgers.client import Act, Client, Connection, NodeUnreachable, SyncClient, make
+from ledgers.client.ledger import Ledger
+from smartcontracts.membership import AddMember
+from tests.node.network import Org, RunningNode, found, free_port, write_config
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hand-on")
+    alpha = Org.make("alpha", folder)
+    ledger = found("int", "internal", folder, [alpha])
+    running = RunningNode(alpha, write_config(alpha, [ledger])).start()
+    try:
+        yield running.wait_ready()
+    finally:
+        running.stop()
+
+
+@contextlib.contextmanager
+def silent_node():
+    """A port that takes connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def add_member():
+    command = AddMember(public_key=SigningKey.generate().verify_key.encode(), roles=("auditor",))
+    return Act(name="add_member", command=command)
+
+
+async def ledger_by(node, address, others):
+    """The ledger through `address`, as if that node had answered before."""
+    async with Client(f"127.0.0.1:{node.org.grpc_port}", node.org.credentials()) as client:
+        status = await (await client.ledger("int")).status()
+    first = Connection(address, node.org.credentials())
+    return Ledger(first, others, status), first
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_another_node_gets_the_same_bytes(node, silent):
+    good = Connection(f"127.0.0.1:{node.org.grpc_port}", node.org.credentials())
+    with silent_node() as address:
+        ledger, first = await ledger_by(node, address if silent else f"127.0.0.1:{free_port()}", [good])
+        signed = make(ledger.id, [add_member()], [node.org.signer])
+        started = time.monotonic()
+        receipt = await ledger.submit_signed(signed)
+        seconds = time.monotonic() - started
+    assert receipt.transaction_id == signed.id
+    assert receipt.name == "OK"
+    assert (2.0 <= seconds < 8.0) if silent else seconds < 8.0
+    await asyncio.gather(first.close(), good.close())
+
+
+async def test_without_another_node_it_is_unreachable(node):
+    ledger, first = await ledger_by(node, f"127.0.0.1:{free_port()}", [])
+    with pytest.raises(NodeUnreachable):
+        await ledger.submit([add_member()], [node.org.signer], timeout_s=5)
+    await first.close()
+
+
+def test_the_blocking_client_does_all_that_the_other_one_does(node):
+    with SyncClient(f"127.0.0.1:{node.org.grpc_port}", node.org.credentials()) as client:
+        ledger = client.ledger("int")
+        receipt = ledger.submit([add_member()], [node.org.signer])
+        assert ledger.receipt(receipt.transaction_id) == receipt
+        assert receipt.documents[0].id in {document.id for document in ledger.list("member")}
+        assert next(iter(ledger.events(after=""))).kind == "member"
