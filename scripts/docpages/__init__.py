@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from scripts.docpages import errors, lifecycles, settings, tables
+from scripts.docpages import errors, happenings, lifecycles, settings, tables
 
 # Page -> what makes its text.
 PAGES: Final[Mapping[str, Callable[[Path], str]]] = MappingProxyType(
@@ -19,6 +19,8 @@ PAGES: Final[Mapping[str, Callable[[Path], str]]] = MappingProxyType(
         "filters.md": lambda _: tables.filters_page(),
         "ids.md": lambda _: tables.ids_page(),
         "currencies.md": lambda _: tables.currencies_page(),
+        "events.md": happenings.events_page,
+        "logs.md": happenings.logs_page,
         "configuration.md": lambda _: settings.configuration_page(),
     }
 )
