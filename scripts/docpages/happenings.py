@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from scripts.docpages.layout import first_sentence, heading, table, text
-from scripts.docpages.tables import all_kinds
+from scripts.docpages.lifecycles import all_kinds
 
 _EVENT: Final = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*", re.ASCII)
 _LEVELS: Final = ("debug", "info", "warning", "error", "exception")
@@ -63,13 +63,18 @@ def _contract_events(root: Path) -> Iterator[tuple[str, str, str]]:
         calls_event = any(isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Event" for n in ast.walk(tree))
         if not calls_event or path.stem == "kernel":
             continue
-        names = {
-            node.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_event(node.value)
-        }
+        words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        names = {word for word in words if _is_event(word)} | set(_told(tree))
         for name in sorted(names):
             yield name, path.name, first_sentence(ast.get_docstring(tree)).split(": ", 1)[-1]
+
+
+def _told(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Event":
+            name = node.args[0]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield name.value
 
 
 def _is_event(word: str) -> bool:
