@@ -313,7 +313,9 @@ def test_invalid_costs_more_than_a_block(world):
     refuse_everywhere(world, world.transaction(costly(), costly()), r.TransactionTooCostly.code)
 
 
-def test_what_a_block_has_no_gas_for_waits_for_the_next(world):
+def test_what_a_block_has_no_gas_for_waits_for_the_next():
+    # Alone, so that no other node's mempool helps.
+    world = World(names=("acme",))
     first, second = (world.transaction(costly()) for _ in range(2))
     for raw in (first, second):
         world.consensus.submit(raw)
