@@ -232,8 +232,9 @@ class Network:
             if not calm or len({(s.height, s.app_hash, s.engine_height) for s in statuses}) != 1:
                 return 0
             first = statuses[0]
-            shown = (await self["acme"].rpc("status"))["sync_info"]["latest_app_hash"]
-            return first.height if bytes.fromhex(shown) == first.app_hash else 0
+            last = (await self["acme"].rpc("status"))["sync_info"]
+            owed = bytes.fromhex(last["latest_app_hash"]) != first.app_hash
+            return 0 if owed or int(last["latest_block_height"]) != first.height else first.height
 
         try:
             return await until(height, seconds, "the nodes do not come to the same rest")

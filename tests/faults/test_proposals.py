@@ -15,7 +15,7 @@ from tests.faults.harness import Network, until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 HOUR_MS = 3_600_000
-CLOCK_BEHIND_MS = 1_500
+CLOCK_BEHIND_MS = 3_000
 WAYS = ("missing", "late", "early", "doubled", "back", "foreign", "undecodable", "repeated")
 
 
@@ -39,6 +39,9 @@ async def propose_wrongly(network, seats, name, way):
     known = len(node.journal("prepare", way=way))
     node.control(propose=way)
     for number in range(16):
+        if way == "early" and await network.settled(seats) and await network.next_proposer() == name:
+            last_ms = (await seats[name].status()).ledger_time_ms
+            await until(lambda last_ms=last_ms: time.time() * 1_000 - last_ms > CLOCK_BEHIND_MS + 400, 10, "no time")
         await seats["acme"].submit(program(f"open plain {HOUR_MS}"), skip_simulation=True)
         offered = node.journal("prepare", way=way)[known:]
         if way == "repeated":
@@ -92,12 +95,16 @@ async def test_one_applications_clock_an_hour_off_cannot_move_ledger_time(networ
         south = network["south"]
         south.control(clock_offset_ms=hours * HOUR_MS)
         known = len(south.journal("prepare"))
-        for _ in range(24):
-            receipt = await seats["acme"].submit(program(f"open plain {HOUR_MS}"))
-            assert abs(receipt.ledger_time_ms - time.time() * 1_000) < 5_000
-            if len(south.journal("prepare")) >= known + 2:
+        # Hardly anything is admitted by a clock that is ahead, so its turn must come at a block that is owed anyway.
+        for number in range(24):
+            senders = ("acme", "alpha", "north")[: 1 + number % 3]
+            acts = [seats[name].submit(program(f"open plain {HOUR_MS}")) for name in senders]
+            for receipt in await asyncio.gather(*acts):
+                assert abs(receipt.ledger_time_ms - time.time() * 1_000) < 5_000
+            if len(south.journal("prepare")) > known:
                 break
-        assert len(south.journal("prepare")) >= known + 2, "it never proposed"
+        offered = south.journal("prepare")[known]
+        assert not any(n["accepted"] for n in network["acme"].journal("process", digest=offered["digest"]))
         south.control(clock_offset_ms=None)
         height = await network.settled(seats)
         await network.assert_same_history(seats, height)
@@ -159,11 +166,10 @@ def asked_again(acme, alpha, height, digest):
 
 
 async def let_it_age(network, height, digest):
-    """Until the block is twice as old as a fresh proposal may be."""
+    """Until the block is older than a fresh proposal may be."""
     noted = network["acme"].journal("process", height=height, digest=digest)[0]
     made_ms = noted["at_ms"] - noted["age_ms"]
-    old_ms = 2 * CLOCK_BEHIND_MS
-    await until(lambda: time.time() * 1_000 - made_ms > old_ms + 200, 30, "time stands still")
+    await until(lambda: time.time() * 1_000 - made_ms > CLOCK_BEHIND_MS + 500, 30, "time stands still")
 
 
 async def test_a_block_with_a_polka_that_grew_old_is_decided(network):
@@ -177,7 +183,7 @@ async def test_a_block_with_a_polka_that_grew_old_is_decided(network):
         print(f"height {height} decided {time.monotonic() - released:.1f} s after the votes were let go")
         assert receipt.height == height
         judged = network["acme"].journal("process", height=height, digest=digest)
-        assert max(note["age_ms"] for note in judged) > 2 * CLOCK_BEHIND_MS
+        assert max(note["age_ms"] for note in judged) > CLOCK_BEHIND_MS
         assert network["acme"].journal("finalize", height=height)[-1]["digest"] == digest
         assert (await seats["acme"].submit(program(f"open plain {HOUR_MS}"))).height > height
         await network.assert_same_history(seats)
@@ -193,17 +199,15 @@ async def test_a_block_with_a_polka_that_grew_old_is_decided_after_a_restart_of_
         network.calm()
         network["south"].control(clock_offset_ms=HOUR_MS)
         known = {name: len(node.journal("process")) for name, node in network.nodes.items()}
-        await let_it_age(network, height, digest)
         restarted = time.monotonic()
         for node in network.nodes.values():
             node.start()
-        at_ms = time.time() * 1_000
         await until(lambda: is_beyond(seats, height), 90, "the height is not decided after the restart")
         print(f"height {height} decided {time.monotonic() - restarted:.1f} s after the restart of everything")
         assert network["acme"].journal("finalize", height=height)[-1]["digest"] == digest
         judged = [n for n in network["acme"].journal("process")[known["acme"] :] if n["digest"] == digest]
-        print([(note["age_ms"], note["accepted"]) for note in judged])
-        assert judged, f"nobody was asked about the old block since {at_ms}"
+        print("acme judged it (age in ms, accepted):", [(note["age_ms"], note["accepted"]) for note in judged])
+        assert any(note["age_ms"] > CLOCK_BEHIND_MS for note in judged), "nobody was asked about the old block"
         network["south"].control(clock_offset_ms=None)
         assert (await seats["acme"].submit(program(f"open plain {HOUR_MS}"))).height > height
         await network.assert_same_history(seats)

@@ -1,0 +1,126 @@
+"""Deadlines and failing contracts on real nodes: windows close by themselves, and a contract's bug is no weapon."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from ledgers.client import Refused, make
+from smartcontracts.codec import decode
+from syngraph.v1.system_pb2 import StoredDocument
+from tests.counter import Counter
+from tests.faults.contracts import program
+from tests.faults.harness import Network, until
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+CLOCK_AHEAD_MS = 500
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    with Network(tmp_path_factory.mktemp("net"), controlled=True, clock_ahead_ms=CLOCK_AHEAD_MS) as network:
+        yield network
+
+
+async def counter(seat, counter_id, height=0):
+    return decode(Counter, StoredDocument.FromString(await seat.stored("counter", counter_id, height)).body)
+
+
+async def has_lapsed(seat, counter_id):
+    try:
+        return (await counter(seat, counter_id)).status == "lapsed"
+    except Refused:  # this node is a block behind
+        return False
+
+
+async def test_two_deadlines_in_a_row_on_an_idle_ledger_fire_within_about_a_second_everywhere_alike(network):
+    async with network.seats() as seats:
+        opened = [await seats["acme"].submit(program(f"open plain {ms}")) for ms in (4_000, 8_000)]
+        names = [receipt.documents[0].id for receipt in opened]
+        idle = await network.settled(seats)
+        due = [(await counter(seats["acme"], name)).valid_until_ms for name in names]
+        fired = []
+        for name, due_ms in zip(names, due, strict=True):
+            patience_s = due_ms / 1_000 - time.time() + 10
+            await until(lambda name=name: has_lapsed(seats["south"], name), patience_s, "it does not fire")
+            fired.append(time.time() * 1_000 - due_ms)
+        print(f"fired {[round(late) for late in fired]} ms after their end")
+        # A tick is sent when clock_ahead has passed; a second, and some slack for two busy cores.
+        assert all(0 < late < CLOCK_AHEAD_MS + 2_500 for late in fired), fired
+        height = await network.settled(seats)
+        assert height > idle
+        for name, due_ms in zip(names, due, strict=True):
+            heights = [await first_height(seat, name, idle, height) for seat in seats.values()]
+            assert len(set(heights)) == 1, heights
+            closed = await counter(seats["north"], name)
+            assert closed.result[0] == f"due {due_ms}"
+        await network.assert_same_history(seats, height)
+
+
+async def first_height(seat, name, above, until_height):
+    """The height at which the counter lapsed on this node."""
+    for height in range(above, until_height + 1):
+        if (await counter(seat, name, height)).status == "lapsed":
+            return height
+    raise AssertionError("it never lapsed")
+
+
+async def blocks_in(network, seats, seconds):
+    """How many blocks were made in so many seconds without anybody's doing."""
+    before = await seats["acme"].height()
+    await asyncio.sleep(seconds)  # what happens meanwhile is what is measured
+    return await seats["acme"].height() - before
+
+
+async def test_a_transaction_whose_contract_raises_is_left_out_and_makes_no_blocks(network):
+    async with network.seats() as seats:
+        before = await network.settled(seats)
+        ledger = await seats["acme"].ledger()
+        for number in range(3):
+            signed = make(network.id, [program(f"raise {number}")], [seats["acme"].org.signer])
+            with pytest.raises(Refused) as caught:
+                await ledger.submit_signed(signed)
+            assert caught.value.detail.name == "EXECUTION_FAILED"
+            # Past the simulation: the mempools admit it, a proposer leaves it out.
+            await ledger.send(signed, skip_simulation=True)
+        made = await blocks_in(network, seats, 5)
+        print(f"{made} blocks in 5 s after 3 transactions that raise")
+        assert made <= 8
+        assert (await seats["alpha"].submit(program("open plain 3600000"))).code == 0
+        height = await network.settled(seats)
+        assert height <= before + 16
+        await network.assert_same_history(seats, height)
+
+
+async def test_a_deadline_that_raises_is_quarantined_and_the_ledger_goes_on(network):
+    async with network.seats() as seats:
+        bomb = (await seats["acme"].submit(program("open bomb 1500"))).documents[0].id
+        before = await network.settled(seats)
+
+        async def quarantined():
+            statuses = [await seat.status() for seat in seats.values()]
+            return all(status.quarantined for status in statuses)
+
+        await until(quarantined, 15, "it is not quarantined")
+        for seat in seats.values():
+            assert await seat.stored("sys", f"quarantine/counter/{bomb}")
+            assert (await counter(seat, bomb)).status == "open"
+        made = await blocks_in(network, seats, 5)
+        print(f"{made} blocks in 5 s after a deadline that raises, {await seats['acme'].height() - before} for itself")
+        assert made <= 4
+        # The next deadline fires as ever.
+        plain = (await seats["north"].submit(program("open plain 1000"))).documents[0].id
+        await until(lambda: has_lapsed(seats["south"], plain), 15, "the next deadline does not fire")
+        await network.assert_same_history(seats)
+
+
+async def test_an_idle_ledger_makes_no_block(network, request):
+    seconds = 600 if request.config.getoption("--soak") else 20
+    async with network.seats() as seats:
+        height = await network.settled(seats)
+        assert await blocks_in(network, seats, seconds) == 0
+        assert {await seat.height() for seat in seats.values()} == {height}
+        assert all(a == b for a, b in itertools.pairwise([await n.place() for n in network.nodes.values()]))
