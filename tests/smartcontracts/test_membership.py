@@ -448,3 +448,36 @@ class MembershipHistory(RuleBasedStateMachine):
 
 TestMembershipHistory = MembershipHistory.TestCase
 TestMembershipHistory.settings = settings(max_examples=20, stateful_step_count=25)
+
+
+def test_room_for_administrators_counts_active_ones_only():
+    ledger = ledger_with(crowded=True)
+    administrator = ledger.sender("acme", "administrator")
+    add = m.AddMember(public_key=NEW_KEY, roles=("administrator",))
+    with pytest.raises(m.TooManyAdministrators):
+        ledger.run("add_member", add, sender=administrator)
+    ledger.run("revoke_member", m.RevokeMember(member_id="mbr_0"), sender=administrator)
+    ledger.run("add_member", add, sender=administrator)
+    with pytest.raises(m.TooManyAdministrators):
+        ledger.run(
+            "add_member",
+            m.AddMember(public_key=public_key("acme", "one more"), roles=("administrator",)),
+            sender=administrator,
+        )
+
+
+def test_invalid_removal_of_an_organization_that_was_never_here():
+    with pytest.raises(m.OrganizationUnknown):
+        together(ledger_with(), "remove_organization", m.RemoveOrganization(organization_id=org("stranger")), "acme")
+
+
+def test_invalid_acceptance_of_an_admission_that_was_done_meanwhile():
+    ledger = ledger_with()
+    together(ledger, "admit_organization", m.AdmitOrganization(**ADMISSION), "acme", at=NOW)
+    opened = ledger.the(PROPOSAL)
+    together(ledger, "admit_organization", m.AdmitOrganization(**ADMISSION), "acme", "alpha", at=NOW + 1)
+    before = ledger.root()
+    accept = AcceptProposal(proposal_id=opened.id, act_sha256=opened.act_sha256)
+    with pytest.raises(m.OrganizationPresent):
+        ledger.run("accept_proposal", accept, sender=ledger.sender("alpha", "administrator"))
+    assert ledger.root() == before
