@@ -6,6 +6,7 @@ import pytest
 from tendermint.abci import types_pb2 as abci
 
 from abci_app.admission import QUOTA
+from abci_app.blocks import block_digest
 from abci_app.failures import ExecutionFailed, LeftOut, QuotaExhausted, TimestampMissing
 from abci_app.proposals import wire_bytes
 from ledgers.refusals import TransactionMalformed
@@ -245,3 +246,41 @@ def test_what_was_in_a_block_no_longer_counts():
     world.consensus.run()
     assert world.app.admission.waiting() == 0
     assert check_code(world, world.program("refuse")) == 0
+
+
+def test_a_result_is_kept_by_every_transaction_and_by_the_misbehaviour(world):
+    first = timestamp(world)
+    one, other = world.program("open plain 20000"), world.program("refuse")
+    assert accepts(world, first, one)
+    assert accepts(world, first, other)
+    assert not accepts(world, first, one, world.program("raise"))
+    assert not accepts(world, first, b"junk")
+    evidence = [abci.Misbehavior(height=1)]
+    digests = {
+        block_digest(txs, misbehavior)
+        for txs in ([], [b""], [first], [first, one], [first, other], [first, one, other], [first + one])
+        for misbehavior in ([], evidence)
+    }
+    assert len(digests) == 14
+    block = world.consensus.decide([first, other])
+    assert block.results[1].code == 9901
+
+
+def test_at_most_three_results_are_kept_and_none_after_a_commit(world):
+    results = world.app._blocks._results
+    for n in range(5):
+        assert accepts(world, timestamp(world, n))
+        assert len(results) == min(n + 1, 3)
+    world.consensus.block()
+    assert results == {}
+
+
+def test_a_block_is_executed_once(world):
+    raw = world.program("open plain 20000")
+    world.consensus.submit(raw)
+    proposer = world.consensus.proposer()
+    times = {name: application.times for name, application in world.consensus.up.items()}
+    before = {name: t.blocks for name, t in times.items()}
+    world.consensus.block()
+    assert {name: t.blocks - before[name] for name, t in times.items()} == dict.fromkeys(times, 1)
+    assert proposer in times
