@@ -17,10 +17,12 @@ from typing import Any, ClassVar, Final
 from ledgers.kinds import POSITIONS, contract_table
 from ledgers.transaction import BLOCK_GAS_MAX
 from smartcontracts.codec import decode, encode
-from smartcontracts.ids import ID_HASH_BYTES, base32
+from smartcontracts.ids import ID_HASH_BYTES, base32, member_id, organization_id
 from smartcontracts.kernel import Grpc, Rejected
 from smartcontracts.membership import Member, Organization
 from smartcontracts.parameters import Parameters, check
+from smartcontracts.verify.ed25519 import check_public_key
+from smartcontracts.verify.errors import PublicKeyInvalid
 from smartcontracts.verify.hashing import DOCUMENT_SECRET_BYTES
 
 LEDGER_ID_PREFIX: Final = "sg_"
@@ -88,6 +90,8 @@ def _check_organizations(genesis: LedgerGenesis) -> None:
     for organization in genesis.organizations:
         if organization.position not in POSITIONS[genesis.kind]:
             raise GenesisInvalid(f"A ledger of kind {genesis.kind} has no {organization.position}.", "organizations")
+        if organization.id != organization_id(organization.ca_public_key):
+            raise GenesisInvalid("An organization's id is the hash of its CA's public key.", "organizations")
     if any(len(key) != VALIDATOR_KEY_BYTES for key in genesis.validators):
         raise GenesisInvalid(f"A validator's key has {VALIDATOR_KEY_BYTES} bytes.", "organizations")
     if not genesis.validators or len(frozenset(genesis.validators)) != len(genesis.validators):
@@ -101,9 +105,16 @@ def _check_members(genesis: LedgerGenesis) -> None:
     known = frozenset(o.id for o in genesis.organizations)
     if any(m.organization_id not in known for m in genesis.members):
         raise GenesisInvalid("A member's organization must be there.", "members")
+    if any(not m.keys or m.id != member_id(m.organization_id, m.keys[0].public_key) for m in genesis.members):
+        raise GenesisInvalid("A member's id is the hash of its organization and first key.", "members")
     keys = [k.public_key for m in genesis.members for k in m.keys]
     if len(frozenset(keys)) != len(keys):
         raise GenesisInvalid("One key belongs to one member.", "members")
+    for key in keys:
+        try:
+            check_public_key(key)
+        except PublicKeyInvalid as error:
+            raise GenesisInvalid(f"A member's key can't be used: {error}.", "members") from error
 
 
 def comet_genesis(genesis: LedgerGenesis) -> dict[str, Any]:

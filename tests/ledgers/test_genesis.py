@@ -19,11 +19,20 @@ from ledgers.genesis import (
 )
 from ledgers.kinds import ContractsVersionUnknown, LedgerKindUnknown
 from smartcontracts.codec import decode, encode
+from smartcontracts.ids import member_id
 from smartcontracts.kernel import Position, Rejected
+from smartcontracts.membership import MemberKey
 from smartcontracts.parameters import ParameterOutOfBounds, Parameters
 from tests.world import START_MS, make_genesis
 
 GENESIS = make_genesis()
+
+
+def small_order_member():
+    """A member whose key OpenSSL would accept and libsodium not: the neutral element."""
+    key = b"\x01" + bytes(31)
+    owner = GENESIS.members[0].organization_id
+    return replace(GENESIS.members[0], id=member_id(owner, key), keys=(MemberKey(public_key=key),))
 
 
 def test_the_id_is_a_prefix_and_a_hash_and_differs_with_every_field():
@@ -89,7 +98,11 @@ def test_invalid_app_states():
         ({"organizations": tuple(replace(o, validator_key=b"k" * 32) for o in GENESIS.organizations)}, GenesisInvalid),
         ({"organizations": tuple(replace(o, validator_key=b"k") for o in GENESIS.organizations)}, GenesisInvalid),
         ({"organizations": tuple(replace(o, position=Position.MEMBER) for o in GENESIS.organizations)}, GenesisInvalid),
+        ({"organizations": (replace(GENESIS.organizations[0], ca_public_key=b"other"),)}, GenesisInvalid),
         ({"members": ()}, GenesisInvalid),
+        ({"members": (replace(GENESIS.members[0], id="mbr_chosen"),)}, GenesisInvalid),
+        ({"members": (replace(GENESIS.members[0], keys=()),)}, GenesisInvalid),
+        ({"members": (small_order_member(),)}, GenesisInvalid),
         ({"members": GENESIS.members[::-1]}, GenesisInvalid),
         ({"members": (replace(GENESIS.members[0], organization_id="org_x"),)}, GenesisInvalid),
         (
