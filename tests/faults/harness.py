@@ -49,18 +49,19 @@ async def until(condition, seconds, what):
 class FaultNode(RunningNode):
     """A node; with `controls` its application is the controlled one."""
 
-    def __init__(self, org, config, ledger_id, *, controlled=False, engine=None):
+    def __init__(self, org, config, ledger_id, *, controlled=False, engine=None, environment=None):
         super().__init__(org, config)
         self.ledger_id = ledger_id
         self.controls = org.folder / "controls.json" if controlled else None
         self.engine = engine
+        self.environment = environment or {}
 
     @property
     def data(self):
         return self.org.folder / "data"
 
     def start(self):
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}", **self.environment}
         if self.controls is not None:
             environment["SYNGRAPH_TEST_CONTROLS"] = str(self.controls)
         if self.engine is not None:

@@ -117,10 +117,13 @@ async def test_a_deadline_that_raises_is_quarantined_and_the_ledger_goes_on(netw
         await network.assert_same_history(seats)
 
 
+@pytest.mark.timeout(900)
 async def test_an_idle_ledger_makes_no_block(network, request):
     seconds = 600 if request.config.getoption("--soak") else 20
     async with network.seats() as seats:
         height = await network.settled(seats)
         assert await blocks_in(network, seats, seconds) == 0
         assert {await seat.height() for seat in seats.values()} == {height}
-        assert all(a == b for a, b in itertools.pairwise([await n.place() for n in network.nodes.values()]))
+        places = [await node.place() for node in network.nodes.values()]
+        assert all(a == b for a, b in itertools.pairwise(places))
+        print(f"{seconds} s: height {height}, consensus at {places[0]}")

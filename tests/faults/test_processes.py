@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
-from tests.faults.harness import Network, until
+from node.engine_keys import ensure_engine_keys
+from tests.faults.harness import LEDGER, FaultNode, Network, until
 from tests.faults.load import Load, assert_kept, conclude
+from tests.node.network import Org, free_port, write_config
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
 VICTIMS = (("application",), ("engine",), ("application", "engine"))
@@ -120,3 +124,32 @@ async def test_two_validators_away_the_ledger_waits_and_goes_on_when_one_is_back
         height = await network.settled(seats)
         await assert_kept(load.receipts(), seats, height)
         await network.assert_same_history(seats, height)
+
+
+async def test_a_strangers_engine_that_knows_address_and_genesis_is_no_peer(network):
+    eve = Org.make("eve", network.folder)
+    stranger_id = ensure_engine_keys(eve.folder / "engines" / LEDGER).node_id
+    peers = {**network.founded.peers, eve.id: f"{stranger_id}@127.0.0.1:{free_port()}"}
+    config = write_config(eve, [replace(network.founded, peers=peers)])
+    config.write_text(config.read_text().replace("validator = true", "validator = false"))
+    node = FaultNode(eve, config, network.id)
+
+    def refused():
+        """How often each of the four turned it away."""
+        wanted = ("peer.refused", f"/p2p/filter/id/{stranger_id}")
+        return [sum((e.get("event"), e.get("path")) == wanted for e in n.events()) for n in network.nodes.values()]
+
+    async with network.seats() as seats:
+        height = await network.settled(seats)
+        node.start()
+        try:
+            await until(lambda: min(refused()) >= 2, 60, "nobody turned it away")
+            assert (await node.rpc("net_info"))["n_peers"] == "0"
+            assert (await node.rpc("status"))["sync_info"]["latest_block_height"] == "0"
+            for other in network.nodes.values():
+                found = (await other.rpc("net_info"))["peers"]
+                assert len(found) == 3
+                assert stranger_id not in json.dumps(found)
+        finally:
+            node.end()
+        assert await network.settled(seats) == height
