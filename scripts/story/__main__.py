@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from ledgers.client import ClientError
 from localnet.attached import AttachedNetwork, attach
 from localnet.keeper import stop_keeper
 from localnet.material import MaterialWrong
-from localnet.network import Network, NetworkFailed, remove_directory
+from localnet.network import Network, NetworkFailed
 from localnet.topology import DEFAULT, load_topology
 from scripts.story.acts import perform_all
 from scripts.story.arguments import arguments
@@ -45,22 +46,30 @@ def main() -> int:
         print(f"scripts/demo: {unfit}", file=sys.stderr)
         return UNFIT
     try:
-        return asyncio.run(_run(options, requests))
+        return asyncio.run(_until_signal(options, requests))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("scripts/demo: interrupted; every process was ended", file=sys.stderr)
         return INTERRUPTED
 
 
+async def _until_signal(options: argparse.Namespace, requests: Requests) -> int:
+    """Run the story; a signal cancels it, and it takes its network down with it."""
+    task = asyncio.create_task(_run(options, requests))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await task
+
+
 async def _run(options: argparse.Namespace, requests: Requests) -> int:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     directory = (options.directory or Path(tempfile.mkdtemp(prefix="syngraph-demo-"))).absolute()
     teller, names, failure = Teller(), _names(requests), ""
     try:
         async with _network(directory, teller, keep=options.keep) as localnet:
             names |= _ids(localnet)
             await _perform(localnet, requests, teller)
+    except asyncio.CancelledError:
+        _remove(options, directory)
+        raise
     except _HELD as error:
         failure = _sentence(error, teller)
     except BaseExceptionGroup as group:
@@ -140,9 +149,14 @@ def _close(options: argparse.Namespace, directory: Path, teller: Teller, failure
         print(f"  look at it: {_syngraph()} localnet status --dir {directory}")
         print(f"  as acme:    {_syngraph()} query list acme-alpha invoice --config {directory / 'acme' / 'syngraph.toml'}")
         print(f"  stop it:    {_syngraph()} localnet down --purge --dir {directory}")
-    elif not failure and options.directory is None:
-        with contextlib.suppress(OSError, MaterialWrong):
-            remove_directory(directory)
+    elif not failure:
+        _remove(options, directory)
+
+
+def _remove(options: argparse.Namespace, directory: Path) -> None:
+    """Delete the network's files, unless somebody wants to look at them."""
+    if options.directory is None:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _sentence(error: BaseException, teller: Teller) -> str:

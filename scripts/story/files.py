@@ -74,7 +74,7 @@ def read_requests(quote: Path | None, order: Path | None) -> Requests:
         raise FileUnfit("Neither a quote request nor a product order was given.")
     names = _checked(order_from, agreement_name, order_data), _checked(quote_from, agreement_name, quote_data)
     requests = Requests(quote_data, order_data, quote_from, order_from, names[0] or names[1] or AGREEMENT)
-    _require_fit(requests)
+    _require_fit(requests, order_first=quote is None)
     return requests
 
 
@@ -141,22 +141,31 @@ def _read(path: Path, *, wants_order: bool) -> bytes:
     return data
 
 
-def _require_fit(requests: Requests) -> None:
-    """Map both, as the story will, and compare them item by item. Raises FileUnfit."""
-    context = QuoteContext(seller=_NOBODY, agreement_id=_NOBODY, agreement_name=requests.agreement)
-    asked = _checked(requests.quote_from, inquiry_of, requests.quote, context, _SALT).command
-    ordering = OrderContext(
-        agreement_name=requests.agreement, acceptance_window_ms=1, activation_window_ms=1, quote_id=_NOBODY
-    )
-    ordered = _checked(requests.order_from, order_of, requests.order, ordering, _SALT).command
-    wanted = {item.id: _compared(item) for item in asked.items}
-    got = {item.id: _compared(item) for item in ordered.items}
+def _require_fit(requests: Requests, *, order_first: bool) -> None:
+    """Map both, as the story will, and compare them item by item. Raises FileUnfit, about the given one first."""
+    if order_first:
+        _ordered(requests)
+    asked, ordered = _asked(requests), _ordered(requests)
+    wanted = {item.id: _compared(item) for item in asked}
+    got = {item.id: _compared(item) for item in ordered}
     different = [item_id for item_id in {**wanted, **got} if wanted.get(item_id) != got.get(item_id)]
     if different:
         raise FileUnfit(
             f"The product order ({requests.order_from}) does not order what the quote request ({requests.quote_from}) asks for: "
             f"items {', '.join(different)} differ. Give two files that fit, or one of them alone: the other is derived."
         )
+
+
+def _asked(requests: Requests) -> tuple[InquiryItem, ...]:
+    context = QuoteContext(seller=_NOBODY, agreement_id=_NOBODY, agreement_name=requests.agreement)
+    return _checked(requests.quote_from, inquiry_of, requests.quote, context, _SALT).command.items
+
+
+def _ordered(requests: Requests) -> tuple[OrderItem, ...]:
+    context = OrderContext(
+        agreement_name=requests.agreement, acceptance_window_ms=1, activation_window_ms=1, quote_id=_NOBODY
+    )
+    return _checked(requests.order_from, order_of, requests.order, context, _SALT).command.items
 
 
 def _compared(item: InquiryItem | OrderItem) -> tuple[object, ...]:
