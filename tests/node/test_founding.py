@@ -7,19 +7,28 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
+from click.testing import CliRunner
 
+from node.cli import main
 from tests.node.network import ROOT, RunningNode, free_port
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 
-def syngraph(cwd, *arguments):
+def syngraph(*arguments):
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def engine_keys(home):
+    """This command becomes another program, so it gets a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
-    command = [sys.executable, "-c", "from node.cli import main; main()", *arguments, "--json"]
-    answer = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert answer.returncode == 0, answer.stderr
+    command = [sys.executable, "-c", "from node.cli import main; main()", "node", "engine-keys", home, "--json"]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     return json.loads(answer.stdout)
 
 
@@ -31,12 +40,13 @@ class Founder:
         self.grpc_port = port
 
 
-def test_an_operator_founds_a_ledger_and_runs_it(tmp_path):
-    organization = syngraph(tmp_path, "keys", "authority", "--out", "ca")["organization"]
-    signing = syngraph(tmp_path, "keys", "signing", "--organization", organization, "--out", "admin.signing.key")
-    syngraph(tmp_path, "keys", "member", "--authority", "ca", "--member", signing["member"], "--out", "admin")
-    syngraph(tmp_path, "keys", "node", "--authority", "ca", "--host", "127.0.0.1", "--out", "tls")
-    engine = syngraph(tmp_path, "node", "engine-keys", "engines/int")
+def test_an_operator_founds_a_ledger_and_runs_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    organization = syngraph("keys", "authority", "--out", "ca")["organization"]
+    signing = syngraph("keys", "signing", "--organization", organization, "--out", "admin.signing.key")
+    syngraph("keys", "member", "--authority", "ca", "--member", signing["member"], "--out", "admin")
+    syngraph("keys", "node", "--authority", "ca", "--host", "127.0.0.1", "--out", "tls")
+    engine = engine_keys("engines/int")
     for secret in ("ca/ca.key", "admin.signing.key", "admin.key", "tls/node.key"):
         assert stat.S_IMODE((tmp_path / secret).stat().st_mode) == 0o600
     (tmp_path / "int.toml").write_text(
@@ -53,9 +63,9 @@ def test_an_operator_founds_a_ledger_and_runs_it(tmp_path):
         roles = ["administrator", "s_bus"]
         """
     )
-    ledger = syngraph(tmp_path, "ledger", "create", "int.toml", "--out", "int.genesis.json")["ledger_id"]
+    ledger = syngraph("ledger", "create", "int.toml", "--out", "int.genesis.json")["ledger_id"]
     assert stat.S_IMODE((tmp_path / "int.genesis.json").stat().st_mode) == 0o600
-    assert syngraph(tmp_path, "ledger", "show", "int.genesis.json")["ledger_id"] == ledger
+    assert syngraph("ledger", "show", "int.genesis.json")["ledger_id"] == ledger
     port = free_port()
     (tmp_path / "syngraph.toml").write_text(
         f"""
@@ -84,24 +94,22 @@ def test_an_operator_founds_a_ledger_and_runs_it(tmp_path):
         validator = true
         """
     )
-    assert syngraph(tmp_path, "config", "check")["ok"] is True
+    assert syngraph("config", "check")["ok"] is True
     node = RunningNode(Founder(tmp_path, port), tmp_path / "syngraph.toml").start()
     try:
-        for _ in range(200):
-            if any(e.get("event") == "node_ready" for e in node.events()):
-                break
-            node.process.poll()
-            import time
-
+        give_up = time.monotonic() + 90
+        while "node_ready" not in node.log.read_text():
+            assert node.process.poll() is None, node.log.read_text()
+            assert time.monotonic() < give_up, node.log.read_text()
             time.sleep(0.1)
         node_id = "d" * 40
         (tmp_path / "acts.json").write_text(
             json.dumps([{"set_node_ids": {"node_ids": sorted([engine["node_id"], node_id])}}])
         )
-        simulated = syngraph(tmp_path, "tx", "simulate", "int", "acts.json")
+        simulated = syngraph("tx", "simulate", "int", "acts.json")
         assert simulated["name"] == "OK"
-        assert syngraph(tmp_path, "tx", "submit", "int", "acts.json")["code"] == 0
-        shown = syngraph(tmp_path, "query", "get", "int", "organization", organization)
+        assert syngraph("tx", "submit", "int", "acts.json")["code"] == 0
+        shown = syngraph("query", "get", "int", "organization", organization)
         assert node_id in shown["body"]["node_ids"]
     finally:
         assert node.stop() == 0, node.log.read_text()[-3_000:]

@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from nacl.signing import SigningKey
 
 from ledgers.client import Act, Client, ClientError, ProofFile, ProofFileInvalid, Receipt, Refused, make, verify_proof
+from node.cli import main
 from node.process import start_time
 from smartcontracts.membership import AddMember, RevokeMember, SetNodeIds
 from tests.node.network import ROOT, Org, RunningNode, found, write_config
@@ -194,12 +197,18 @@ async def test_a_proof_file_holds_and_one_changed_byte_does_not(node):
 # The command line
 
 
+@dataclass
+class Answer:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def syngraph(node, *arguments, cwd, stdin=None):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}", "SYNGRAPH_CONFIG": str(node.config)}
-    command = [sys.executable, "-c", "from node.cli import main; main()", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=60
-    )
+    """The command line in this process: starting Python for each command would take most of the test's time."""
+    result = CliRunner().invoke(main, arguments, input=stdin, env={"SYNGRAPH_CONFIG": str(node.config)})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
 
 
 def test_commands_submit_and_read(node, tmp_path):
