@@ -95,7 +95,9 @@ async def test_one_validator_away_the_ledger_goes_on_and_it_catches_up(network, 
             network["south"].thaw()
         thawed = time.monotonic()
         height = await network.settled(seats)
-        print(f"{load.written} receipts while away, {reached - before} heights, caught up in {time.monotonic() - thawed:.1f} s")
+        print(
+            f"{load.written} receipts while away, {reached - before} heights, caught up in {time.monotonic() - thawed:.1f} s"
+        )
         assert height >= reached >= before + 10
         await assert_kept(load.receipts(), seats, height)
         await network.assert_same_history(seats, height)

@@ -38,7 +38,8 @@ async def propose_wrongly(network, seats, name, way):
     node = network[name]
     known = len(node.journal("prepare", way=way))
     node.control(propose=way)
-    for number in range(16):
+    turns = 16
+    for _ in range(turns):
         if way == "early" and await network.settled(seats) and await network.next_proposer() == name:
             last_ms = (await seats[name].status()).ledger_time_ms
             await until(lambda last_ms=last_ms: time.time() * 1_000 - last_ms > CLOCK_BEHIND_MS + 400, 10, "no time")
@@ -49,7 +50,7 @@ async def propose_wrongly(network, seats, name, way):
         if offered:
             node.control(propose=None)
             return offered[0]
-    raise AssertionError(f"{name} proposed nothing in {number + 1} transactions")
+    raise AssertionError(f"{name} proposed nothing in {turns} transactions")
 
 
 @pytest.mark.parametrize("way", WAYS)
