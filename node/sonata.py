@@ -331,8 +331,12 @@ def product_order_of(quote_request: bytes) -> bytes:
 
 
 def quote_request_of(product_order: bytes) -> bytes:
-    """The firm quote request that asks for just what a product order orders, in canonical form."""
+    """The firm quote request that asks for just what a product order orders, in canonical form.
+
+    Items have the ids that the order says its quote has.
+    """
     request = _request(product_order, "productOrderItem")
+    request["productOrderItem"] = _with_quoted_ids(request["productOrderItem"])
     return _derived(
         request,
         "productOrderItem",
@@ -340,6 +344,23 @@ def quote_request_of(product_order: bytes) -> bytes:
         {"requestedItemTerm": "requestedQuoteItemTerm", "productOrderItemRelationship": "quoteItemRelationship"},
         {"buyerRequestedQuoteLevel": QuoteLevel.FIRM.value, "instantSyncQuote": False},
     )
+
+
+def _with_quoted_ids(listed: Json) -> list[Json]:
+    """The order's items under their quote's ids, also where others relate to them."""
+    items = [_object(item, f"productOrderItem[{place}]") for place, item in enumerate(_list(listed, "productOrderItem"))]
+    quoted, key = _quoted_ids(items), "productOrderItemRelationship"
+    renamed: list[Json] = []
+    for place, item in enumerate(items):
+        path = f"productOrderItem[{place}]"
+        edges: list[Json] = []
+        for number, one in enumerate(_list(item.get(key, []), f"{path}.{key}")):
+            edge = _object(one, f"{path}.{key}[{number}]")
+            other = _text(_required(edge, "id", f"{path}.{key}[{number}]"), f"{path}.{key}[{number}].id")
+            edges.append({**edge, "id": quoted.get(other, other)})
+        own = quoted[_text(item["id"], f"{path}.id")]
+        renamed.append({**item, "id": own, **({key: edges} if edges else {})})
+    return renamed
 
 
 def _derived(request: Object, old: str, new: str, renamed: dict[str, str], more: Object) -> bytes:

@@ -520,3 +520,15 @@ def test_only_refusals_come_out_of_odd_requests():
                     mapped += 1
                 tried += 1
     assert 0 < mapped < tried
+
+
+def test_a_quote_request_derived_from_an_order_that_names_quote_items_has_their_ids():
+    order = json.loads(sample("uc05-product-order-new-epl.json"))
+    for place, item in enumerate(order["productOrderItem"]):
+        item["quoteItem"] = {"quoteId": "quo_1", "id": f"quoted-{place}"}
+    data = json.dumps(order).encode()
+    asked, ordered = to_inquiry(quote_request_of(data)).command.items, to_order(data).command.items
+    assert [item.id for item in asked] == ["quoted-0", "quoted-1", "quoted-2"]
+    assert [(one.id, one.relations, one.product) for one in asked] == [
+        (one.id, one.relations, one.product) for one in ordered
+    ]
