@@ -87,3 +87,10 @@ class Account:
         terminalreporter.line(f"requirements whose marked tests ran and passed ({len(shown)}): {' '.join(shown)}")
         if missing:
             terminalreporter.line(f"marked, but a test failed or was skipped ({len(missing)}): {' '.join(missing)}")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long values say nothing in a test's name, and keys made anew in each worker would give each other names."""
+    if isinstance(val, str | bytes) and len(val) > 40:
+        return argname
+    return None
