@@ -83,16 +83,17 @@ def up(topology: str | None, *, foreground: bool, directory: Path, as_json: bool
       syngraph localnet up pair --dir /tmp/pair
       syngraph localnet up my.toml --foreground
     """
+    began = time.monotonic()
     chosen = _chosen(topology, directory)
     for warning in (chosen or load_material(directory).topology).warnings():
         click.echo(f"syngraph: warning: {warning}", err=True)
     if foreground:
-        asyncio.run(keep(directory, chosen, lambda network: _show_up(network, as_json=as_json)))
+        asyncio.run(keep(directory, chosen, lambda network: _show_up(network, began, as_json=as_json)))
         return
     if read_state(directory) is not None:
         raise MaterialWrong(f"the network in {directory} runs already: `syngraph localnet status` shows it.")
     _make(chosen, directory)
-    _show_up(start_keeper(directory), as_json=as_json)
+    _show_up(start_keeper(directory), began, as_json=as_json)
 
 
 @command.command()
@@ -181,14 +182,24 @@ def _make(topology: Topology | None, directory: Path) -> None:
         )
 
 
-def _show_up(network: AttachedNetwork, *, as_json: bool) -> None:
+def _show_up(network: AttachedNetwork, began: float, *, as_json: bool) -> None:
+    """What came up, and how long it took: from the command, and from the first process to the last ready node."""
+    total = time.monotonic() - began
     rows = asyncio.run(network.status()) if not isinstance(network, Network) else None
     seconds = network.state.ready_s or 0.0
     if as_json:
-        plain = {"ready_s": round(seconds, 2), "directory": str(network.directory), "nodes": _addresses(network)}
+        plain = {
+            "ready_s": round(seconds, 2),
+            "total_s": round(total, 2),
+            "directory": str(network.directory),
+            "nodes": _addresses(network),
+        }
         click.echo(json.dumps(plain, indent=2))
         return
-    click.echo(f"ready in {seconds:.1f} s: {len(network.organizations)} organizations in {network.directory}")
+    count = len(network.organizations)
+    click.echo(
+        f"ready in {total:.1f} s ({seconds:.1f} s from the first process on): {count} nodes, {network.directory}"
+    )
     if rows is not None:
         _print_rows(rows)
     config = network.material.files(network.organizations[0]).config

@@ -123,10 +123,7 @@ class Network(AttachedNetwork):
         try:
             self._choose_ports()
             async with asyncio.timeout(timeout_s):
-                later = [name for name in self.organizations if self._awaits_grant(name)]
-                self._run(name for name in self.organizations if name not in later)
-                await self._carry_out_grants()
-                self._run(later)
+                await self._run_in_turn()
                 await self.wait_ready()
         except TimeoutError as error:
             problem = await self._not_ready()
@@ -207,18 +204,36 @@ class Network(AttachedNetwork):
         governors = [Governor(self._client(who), self.signer(who)) for who in self.topology.ledgers[ledger].governors]
         return await act_jointly(self.ledger_id(ledger), governors, name, command)
 
-    def _awaits_grant(self, organization: str) -> bool:
-        return self._grants and any(
-            organization in entry.granted and not self.material.has_genesis(organization, ledger)
-            for ledger, entry in self.topology.ledgers.items()
-        )
+    async def _run_in_turn(self) -> None:
+        """Everybody at once; but where grants are due, first who decides on them, and last who waits for them.
 
-    async def _carry_out_grants(self) -> None:
-        for ledger, entry in self.topology.ledgers.items():
-            for organization in entry.granted:
-                if self._awaits_grant(organization):
-                    await asyncio.gather(*(self._wait_ledger(who, ledger) for who in entry.governors))
-                    await self.grant_access(ledger, organization)
+        So there is work for the processors while the newcomers' engines wait for each other.
+        """
+        pending = self._pending_grants()
+        newcomers = {organization for _, organization in pending}
+        deciding = {
+            name
+            for ledger, _ in pending
+            for name in (*self.topology.ledgers[ledger].voters, *self.topology.ledgers[ledger].governors)
+        }
+        self._run(sorted(deciding - newcomers))
+        for ledger, _ in pending:
+            await asyncio.gather(*(self._wait_ledger(who, ledger) for who in self.topology.ledgers[ledger].governors))
+        self._run(name for name in self.organizations if name not in newcomers)
+        for ledger, organization in pending:
+            await self.grant_access(ledger, organization)
+        self._run(self.organizations)
+
+    def _pending_grants(self) -> list[tuple[str, str]]:
+        """(ledger, organization) of every grant that this start is to carry out."""
+        if not self._grants:
+            return []
+        return [
+            (ledger, organization)
+            for ledger, entry in self.topology.ledgers.items()
+            for organization in entry.granted
+            if not self.material.has_genesis(organization, ledger)
+        ]
 
     async def _reconfigure(self, organization: str) -> None:
         ports = {tuple(key.split("/")): port for key, port in self.state.p2p_ports.items()}
