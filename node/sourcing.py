@@ -15,6 +15,8 @@ from smartcontracts.inquiry import Inquiry, SubmitInquiry, connected
 from smartcontracts.trade import InquiryItem
 
 _PLACE: Final = "place"
+# What says where an item is, the plainer one first.
+_LOCATION: Final = (_PLACE, "productRelationship")
 
 
 def bought_items(items: tuple[InquiryItem, ...]) -> tuple[str, ...]:
@@ -35,8 +37,9 @@ def inquiries_to(
     """What is asked of `seller` for the bought items: one inquiry for each group of items that are related.
 
     Items go as they stand, without relations to what is not bought. One without a place of its own gets those of the
-    items that it was related to, since they are not there to take them from. Who is upstream is named by
-    pseudonyms that the caller gives: an organization's id would tell the seller who the customer is.
+    items that it was related to, or else the existing products at which they are, since they are not there to take them
+    from. Who is upstream is named by pseudonyms that the caller gives: an organization's id would tell the seller who
+    the customer is.
     """
     wanted = tuple(item for item in _with_places(inquiry.items) if item.id in bought)
     cut = tuple(
@@ -59,22 +62,31 @@ def inquiries_to(
 
 def _with_places(items: tuple[InquiryItem, ...]) -> tuple[InquiryItem, ...]:
     groups = connected(items)
-    places: dict[int, list[Json]] = {}
+    shared: dict[tuple[int, str], list[Json]] = {}
     for item, group in zip(items, groups, strict=True):
-        shared = places.setdefault(group, [])
-        shared.extend(place for place in _places(item) if place not in shared)
+        for member in _LOCATION:
+            known = shared.setdefault((group, member), [])
+            known.extend(one for one in _listed(item, member) if one not in known)
     return tuple(
-        item if _places(item) or not places[group] else _placed(item, places[group])
+        _located(item, {member: shared[group, member] for member in _LOCATION})
         for item, group in zip(items, groups, strict=True)
     )
 
 
-def _placed(item: InquiryItem, places: list[Json]) -> InquiryItem:
+def _located(item: InquiryItem, shared: dict[str, list[Json]]) -> InquiryItem:
+    """The item with what its group knows of where it is, unless it says so itself."""
     product = load(item.product, "product")
-    return replace(item, product=dump({**product, _PLACE: places})) if isinstance(product, dict) else item
+    member = next((member for member in _LOCATION if shared[member]), None)
+    if member is None or not isinstance(product, dict) or any(_listed(item, one) for one in _LOCATION):
+        return item
+    return replace(item, product=dump({**product, member: shared[member]}))
 
 
 def _places(item: InquiryItem) -> list[Json]:
+    return _listed(item, _PLACE)
+
+
+def _listed(item: InquiryItem, member: str) -> list[Json]:
     product = load(item.product, "product")
-    found = product.get(_PLACE) if isinstance(product, dict) else None
+    found = product.get(member) if isinstance(product, dict) else None
     return found if isinstance(found, list) else []

@@ -141,3 +141,19 @@ def test_every_published_new_service_can_be_asked_for_bought_in_quoted_and_order
     )
     order = order_from_product_order(product_order_of(data), ordering, b"1" * 32).command
     assert len(buy(above, quote.id, items=order.items).instances) == len(inquiry.items)
+
+
+def test_a_bought_item_without_a_place_is_where_its_group_is_or_at_the_product_that_is_there():
+    existing = '[{"id":"svc-1","relationshipType":"CONNECTS_TO"}]'
+    line = replace(LINE, product=product("line", sls=True, productRelationship=existing), relations=())
+    end = replace(BARE, id="end", product=product("port"), relations=(ItemRelation(type="A", item_id=line.id),))
+    ledger = trading_ledger(sla_targets=(target(),))
+    asked = ask(ledger, replace(ASK, items=(line, end)))
+    (command,) = inquiries_to(asked, ("end",), seller=org(SELLER), agreement_id=AGREEMENT_ID)
+    sent = json.loads(command.items[0].product)
+    assert (sent["productRelationship"], "place" in sent) == (json.loads(existing), False)
+    placed = replace(line, product=product("line", sls=True, place="rome"))
+    asked = ask(ledger, replace(ASK, items=(placed, end)))
+    (command,) = inquiries_to(asked, ("end",), seller=org(SELLER), agreement_id=AGREEMENT_ID)
+    sent = json.loads(command.items[0].product)
+    assert (sent["place"][0]["id"], "productRelationship" in sent) == ("rome", False)
