@@ -26,6 +26,7 @@ from scripts.story.acts import perform_all
 from scripts.story.arguments import arguments
 from scripts.story.files import FileUnfit, Requests, read_requests
 from scripts.story.network import LocalNetwork
+from scripts.story.preflight import check
 from scripts.story.report import report, write_report
 from scripts.story.scene import Stage
 from scripts.story.telling import StepFailed, Teller
@@ -42,6 +43,7 @@ def main() -> int:
     options = arguments()
     try:
         requests = read_requests(options.quote, options.order)
+        check(requests)
     except FileUnfit as unfit:
         print(f"scripts/demo: {unfit}", file=sys.stderr)
         return UNFIT

@@ -67,12 +67,12 @@ def read_requests(quote: Path | None, order: Path | None) -> Requests:
     order_data = None if order is None else _read(order, wants_order=True)
     quote_from, order_from = str(quote or order), str(order or quote)
     if quote_data is None and order_data is not None:
-        quote_data = _checked(order_from, quote_request_of, order_data)
+        quote_data = refused_as_unfit(order_from, quote_request_of, order_data)
     elif order_data is None and quote_data is not None:
-        order_data = _checked(quote_from, product_order_of, quote_data)
+        order_data = refused_as_unfit(quote_from, product_order_of, quote_data)
     if quote_data is None or order_data is None:
         raise FileUnfit("Neither a quote request nor a product order was given.")
-    names = _checked(order_from, agreement_name, order_data), _checked(quote_from, agreement_name, quote_data)
+    names = refused_as_unfit(order_from, agreement_name, order_data), refused_as_unfit(quote_from, agreement_name, quote_data)
     requests = Requests(quote_data, order_data, quote_from, order_from, names[0] or names[1] or AGREEMENT)
     _require_fit(requests, order_first=quote is None)
     return requests
@@ -134,7 +134,7 @@ def _read(path: Path, *, wants_order: bool) -> bytes:
         raise FileUnfit(f"{path}: {error.strerror}.") from error
     if len(data) > FILE_BYTES_MAX:
         raise FileUnfit(f"{path}: at most {FILE_BYTES_MAX} bytes are read.")
-    is_order = _checked(str(path), is_product_order, data)
+    is_order = refused_as_unfit(str(path), is_product_order, data)
     if is_order != wants_order:
         kind, option = ("a product order", "--order") if is_order else ("a quote request", "--quote")
         raise FileUnfit(f"{path}: this is {kind}; give it with {option}.")
@@ -148,6 +148,12 @@ def _require_fit(requests: Requests, *, order_first: bool) -> None:
     asked, ordered = _asked(requests), _ordered(requests)
     wanted = {item.id: _compared(item) for item in asked}
     got = {item.id: _compared(item) for item in ordered}
+    hurried = [item.id for item in ordered if item.expedite]
+    if hurried:
+        raise FileUnfit(
+            f"{requests.order_from}: items {', '.join(hurried)} ask for an expedite, which nobody here has a price for. "
+            "Leave expediteIndicator out, or set it to false."
+        )
     different = [item_id for item_id in {**wanted, **got} if wanted.get(item_id) != got.get(item_id)]
     if different:
         raise FileUnfit(
@@ -158,14 +164,14 @@ def _require_fit(requests: Requests, *, order_first: bool) -> None:
 
 def _asked(requests: Requests) -> tuple[InquiryItem, ...]:
     context = QuoteContext(seller=_NOBODY, agreement_id=_NOBODY, agreement_name=requests.agreement)
-    return _checked(requests.quote_from, inquiry_of, requests.quote, context, _SALT).command.items
+    return refused_as_unfit(requests.quote_from, inquiry_of, requests.quote, context, _SALT).command.items
 
 
 def _ordered(requests: Requests) -> tuple[OrderItem, ...]:
     context = OrderContext(
         agreement_name=requests.agreement, acceptance_window_ms=1, activation_window_ms=1, quote_id=_NOBODY
     )
-    return _checked(requests.order_from, order_of, requests.order, context, _SALT).command.items
+    return refused_as_unfit(requests.order_from, order_of, requests.order, context, _SALT).command.items
 
 
 def _compared(item: InquiryItem | OrderItem) -> tuple[object, ...]:
@@ -173,7 +179,7 @@ def _compared(item: InquiryItem | OrderItem) -> tuple[object, ...]:
     return (item.offering, item.product, sorted(map(str, item.relations)), item.term)
 
 
-def _checked(source: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def refused_as_unfit(source: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The call's result; what it refuses becomes a sentence about `source`."""
     try:
         return call(*args, **kwargs)

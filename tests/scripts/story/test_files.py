@@ -15,7 +15,14 @@ from scripts.story.files import (
     read_requests,
     with_one_value_changed,
 )
+from scripts.story.preflight import check
 from tests.node.sonata_samples import quote_item, quote_request, sample
+
+
+def placeless():
+    product = dict(quote_item()["product"])
+    del product["place"]
+    return product
 
 
 @pytest.fixture
@@ -68,6 +75,33 @@ def test_invalid_pair_of_files_that_do_not_fit_names_the_items(file):
     quote = file("q.json", sample("uc04-quote-new-epl.json"))
     with pytest.raises(FileUnfit, match="items item-001, item-002, item-003, line, port-lisbon, port-porto differ"):
         read_requests(quote, SAMPLE_ORDER)
+
+
+def test_invalid_order_that_asks_for_an_expedite_says_what_would_do(file):
+    order = json.loads(SAMPLE_ORDER.read_bytes())
+    order["productOrderItem"][1]["expediteIndicator"] = True
+    with pytest.raises(FileUnfit, match=r"port-lisbon ask for an expedite.*set it to false"):
+        read_requests(None, file("o.json", json.dumps(order).encode()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"requestedQuoteItemTerm": None}, r"GROUP_MISSING \(items\[0\].term\)"),
+        ({"product": placeless()}, r"GROUP_MISSING \(items\[0\].product.place\)"),
+        ({"quoteItemRelationship": [{"id": "1", "relationshipType": "T"}]}, "RELATION_CYCLE"),
+        ({"quoteItemRelationship": [{"id": "2", "relationshipType": "T"}]}, "RELATION_UNKNOWN"),
+    ],
+)
+def test_invalid_requests_are_refused_in_the_contracts_own_words_before_anything_starts(file, changes, refusal):
+    path = file("q.json", quote_request(quote_item("1", **changes)))
+    with pytest.raises(FileUnfit, match=refusal):
+        check(read_requests(path, None))
+
+
+@pytest.mark.parametrize("name", ["uc04-quote-new-epl.json", None])
+def test_requests_that_run_pass_the_check(file, name):
+    check(read_requests(None if name is None else file("q.json", sample(name)), None))
 
 
 def leaves(value, path=()):

@@ -115,6 +115,8 @@ def existing_port():
         (nine_items(), [["port-1"], ["port-2"], ["port-3"]]),
         (existing_port(), [["port"]]),
         ([quote_item("only")], [["only"]]),
+        # Nothing has a place, but there is a port already: what is bought is at that one.
+        ([existing_port()[0], quote_item("port", product=placeless("end"))], [["port"]]),
     ],
 )
 async def test_other_requests_run_and_buy_what_lies_outside(tmp_path, items, bought):
