@@ -199,3 +199,14 @@ def test_the_first_header_carries_the_contracts_version():
     answer = world.app.init_chain(init_chain_request(world.genesis))
     assert answer.consensus_params.version.app == world.genesis.contracts_version
     assert not answer.consensus_params.HasField("block")
+
+
+@pytest.mark.parametrize("off", [-1, 1, 100])
+def test_an_engine_at_another_height_stops_the_ledger(tmp_path, off):
+    world = World(tmp_path, names=("acme",))
+    before = (world.committed.height, world.root)
+    height = world.consensus.height + 1 + off
+    with pytest.raises(RuntimeError, match="the engine is at height"):
+        world.app.finalize_block(abci.RequestFinalizeBlock(height=height, txs=[timestamp(world)]))
+    assert read_halt(tmp_path / "acme").step == "finalize_block"
+    assert (world.committed.height, world.root) == before
