@@ -298,6 +298,7 @@ class LedgerLink:
             status = wire.LedgerStatus(ledger_id=self.ledger_id, height=self.height)
         view = await self.engine_view()
         running = status.state in {"", "running"} and bool(status.app_hash) and view.reachable
+        running = running and self.standings.known
         status.name = self.name
         status.catching_up = view.catching_up
         status.engine_height = view.height

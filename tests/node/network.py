@@ -203,7 +203,10 @@ class RunningNode:
             try:
                 with self.org.client() as client:
                     ledgers = client.node_status().ledgers
-                if ledgers and all(s.state == "running" and s.height >= 1 for s in ledgers):
+                # A ledger shows itself once the node knows who may see it.
+                if len(ledgers) == self.config.read_text().count("ledger_id") and all(
+                    s.state == "running" and s.height >= 1 for s in ledgers
+                ):
                     return self
             except ClientError:
                 pass
