@@ -8,7 +8,7 @@ import time
 import pytest
 import pytest_asyncio
 
-from ledgers.client import Act, ClientError
+from ledgers.client import Act, ClientError, Refused
 from ledgers.client.identity import new_signing_key
 from localnet.attached import attach, is_ready
 from localnet.material import MaterialWrong
@@ -74,6 +74,33 @@ async def test_every_node_is_ready_and_all_app_hashes_agree(network):
     assert [len(row.processes.engines) for row in rows] == [2, 3, 2, 3, 3, 1]
     for ledger in network.topology.ledgers:
         assert await agreed(network, ledger)
+
+
+@pytest.mark.req("L-14")
+async def test_a_bilateral_ledger_is_with_its_parties_and_neutrals_and_with_nobody_else(network):
+    marker = new_signing_key().verify_key.encode()
+    command = AddMember(public_key=marker, roles=("auditor",))
+    async with network.client("acme") as client:
+        ledger = await client.ledger(LEDGER)
+        done = await ledger.submit([Act(name="add_member", command=command)], [network.signer("acme")])
+    assert await until(lambda: agreed(network, height=done.height + 1))
+    insiders, outsiders = ("acme", "alpha", "north", "south"), ("bravo", "ofcom")
+    for name in insiders:
+        assert (await network.ledger_status(name, LEDGER)).validator
+        assert holders(network, name, marker), f"{name} has no copy"
+    for name in outsiders:
+        assert holders(network, name, marker) == []
+        async with network.client(name) as client:
+            with pytest.raises(Refused) as refused:
+                await client.ledger(done.ledger_id)
+            assert refused.value.detail.name == "LEDGER_UNKNOWN"
+
+
+def holders(network, name, marker):
+    """Files of the organization, stores and logs of engine and application included, in which the bytes stand."""
+    folders = network.data_directories(name)
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if marker in path.read_bytes()]
 
 
 async def test_an_observers_engine_is_let_in_by_the_grant_and_a_strangers_never(network):
