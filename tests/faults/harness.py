@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import httpx
 
 from ledgers.client import Client, ClientError
 from ledgers.client.connection import Connection
+from ledgers.genesis import comet_genesis, ledger_id
 from localnet.processes import find_processes
 from node.daemon import runtime_folder
 from smartcontracts.kernel import Position
@@ -161,12 +163,20 @@ class FaultNode(RunningNode):
         return tuple(map(int, state["height/round/step"].split("/")))
 
 
+def older(founded, seconds):
+    """The same ledger, founded so long ago: an engine sleeps until its own clock has passed the genesis."""
+    genesis = replace(founded.genesis, created_at_ms=founded.genesis.created_at_ms - seconds * 1_000)
+    founded.genesis_file.write_text(json.dumps(comet_genesis(genesis)))
+    return replace(founded, genesis=genesis, id=ledger_id(genesis))
+
+
 class Network:
     """The four nodes, and clients of them. A context manager, so that nothing stays behind."""
 
-    def __init__(self, folder, *, controlled=False, engines=None, **parameters):
+    def __init__(self, folder, *, controlled=False, engines=None, age_s=0, **parameters):
         self.orgs = {name: Org.make(name, folder, position) for name, position in POSITIONS.items()}
-        self.founded = found(LEDGER, "bilateral", folder, list(self.orgs.values()), **parameters)
+        founded = found(LEDGER, "bilateral", folder, list(self.orgs.values()), **parameters)
+        self.founded = founded if not age_s else older(founded, age_s)
         self.id = self.founded.id
         self.folder = folder
         self.nodes = {

@@ -1,4 +1,4 @@
-"""The pinned engine with a clock that can be wrong: one source file is replaced when it is compiled, for tests only.
+"""The pinned engine with a clock that can be wrong: built from a copy with one changed line, for tests only.
 
 The engine is a static Go binary, so no library can be put before it, and Linux has no namespace for the wall clock.
 """
@@ -6,9 +6,8 @@ The engine is a static Go binary, so no library can be put before it, and Linux 
 from __future__ import annotations
 
 import hashlib
-import json
+import shutil
 import subprocess
-from pathlib import Path
 
 from node.engine import build, pin
 
@@ -29,18 +28,30 @@ def skewed_engine():
     target = entry / "cometbft"
     if target.is_file():
         return target
-    entry.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(entry, ignore_errors=True)
+    entry.mkdir(parents=True)
     go, environment, module = build._go(), build._environment(), pin.module_folder()
     command = [go, "list", "-m", "-f", "{{.Dir}}", pin.ENGINE_MODULE]
     listed = subprocess.run(command, cwd=module, env=environment, check=True, capture_output=True, text=True)
-    source = Path(listed.stdout.strip()) / "types" / "time" / "time.go"
-    text = source.read_text()
-    assert text.count(BEFORE) == 1
-    text = text.replace(BEFORE, AFTER).replace("import (", 'import (\n\t"os"\n\t"strconv"', 1) + OFFSET
-    (entry / "time.go").write_text(text)
-    (entry / "overlay.json").write_text(json.dumps({"Replace": {str(source): str(entry / "time.go")}}))
+    # Files of the module cache may not be replaced one by one, so this is a build of a changed copy.
+    copy = entry / "engine"
+    shutil.copytree(listed.stdout.strip(), copy, copy_function=shutil.copyfile)
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        folder.chmod(0o700)  # the module cache is read-only
+    _turn_the_clock(copy / "types" / "time" / "time.go")
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(module / name, entry / name.replace("go.", "skewed."))
+    with (entry / "skewed.mod").open("a") as out:
+        out.write(f"\nreplace {pin.ENGINE_MODULE} => {copy}\n")
     staged = entry / "cometbft.new"
-    command = [go, "build", "-overlay", entry / "overlay.json", *pin.BUILD_FLAGS, "-o", staged, pin.ENGINE_PACKAGE]
+    command = [go, "build", f"-modfile={entry / 'skewed.mod'}", *pin.BUILD_FLAGS, "-o", staged, pin.ENGINE_PACKAGE]
     subprocess.run(command, cwd=module, env=environment, check=True)
+    shutil.rmtree(copy)
     staged.rename(target)
     return target
+
+
+def _turn_the_clock(path):
+    text = path.read_text()
+    assert text.count(BEFORE) == 1
+    path.write_text(text.replace(BEFORE, AFTER).replace("import (", 'import (\n\t"os"\n\t"strconv"', 1) + OFFSET)
