@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ def told(tmp_path_factory):
     """The report, the seconds that it took, and the directory that is left."""
     if not _bootstrap._is_current():
         pytest.skip("the virtual environment of the recipes is not set up: scripts/test --setup")
+    # pytest would print every thread's stack in the middle of the run, as if it hung.
+    faulthandler.cancel_dump_traceback_later()
     folder = tmp_path_factory.mktemp("demo")
     report, network = folder / "report.json", folder / "network"
     began = time.monotonic()
