@@ -30,6 +30,10 @@ LOG = structlog.testing.LogCapture()
 """What applications of tests logged, newest last."""
 
 
+OPEN_STORES = []
+"""LevelDBs of worlds; tests/abci_app/conftest.py closes them after each test."""
+
+
 def quiet_log():
     return structlog.wrap_logger(None, processors=[LOG])
 
@@ -133,6 +137,8 @@ class World:
     def application(self, name, **options):
         """A new application; on LevelDB under `tmp_path`, if there is one."""
         store = MemoryStore() if self.tmp_path is None else LevelStore(self.tmp_path / name / "store")
+        if self.tmp_path is not None:
+            OPEN_STORES.append(store)
         directory = self.tmp_path / name if self.tmp_path else None
         options = {"clock": self.clock, "table_for": table_for, **options}
         return LedgerApplication(

@@ -97,9 +97,10 @@ def test_a_replay_is_refused_after_a_restart_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "failure", [OSError("disk full"), plyvel.Error("corruption"), MemoryError(), StoreDamagedError("gone")]
+    ("kind", "message"),
+    [(OSError, "disk full"), (plyvel.Error, "corruption"), (MemoryError, ""), (StoreDamagedError, "gone")],
 )
-def test_a_failing_store_stops_the_ledger_before_commit_with_a_record(tmp_path, failure):
+def test_a_failing_store_stops_the_ledger_before_commit_with_a_record(tmp_path, kind, message):
     world = World(tmp_path, names=("acme",))
     before = (world.committed.height, world.root)
     store = world.app.ledger.store
@@ -109,14 +110,14 @@ def test_a_failing_store_stops_the_ledger_before_commit_with_a_record(tmp_path, 
             return getattr(store, name)
 
         def write(self, batch):
-            raise failure
+            raise kind(message)
 
     world.app.ledger.store = Failing()
     world.consensus.submit(world.program("open plain 20000"))
-    with pytest.raises(type(failure)):
+    with pytest.raises(kind):
         world.consensus.block()
     record = read_halt(tmp_path / "acme")
-    assert (record.height, record.step, record.failure) == (before[0] + 1, "commit", type(failure).__name__)
+    assert (record.height, record.step, record.failure) == (before[0] + 1, "commit", kind.__name__)
     assert record.ledger_id == world.ledger_id
     # It answers no further question of consensus, and what was committed is still there.
     with pytest.raises(LedgerHaltedError):
