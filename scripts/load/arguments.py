@@ -1,0 +1,61 @@
+"""The command line of scripts/bench. Only the standard library, so that --help needs no installation."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+SECONDS_QUICK: Final = 8.0
+SECONDS_FULL: Final = 40.0
+SECONDS_MAX: Final = 3_600.0
+CLIENTS: Final = 200
+# An organization may have 500 transactions waiting, and in a flow either of the two may be the one that acts.
+CLIENTS_MAX: Final = 480
+
+EPILOG = """
+Measured, one after another, on this machine alone:
+  idle      single transactions, spaced, each with simulation as any client sends it
+  maximum   as many order flows at once as there are clients: inquiry (7 KB of configuration), quote, order, acceptance, activation
+  10 %, 80 %  flows that begin at a steady rate, whatever the answers take
+  kvstore   CometBFT's own Go kvstore: four validators, the same engine settings, as many transactions waiting, of the same sizes
+  replay    the blocks of the maximum, through one application in this process: time by stage
+
+Targets stand in the table beside what was measured. Exit code 0 if everything was measured, whatever came out.
+Nothing else should run meanwhile: the load before the start is in the report.
+"""
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """The options: json and profile are paths or None, quick is a flag, seconds a float, clients an int."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure four organizations' nodes under a signed order flow, and CometBFT's own kvstore beside them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--quick", action="store_true", help="under 90 s instead of under 6 minutes")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured as JSON")
+    parser.add_argument("--seconds", metavar="N", type=_seconds, help="length of each load (default: 40, with --quick 8)")
+    parser.add_argument("--clients", metavar="N", type=_clients, default=CLIENTS, help="flows at once at the maximum (default: %(default)s)")
+    parser.add_argument("--profile", metavar="FILE", type=Path, help="write where the time of the replay goes, by function (cProfile)")
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="where the networks' files go, and stay (default: a temporary directory)")
+    options = parser.parse_args(words)
+    if options.seconds is None:
+        options.seconds = SECONDS_QUICK if options.quick else SECONDS_FULL
+    return options
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"between 1 and {SECONDS_MAX:g}")
+    return value
+
+
+def _clients(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= CLIENTS_MAX:
+        raise argparse.ArgumentTypeError(f"between 1 and {CLIENTS_MAX}")
+    return value
