@@ -6,6 +6,7 @@ at each call, and what the engine asked of it in a journal beside that file:
 clock_offset_ms   its clock is off by so much
 hold              it answers ProcessProposal only when this is gone
 propose           PrepareProposal offers a block that is wrong in this way
+entry             the transaction, in hexadecimal, that makes a block wrong in the way "raising"
 accept_all        ProcessProposal accepts whatever is proposed
 refuse_checks     CheckTx admits nothing
 """
@@ -71,6 +72,8 @@ def spoilt(way, chosen, ledger_id, last_ms):
     }
     if way == "undecodable":
         return [first, *rest, GARBAGE]
+    if way == "raising":
+        return [first, *rest, bytes.fromhex(CONTROLS.get("entry"))]
     if way == "repeated" and rest:
         return [first, *rest, rest[0]]
     return [*firsts.get(way, [first]), *rest]

@@ -10,13 +10,14 @@ import time
 
 import pytest
 
+from ledgers.client import make
 from tests.faults.contracts import program
 from tests.faults.harness import Network, until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 HOUR_MS = 3_600_000
 CLOCK_BEHIND_MS = 3_000
-WAYS = ("missing", "late", "early", "doubled", "back", "foreign", "undecodable", "repeated")
+WAYS = ("missing", "late", "early", "doubled", "back", "foreign", "undecodable", "repeated", "raising")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ async def propose_wrongly(network, seats, name, way):
     """Submit until `name` has proposed a block that is wrong in this way; its note of it."""
     node = network[name]
     known = len(node.journal("prepare", way=way))
-    node.control(propose=way)
+    raising = make(network.id, [program("raise")], [network.orgs[name].signer])
+    node.control(propose=way, entry=raising.encoded.hex())
     turns = 16
     for _ in range(turns):
         if way == "early" and await network.settled(seats) and await network.next_proposer() == name:
