@@ -125,7 +125,10 @@ class KeptProcess:
             start_new_session=True,
         )
         self._process = process
-        self._pid_file.write_text(f"{process.pid} {start_time(process.pid)}\n", encoding="ascii")
+        # Whole or not there: another node's start may read it at any moment.
+        fresh = self._pid_file.with_suffix(".new")
+        fresh.write_text(f"{process.pid} {start_time(process.pid)}\n", encoding="ascii")
+        fresh.replace(self._pid_file)
         self._log.info("process_started", pid=process.pid)
         try:
             await self._read_lines(process)

@@ -196,12 +196,17 @@ def test_a_flood_of_queries_delays_no_consensus_call(tmp_path):
 
             harness.app.query = slow_query
             harness.app.finalize_block = computing_finalize
+            client = await harness.connect()
+            quiet = []
+            for _ in range(10):
+                called = time.perf_counter()
+                await client.call("finalize_block")
+                quiet.append(time.perf_counter() - called)
             stop, sent = threading.Event(), []
             flood = threading.Thread(target=flood_until, args=(harness.path, stop, sent))
             flood.start()
             while len(sent) < 3:
                 await asyncio.sleep(0.01)
-            client = await harness.connect()
             times = []
             for _ in range(30):
                 begun = time.perf_counter()
@@ -213,13 +218,13 @@ def test_a_flood_of_queries_delays_no_consensus_call(tmp_path):
             harness.close_clients()
             await harness.server.close(grace_seconds=1)
             await asyncio.to_thread(flood.join, 5)
-            return [sorted(column)[15] for column in zip(*times, strict=True)]
+            return [sorted(column)[15] for column in zip(*times, strict=True)], sorted(quiet)[5]
 
-    empty_call, computing_call = asyncio.run(scenario())
+    (empty_call, computing_call), quiet_call = asyncio.run(scenario())
     # Hundreds of queries lie in the buffers, 50 ms and more; a call waits for a slice or two of 2 ms.
-    assert empty_call < 0.025
-    # It computes 10 ms, and gets at least a third of the interpreter.
-    assert computing_call < 0.05
+    assert empty_call < 0.05
+    # It gets a fair part of the interpreter, however busy the machine: without the loop's rest it takes 13 times as long.
+    assert computing_call < 6 * quiet_call
 
 
 # -- limits and garbage --------------------------------------------------------------------------
