@@ -43,11 +43,12 @@ def read(raw):
 )
 def test_what_was_built_is_what_is_read(texts, nonce, expires_at_ms, caused):
     cause = Cause(ledger_id=LEDGER, event_id="3/1", purpose="p") if caused else None
-    acts = [Act(name="withdraw_proposal", command=Program(proposal_id=t), signer=i % 2, cause=cause) for i, t in enumerate(texts)]
+    acts = [
+        Act(name="withdraw_proposal", command=Program(proposal_id=t), signer=i % 2, cause=cause)
+        for i, t in enumerate(texts)
+    ]
     keys = [signing_key("a"), signing_key("b")]
-    body = build_body(
-        ledger_id=LEDGER, nonce=nonce, expires_at_ms=expires_at_ms, signers=["o/a", "o/b"], acts=acts
-    )
+    body = build_body(ledger_id=LEDGER, nonce=nonce, expires_at_ms=expires_at_ms, signers=["o/a", "o/b"], acts=acts)
     raw = assemble(body, [sign_body(LEDGER, body, key) for key in keys])
     found = read(raw)
     assert (found.ledger_id, found.expires_at_ms, found.body) == (LEDGER, expires_at_ms, body)
@@ -64,13 +65,13 @@ def test_what_was_built_is_what_is_read(texts, nonce, expires_at_ms, caused):
 def test_golden_bytes():
     """These are the wire format and the signing rule: a change here forks every ledger."""
     body = build_body(
-        ledger_id="sg_x", nonce=bytes(range(16)), expires_at_ms=1_790_000_000_000, signers=["o/m"],
+        ledger_id="sg_x",
+        nonce=bytes(range(16)),
+        expires_at_ms=1_790_000_000_000,
+        signers=["o/m"],
         acts=[Act(name="withdraw_proposal", command=Program(proposal_id="p"))],
     )
-    assert body.hex() == (
-        "0a0473675f781210000102030405060708090a0b0c0d0e0f1880d8c1a28c34"
-        "22036f2f6d2a06ba01030a0170"
-    )
+    assert body.hex() == ("0a0473675f781210000102030405060708090a0b0c0d0e0f1880d8c1a28c3422036f2f6d2a06ba01030a0170")
     assert signed_bytes("sg_x", body) == b"syngraph/sign/1\x00sg_x\x00" + body
     assert transaction_id("sg_x", body).hex() == GOLDEN_ID
     assert encode_timestamp("sg_x", 5).hex() == "12080a0473675f781005"

@@ -63,8 +63,8 @@ async def test_pauses_grow_while_a_process_keeps_ending(tmp_path, monkeypatch):
     async with kept(tmp_path, "print('up')", after_exit=lambda: times.append(time.monotonic())):
         await until(lambda: len(times) >= 4, 20)
     pauses = [b - a for a, b in itertools.pairwise(times)]
-    assert pauses[1] > pauses[0] + 0.05
-    assert pauses[2] > pauses[1] + 0.1
+    # Lower bounds only: a busy machine makes each longer.
+    assert [pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=True)] == [True] * 3
 
 
 async def test_it_waits_for_what_it_needs_before_each_start(tmp_path):
