@@ -106,7 +106,9 @@ def encode(record: object) -> bytes:
 
 def to_message(record: object) -> Message:
     """The record as its protobuf message."""
-    return _plan(type(record)).to_message(record)
+    plan = _plan(type(record))
+    value = plan.to_value(record)
+    return value if isinstance(value, Message) else plan.message(**value)
 
 
 def decode(record_type: type[T], data: bytes, path: str = "") -> T:
@@ -157,7 +159,8 @@ class _Plan:
     """How one record type is read and written, worked out once."""
 
     message: type[Message]
-    to_message: Callable[[Any], Message]
+    # The message, or what its constructor takes: values by field, nested ones alike. One call builds the whole of it then.
+    to_value: Callable[[Any], Message | dict[str, Any]]
     from_message: Callable[[Message, str], Any]
 
 
@@ -177,25 +180,32 @@ def _build_plan(record_type: type[Any]) -> _Plan:
     extra = {f.name for f in record_fields} ^ known
     if extra:
         raise TypeError(f"{record_type.__name__} and {name} differ in: {', '.join(sorted(extra))}")
-    writers = tuple(_writer(f.name, hints[f.name]) for f in record_fields)
+    nested = tuple((f.name, _nested_value(hints[f.name])) for f in record_fields if _is_nested(hints[f.name]))
+    plain = tuple(f.name for f in record_fields if not _is_nested(hints[f.name]))
     readers = tuple((f.name, _reader(f, hints[f.name])) for f in record_fields)
 
-    def to_message(record: Any) -> Message:
-        built = message()
-        for write in writers:
-            write(record, built)
+    def to_value(record: Any) -> dict[str, Any]:
+        # What is zero or empty is not in the bytes, so it need not be set.
+        built = {field: value for field in plain if (value := getattr(record, field)) or value is None}
+        if None in built.values():
+            # The constructor would pass over it as over what is not given.
+            raise TypeError(f"a field of {record_type.__name__} that must have a value is None")
+        for field, value_of in nested:
+            value = getattr(record, field)
+            if value is not None:
+                built[field] = value_of(value)
         return built
 
     def from_message(parsed: Message, path: str) -> Any:
-        return record_type(**{name: read(parsed, path) for name, read in readers})
+        return record_type(**{field: read(parsed, path) for field, read in readers})
 
-    return _Plan(message, to_message, from_message)
+    return _Plan(message, to_value, from_message)
 
 
 def _choice_plan(record_type: type[Any], message: type[Message]) -> _Plan:
     (oneof,) = message.DESCRIPTOR.oneofs
 
-    def to_message(record: Choice) -> Message:
+    def to_value(record: Choice) -> Message:
         built = message()
         chosen = getattr(built, record.name)
         chosen.SetInParent()
@@ -209,27 +219,25 @@ def _choice_plan(record_type: type[Any], message: type[Message]) -> _Plan:
         data = getattr(parsed, name).SerializeToString(deterministic=True)
         return typing.cast("Choice", record_type(name=name, data=data))
 
-    return _Plan(message, to_message, from_message)
+    return _Plan(message, to_value, from_message)
 
 
-def _writer(name: str, hint: Any) -> Callable[[Any, Message], None]:
+def _is_nested(hint: Any) -> bool:
+    return is_dataclass(_inner(hint)[0])
+
+
+def _nested_value(hint: Any) -> Callable[[Any], Any]:
+    """From a field's record or records to what the constructor takes."""
     inner, repeated = _inner(hint)
-    if is_dataclass(inner):
-        nested = typing.cast("type[Any]", inner)
 
-        def write_many(record: Any, built: Message) -> None:
-            plan = _plan(nested)
-            getattr(built, name).extend(plan.to_message(v) for v in getattr(record, name))
+    def many(values: Any) -> list[Any]:
+        to_value = _plan(inner).to_value
+        return [to_value(value) for value in values]
 
-        def write_one(record: Any, built: Message) -> None:
-            value = getattr(record, name)
-            if value is not None:
-                getattr(built, name).CopyFrom(_plan(nested).to_message(value))
+    def one(value: Any) -> Any:
+        return _plan(inner).to_value(value)
 
-        return write_many if repeated else write_one
-    if repeated:
-        return lambda record, built: getattr(built, name).extend(getattr(record, name))
-    return lambda record, built: setattr(built, name, getattr(record, name))
+    return many if repeated else one
 
 
 def _reader(spec: Field[Any], hint: Any) -> Callable[[Message, str], Any]:
@@ -257,7 +265,23 @@ def _reader(spec: Field[Any], hint: Any) -> Callable[[Message, str], Any]:
             raise FieldMissing("This field must be given.", path + name)
 
         return read_one
-    return lambda parsed, path: read(getattr(parsed, name), path + name)
+    if inner is str:
+        return _text_reader(name, spec.metadata.get("text_max", TEXT_CHARACTERS_MAX))
+    if inner is bytes or (isinstance(inner, type) and issubclass(inner, StrEnum)):
+        return lambda parsed, path: read(getattr(parsed, name), path + name)
+    return lambda parsed, _path: getattr(parsed, name)
+
+
+def _text_reader(name: str, text_max: int) -> Callable[[Message, str], str]:
+    """Most texts are short and plain: those are seen here, and their path is not put together for nothing."""
+
+    def read_text(parsed: Message, path: str) -> str:
+        value: str = getattr(parsed, name)
+        if len(value) <= text_max and value.isascii() and value.isprintable():
+            return value
+        return check_text(value, path + name, text_max)
+
+    return read_text
 
 
 def _value_reader(inner: Any, spec: Field[Any]) -> Callable[[Any, str], Any]:
