@@ -232,6 +232,7 @@ class BlockRun:
                     parties=parties,
                     cause=_wire_cause(happening.cause),
                     transaction_id=transaction_id,
+                    document_sha256=sha256(document.stored).digest(),
                 )
             )
         return tuple(event.id for event in self._events[first:])

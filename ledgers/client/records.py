@@ -58,6 +58,8 @@ class LedgerEvent:
     parties: tuple[str, ...]
     cause: Cause | None
     transaction_id: bytes
+    # SHA-256 of the stored document as the event left it.
+    document_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,7 @@ def read_event(event: system_pb2.Event) -> LedgerEvent:
         parties=tuple(event.parties),
         cause=from_message(Cause, event.cause) if event.HasField("cause") else None,
         transaction_id=event.transaction_id,
+        document_sha256=event.document_sha256,
     )
 
 

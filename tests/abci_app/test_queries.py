@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from tendermint.abci import types_pb2 as abci
 
@@ -283,6 +285,8 @@ def test_events_are_numbered_in_order_and_read_after_any_of_them(world):
     assert [e.id for e in events][:2] == ["2/0", "4/0"]
     assert all(list(e.parties) == [person("acme").organization] for e in events[:2])
     for place, event in enumerate(events):
+        left = get(world, event.height, event.document_id, event.kind).document
+        assert event.document_sha256 == sha256(left.stored).digest()
         rest, _ = read_events(start_after(event.id, world.committed), world.committed, 1_000)
         assert [e.id for e in rest] == [e.id for e in events[place + 1 :]]
     assert world.committed.clock.event_sequence == len(events)
