@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 import click
@@ -33,6 +34,8 @@ CONFIGURATION: Final = 3
 UNREACHABLE: Final = 4
 TIMED_OUT: Final = 5
 NOT_PROVEN: Final = 6
+# Columns in a pipe or a file: an id and two times have room on one line.
+WIDTH_ELSEWHERE: Final = 200
 
 
 class Output:
@@ -41,7 +44,7 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         """Tables unless `as_json`; their width follows the terminal, and is ample where there is none."""
         self.as_json = as_json
-        self._console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+        self._console = Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE, highlight=False)
 
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[object]], plain: object) -> None:
         """A table, or `plain` as JSON."""
@@ -73,6 +76,13 @@ class Output:
     def json(self, value: object) -> None:
         """JSON over several lines."""
         click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False))
+
+
+def instant(time_ms: int) -> str:
+    """Unix milliseconds as people read them, in UTC; nothing for 0."""
+    if not time_ms:
+        return ""
+    return f"{datetime.fromtimestamp(time_ms // 1000, tz=UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:

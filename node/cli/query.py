@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ledgers.client import Document
+from node.cli.output import instant
 from node.cli.settings import Settings, common
 
 
@@ -59,7 +60,10 @@ def list_(settings: Settings, *, ledger: str, kind: str, height: int, limit: int
     with settings.connect() as client:
         found = client.ledger(ledger).list(kind, height=height, page_size=min(limit, 1_000), **chosen)
         documents: list[Document] = list(islice(found, limit))
-    rows = [(d.id, getattr(d.body, "status", ""), d.version, d.created_at_ms, d.updated_at_ms) for d in documents]
+    rows = [
+        (d.id, getattr(d.body, "status", ""), d.version, instant(d.created_at_ms), instant(d.updated_at_ms))
+        for d in documents
+    ]
     columns = ("id", "status", "version", "created", "updated")
     settings.output.rows(columns, rows, [_plain(document) for document in documents])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from node.cli.output import instant
 from node.cli.settings import Settings, common
 
 
@@ -24,7 +25,7 @@ def command(settings: Settings, *, ledger: str, after: str, kinds: tuple[str, ..
     with settings.connect() as client:
         for seen, event in enumerate(client.ledger(ledger).events(after=after, kinds=kinds), start=1):
             settings.output.line(
-                f"{event.id}  {event.ledger_time_ms}  {event.name}  {event.kind}/{event.document_id} v{event.version}",
+                f"{event.id}  {instant(event.ledger_time_ms)}  {event.name}  {event.kind}/{event.document_id} v{event.version}",
                 event,
             )
             if seen == count:
