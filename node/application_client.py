@@ -14,12 +14,13 @@ from typing import Final
 
 from google.protobuf.message import DecodeError, Message
 
-from node.framing import FrameBroken, encode_frame, read_frame
+from ledgers.framing import FrameDecoder, FrameError, encode_frame
 from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.system_pb2 import Receipt
 
 # Events that wait for a slow reader before its stream is ended; it resumes from its cursor.
 STREAM_BUFFER_MAX: Final = 10_000
+_READ_BYTES: Final = 64 * 1024
 
 
 class ApplicationAway(Exception):
@@ -153,10 +154,13 @@ class ApplicationClient:
         self._writer.write(encode_frame(request.SerializeToString()))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
+        decoder = FrameDecoder()
         try:
-            while (payload := await read_frame(reader)) is not None:
-                self._take(wire.ApplicationResponse.FromString(payload))
-        except (FrameBroken, DecodeError, OSError):
+            while data := await reader.read(_READ_BYTES):
+                decoder.feed(data)
+                while (payload := decoder.next_frame()) is not None:
+                    self._take(wire.ApplicationResponse.FromString(payload))
+        except (FrameError, DecodeError, OSError):
             pass  # whatever was broken, the connection is over and everybody waiting is told below
         finally:
             self._gone()

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from abci_app.queries.eventlog import end_of, read_events, start_after
 from abci_app.queries.refusals import QueryFailed, RequestMalformed, TooManyStreams
-from abci_app.server.framing import FrameDecoder, FrameError, encode_frame
+from ledgers.framing import FrameDecoder, FrameError, encode_frame
 from smartcontracts.kernel import Rejected
 from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.system_pb2 import Receipt

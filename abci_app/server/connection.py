@@ -11,8 +11,8 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from abci_app.server.framing import FrameDecoder, FrameError, encode_frame
 from abci_app.server.methods import Lane, Method, RequestError, encode_exception, parse_request
+from ledgers.framing import FrameDecoder, FrameError, encode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

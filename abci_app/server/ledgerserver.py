@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from abci_app.server.connection import Connection
 from abci_app.server.dispatcher import CallRecorder, Dispatcher
-from abci_app.server.framing import FRAME_BYTES_MAX
 from abci_app.server.grammar import START
 from abci_app.server.slices import Slices
+from ledgers.framing import FRAME_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

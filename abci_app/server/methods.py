@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.message import DecodeError
 from tendermint.abci import types_pb2 as abci
 
-from abci_app.server.framing import encode_uvarint
+from ledgers.framing import encode_uvarint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

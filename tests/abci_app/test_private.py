@@ -12,7 +12,8 @@ from abci_app.private.connection import STREAMS_MAX
 from abci_app.private.endpoint import Endpoint
 from abci_app.private.service import PrivateService
 from abci_app.queries import refusals as q
-from abci_app.server import FrameDecoder, Slices, encode_frame
+from abci_app.server import Slices
+from ledgers.framing import FrameDecoder, encode_frame
 from syngraph.v1 import application_pb2 as wire
 from tests.world import World, quiet_log
 

@@ -19,8 +19,8 @@ from tendermint.abci import types_pb2 as abci
 from abci_app import selfcheck
 from abci_app.config import ConfigurationError, load_config
 from abci_app.halt import HaltRecord, write_halt
-from abci_app.server import FrameDecoder, encode_frame
 from abci_app.tree import Tree
+from ledgers.framing import FrameDecoder, encode_frame
 from ledgers.genesis import ledger_id
 from syngraph.v1 import application_pb2 as wire
 from tests.abci_app.reference_tree import leaves_of, root_of

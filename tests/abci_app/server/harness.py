@@ -11,7 +11,7 @@ import structlog
 from tendermint.abci import types_pb2 as abci
 
 from abci_app.server import LedgerServer, Slices
-from abci_app.server.framing import FrameDecoder, encode_frame
+from ledgers.framing import FrameDecoder, encode_frame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

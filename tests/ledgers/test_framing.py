@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abci_app.server.framing import (
+from ledgers.framing import (
     FrameDecoder,
     FrameError,
     FrameFault,

@@ -1,4 +1,4 @@
-"""Length-prefixed frames: how both unix sockets of the application process cut a byte stream into messages.
+"""Length-prefixed frames: how the sockets of the application process cut a byte stream into messages, at both ends.
 
 A frame is an unsigned LEB128 length and that many bytes. The engine's ABCI sockets use it
 (one protobuf `Request` or `Response` a frame), and so does the node's private socket, with its own
