@@ -103,9 +103,14 @@ def _release(batch: Batch, quarantined: Iterable[str], committed: Committed) -> 
 
 
 def _add_receipts(batch: Batch, block: BlockResult) -> None:
+    executed: list[bytes] = []
     for raw, result in zip(block.transactions, block.results, strict=True):
         if result.remembered:
             name = result.receipt.transaction_id
+            executed.append(name)
             batch[keys.RECEIPTS + name] = encode_receipt(result.receipt)
             batch[keys.TRANSACTIONS + name] = raw
             batch[keys.replay_key(result.expires_at_ms // MINUTE_MS, name)] = b""
+    for record, first in enumerate(range(0, len(executed), keys.EXECUTED_A_RECORD)):
+        ids = b"".join(executed[first : first + keys.EXECUTED_A_RECORD])
+        batch[keys.executed_key(block.height, record)] = ids

@@ -1,4 +1,4 @@
-"""One connection of the node: requests are answered in order, in slices; event streams run beside them.
+"""One connection of the node: requests are answered in order, in slices; streams run beside them.
 
 Nothing here waits: the loop gives turns, a turn lasts half a millisecond, and what is not finished goes on in the next.
 """
@@ -6,13 +6,12 @@ Nothing here waits: the loop gives turns, a turn lasts half a millisecond, and w
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from google.protobuf.message import DecodeError
 
-from abci_app.queries.eventlog import end_of, read_events, start_after
+from abci_app.private.streams import BlockStream, EventStream
 from abci_app.queries.refusals import QueryFailed, RequestMalformed, TooManyStreams
 from ledgers.framing import FrameDecoder, FrameError, encode_frame
 from smartcontracts.kernel import Rejected
@@ -25,13 +24,12 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from abci_app.private.endpoint import Endpoint
-    from abci_app.queries.eventlog import Position
+    from abci_app.private.streams import Stream
     from abci_app.server.slices import Slices
 
 REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
 READ_AHEAD_BYTES: Final = 256 * 1024
 STREAMS_MAX: Final = 1_000
-EVENTS_A_SLICE: Final = 32
 
 
 class Owner(Protocol):
@@ -47,16 +45,6 @@ class Owner(Protocol):
         """Count it out."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    """An event stream. `position` is what it shows next."""
-
-    sequence: int
-    endpoint: Endpoint
-    kinds: frozenset[str]
-    position: Position
-
-
 class PrivateConnection(asyncio.Protocol):
     """The application's end; everything runs on the loop's thread."""
 
@@ -67,7 +55,7 @@ class PrivateConnection(asyncio.Protocol):
         self._decoder = FrameDecoder(REQUEST_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self._job: tuple[int, Generator[None, None, wire.ApplicationResponse]] | None = None
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         # Streams that may have something to show.
         self._ready: dict[int, None] = {}
         self._reading = True
@@ -107,9 +95,9 @@ class PrivateConnection(asyncio.Protocol):
 
     def committed(self, endpoint: Endpoint) -> None:
         """A block of that ledger was committed."""
-        for stream in self._streams.values():
+        for sequence, stream in self._streams.items():
             if stream.endpoint is endpoint:
-                self._ready[stream.sequence] = None
+                self._ready[sequence] = None
         if self._ready:
             self._slices.wake(self)
 
@@ -145,7 +133,7 @@ class PrivateConnection(asyncio.Protocol):
             self._begin(payload)
             return True
         if self._ready:
-            self._show_events(next(iter(self._ready)))
+            self._show(next(iter(self._ready)))
             return True
         return False
 
@@ -179,7 +167,7 @@ class PrivateConnection(asyncio.Protocol):
                 self._ready.pop(request.cancel, None)
                 return
             endpoint = self._owner.endpoint(getattr(request, which).ledger_id)
-            if which == "stream_events":
+            if which in {"stream_events", "stream_blocks"}:
                 self._open_stream(request, endpoint)
             else:
                 self._job = (request.sequence, endpoint.answer(request))
@@ -205,27 +193,24 @@ class PrivateConnection(asyncio.Protocol):
     def _open_stream(self, request: wire.ApplicationRequest, endpoint: Endpoint) -> None:
         if len(self._streams) >= STREAMS_MAX or request.sequence in self._streams:
             raise TooManyStreams(f"A connection may have {STREAMS_MAX} streams, each with its own sequence.")
-        asked = request.stream_events
-        position = start_after(asked.after, endpoint.committed())
-        self._streams[request.sequence] = _Stream(request.sequence, endpoint, frozenset(asked.kinds), position)
+        if request.HasField("stream_blocks"):
+            self._streams[request.sequence] = BlockStream(endpoint, request.stream_blocks)
+        else:
+            self._streams[request.sequence] = EventStream(endpoint, request.stream_events)
         self._ready[request.sequence] = None
 
-    def _show_events(self, sequence: int) -> None:
+    def _show(self, sequence: int) -> None:
         del self._ready[sequence]
-        stream = self._streams[sequence]
-        committed = stream.endpoint.committed()
-        if stream.position.height > committed.height:
+        try:
+            frames, more = self._streams[sequence].show()
+        except Rejected as refusal:
+            del self._streams[sequence]
+            self._refuse(sequence, refusal)
             return
-        events, position = read_events(stream.position, committed, EVENTS_A_SLICE)
-        shown = [e for e in events if not stream.kinds or e.kind in stream.kinds]
-        for event in shown:
-            self._send(sequence, wire.ApplicationResponse(event=wire.StreamEventsResponse(event=event)))
-        stream.position = position
-        if position.height <= committed.height:
+        for frame in frames:
+            self._send(sequence, frame)
+        if more:
             self._ready[sequence] = None
-        elif not shown or shown[-1].height < committed.height:
-            cursor = wire.StreamEventsResponse(cursor=end_of(committed.height))
-            self._send(sequence, wire.ApplicationResponse(event=cursor))
 
     def _refuse(self, sequence: int, refusal: Rejected) -> None:
         receipt = Receipt(

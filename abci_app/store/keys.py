@@ -7,6 +7,7 @@
     replay    y| minute 8 | transaction id                      -> nothing
     receipt   r| transaction id     raw   x| transaction id
     event     e| height 8 | index 4
+    executed  b| height 8 | record 4                            -> transaction ids of the block, 32 each, at most 64
     app hash  a| height 8                                       -> tree version 8 | root 32
     tree      t| record key of the tree
     meta      m| name
@@ -27,6 +28,7 @@ REPLAY: Final = b"y"
 RECEIPTS: Final = b"r"
 TRANSACTIONS: Final = b"x"
 EVENTS: Final = b"e"
+EXECUTED: Final = b"b"
 APP_HASHES: Final = b"a"
 TREE: Final = b"t"
 META: Final = b"m"
@@ -39,6 +41,8 @@ META_OLDEST_EVENT: Final = META + b"oldest-event"
 
 NUMBER_BYTES: Final = 8
 EVENT_INDEX_BYTES: Final = 4
+TRANSACTION_ID_BYTES: Final = 32
+EXECUTED_A_RECORD: Final = 64
 _ZERO: Final = b"\x00"
 
 
@@ -78,8 +82,13 @@ def event_key(height: int, index: int) -> bytes:
     return EVENTS + number(height) + index.to_bytes(EVENT_INDEX_BYTES, "big")
 
 
+def executed_key(height: int, record: int) -> bytes:
+    """Ids of what a block executed: as many as a stream shows at a time."""
+    return EXECUTED + number(height) + record.to_bytes(EVENT_INDEX_BYTES, "big")
+
+
 def parse_event_key(key: bytes) -> tuple[int, int]:
-    """(height, index)."""
+    """(height, index) of an event's key, (height, record) of one of `executed_key`."""
     return (
         int.from_bytes(key[1 : 1 + NUMBER_BYTES], "big"),
         int.from_bytes(key[1 + NUMBER_BYTES :], "big"),

@@ -36,13 +36,14 @@ def prune_history(batch: Batch, reader: Reader, tree: Tree, *, oldest: int, heig
 
 
 def prune_events(batch: Batch, reader: Reader, *, oldest: int, height: int, kept: int) -> None:
-    """Give up the events of the blocks before the last `kept` (0: none)."""
+    """Give up the events of the blocks before the last `kept` (0: none), and the lists of what they executed."""
     after = height - kept + 1
     if not kept or after <= oldest:
         return
     batch[keys.META_OLDEST_EVENT] = keys.number(after)
-    for key, _ in islice(reader.scan(keys.EVENTS, keys.EVENTS + keys.number(after)), RECORDS_A_BLOCK):
-        batch[key] = None
+    for log in (keys.EVENTS, keys.EXECUTED):
+        for key, _ in islice(reader.scan(log, log + keys.number(after)), RECORDS_A_BLOCK):
+            batch[key] = None
 
 
 def prune_replay(batch: Batch, reader: Reader, *, minute: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from abci_app.queries import refusals as q
 from abci_app.server import Slices
 from ledgers.framing import FrameDecoder, encode_frame
 from syngraph.v1 import application_pb2 as wire
-from tests.world import World, quiet_log
+from syngraph.v1.system_pb2 import Receipt
+from tests.world import World, quiet_log, with_parameters
 
 
 class Client:
@@ -55,12 +57,11 @@ class Client:
         return answer
 
 
-@pytest.fixture
-async def served():
+@contextlib.asynccontextmanager
+async def serving(world):
     """A ledger on a socket of a short path."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o700)
-        world = World(names=("acme",))
         world.path = Path(directory) / "app.sock"
         world.endpoint = Endpoint(world.ledger_id, "acme-alpha", world.app)
         slices = Slices(asyncio.get_running_loop())
@@ -70,6 +71,12 @@ async def served():
         yield world
         await service.close()
         assert not world.path.exists()
+
+
+@pytest.fixture
+async def served():
+    async with serving(World(names=("acme",))) as world:
+        yield world
 
 
 async def test_each_request_has_its_answer_in_order(served):
@@ -174,6 +181,71 @@ async def test_a_stream_resumes_after_an_event_a_cursor_or_now(served):
             shown.setdefault(answer.sequence, []).append(answer.event.event.id or "cursor")
         assert shown[1] == shown[2] == shown[now] == ["4/0", "cursor"]
         assert shown[none] == ["cursor"]
+
+
+def shown(blocks):
+    """(height, receipt's name) of everything executed in these frames."""
+    return [(b.height, Receipt.FromString(e.receipt).name) for b in blocks for e in b.executed]
+
+
+async def until_complete(client):
+    frames = [(await client.receive()).block]
+    while not frames[-1].complete:
+        frames.append((await client.receive()).block)
+    return frames
+
+
+async def test_a_stream_of_blocks_begins_with_the_height_and_then_shows_what_each_executed(served):
+    served.execute("open plain 3600000")
+    height = served.committed.height
+    async with Client(served.path) as client:
+        sequence = client.send(stream_blocks=wire.StreamBlocksRequest())
+        first = await client.receive()
+        assert (first.sequence, first.block.height, first.block.complete) == (sequence, height, True)
+        assert not first.block.executed
+        receipts = served.execute("open plain 3600000", "refuse")
+        (block,) = await until_complete(client)
+        assert {e.transaction_id for e in block.executed} == {r.transaction_id for r in receipts}
+        assert sorted(shown([block])) == [(height + 1, "OK"), (height + 1, "REFUSED")]
+        assert [Receipt.FromString(e.receipt).index for e in block.executed] == [1, 2]
+
+
+async def test_a_block_of_many_is_shown_in_frames_and_the_last_says_so(served):
+    async with Client(served.path) as client:
+        client.send(stream_blocks=wire.StreamBlocksRequest())
+        height = (await client.receive()).block.height
+        receipts = served.execute(*["refuse"] * 130)
+        frames = await until_complete(client)
+        assert [(f.height, len(f.executed)) for f in frames] == [(height + 1, 64), (height + 1, 64), (height + 1, 2)]
+        assert {e.transaction_id for f in frames for e in f.executed} == {r.transaction_id for r in receipts}
+
+
+async def test_a_stream_of_blocks_resumes_after_a_height_and_passes_over_blocks_that_executed_nothing(served):
+    heights = []
+    for text in ("open plain 3600000", "refuse", "refuse"):
+        served.execute(text)
+        heights.append(next(b.height for b in reversed(served.consensus.blocks) if len(b.txs) > 1))
+    async with Client(served.path) as client:
+        client.send(stream_blocks=wire.StreamBlocksRequest(after=heights[0]))
+        frames = [(await client.receive()).block]
+        while frames[-1].height < served.committed.height:
+            frames.append((await client.receive()).block)
+    assert shown(frames) == [(heights[1], "REFUSED"), (heights[2], "REFUSED")]
+    assert served.committed.height > heights[2]
+    assert all(frame.complete for frame in frames)
+
+
+async def test_invalid_heights_to_resume_after_are_refused_and_the_connection_goes_on():
+    async with serving(World(names=("acme",), parameters=with_parameters(events_kept_blocks=100))) as served:
+        while served.committed.height < 105:
+            served.execute("refuse")
+        pruned = served.committed.oldest_event - 2
+        async with Client(served.path) as client:
+            for after, refusal in ((-1, q.CursorInvalid), (10_000, q.CursorInvalid), (pruned, q.CursorPruned)):
+                answer = await client.ask(stream_blocks=wire.StreamBlocksRequest(after=after))
+                assert answer.refusal.code == refusal.code
+            client.send(stream_blocks=wire.StreamBlocksRequest(after=pruned + 1))
+            assert (await client.receive()).block.height > pruned + 1
 
 
 async def test_a_cancelled_stream_shows_nothing_more(served):
