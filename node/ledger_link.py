@@ -83,6 +83,8 @@ class LedgerLink:
         self._settled = asyncio.Condition()
         self._block = asyncio.Condition()
         self._waiting: dict[bytes, _Waiting] = {}
+        # Transactions whose receipt is being asked for.
+        self._asked: dict[bytes, asyncio.Task[None]] = {}
         self._engine_view = EngineView()
         self._tasks: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger().bind(ledger=name)
@@ -96,9 +98,10 @@ class LedgerLink:
 
     async def close(self) -> None:
         """Stop following, and close the engine's connections."""
-        for task in self._tasks:
+        tasks = (*self._tasks, *self._asked.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.engine.close()
 
     # Blocks and membership
@@ -200,7 +203,7 @@ class LedgerLink:
         if answer.HasField("event"):
             waiting = self._waiting.get(answer.event.transaction_id)
             if waiting is not None and not waiting.receipt.done():
-                await self._look_up((answer.event.transaction_id,))
+                self._look_up_soon(answer.event.transaction_id)
         if height <= self.height:
             return
         async with self._block:
@@ -265,19 +268,34 @@ class LedgerLink:
             return None
         return found.receipt if found.receipt.transaction_id else None
 
+    def _look_up_soon(self, transaction_id: bytes) -> None:
+        """Ask, and go on reading: a block tells of hundreds, and each answer takes a round trip."""
+        if transaction_id not in self._asked:
+            task = asyncio.create_task(self._look_up_alone(transaction_id))
+            self._asked[transaction_id] = task
+            task.add_done_callback(lambda _: self._asked.pop(transaction_id, None))
+
+    async def _look_up_alone(self, transaction_id: bytes) -> None:
+        # Whoever still waits is looked up when the application is back.
+        with contextlib.suppress(ApplicationAway):
+            await self._look_up_one(transaction_id)
+
     async def _look_up(self, transaction_ids: tuple[bytes, ...]) -> None:
-        for transaction_id in transaction_ids:
-            receipt = await self.find_receipt(transaction_id)
-            waiting = self._waiting.get(transaction_id)
-            if waiting is None:
-                continue
-            waiting.looked_up_at = time.monotonic()
-            if receipt is not None and not waiting.receipt.done():
-                waiting.receipt.set_result(receipt)
+        """Ask about all of them at once. Raises ApplicationAway."""
+        await asyncio.gather(*(self._look_up_one(transaction_id) for transaction_id in transaction_ids))
+
+    async def _look_up_one(self, transaction_id: bytes) -> None:
+        receipt = await self.find_receipt(transaction_id)
+        waiting = self._waiting.get(transaction_id)
+        if waiting is None:
+            return
+        waiting.looked_up_at = time.monotonic()
+        if receipt is not None and not waiting.receipt.done():
+            waiting.receipt.set_result(receipt)
 
     async def _look_up_others(self) -> None:
         """A refused transaction has a receipt and no events: it is looked for after a block."""
-        waiting = [(i, w) for i, w in self._waiting.items() if not w.receipt.done()]
+        waiting = [(i, w) for i, w in self._waiting.items() if not w.receipt.done() and i not in self._asked]
         if len(waiting) > _LOOKED_UP_EACH_BLOCK_MAX:
             oldest = time.monotonic() - _LOOK_UP_S
             waiting = [(i, w) for i, w in waiting if w.looked_up_at <= oldest]

@@ -70,14 +70,11 @@ async def _commit(link: LedgerLink, name: bytes, transaction: bytes, timeout_s: 
             raise CallRefused(of_receipt(of_check(checked)))
         return checked.known
 
-    async def commit() -> Receipt:
-        receipt = await link.wait_for_receipt(name, broadcast)
-        # Whoever was let in by it can call as soon as this answer is there.
-        await link.settled(receipt.height)
-        return receipt
-
     try:
-        receipt = await asyncio.wait_for(commit(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            receipt = await link.wait_for_receipt(name, broadcast)
+            # Whoever was let in by it can call as soon as this answer is there.
+            await link.settled(receipt.height)
     except TimeoutError:
         refuse(
             NotCommittedInTime(
