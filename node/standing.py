@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -28,6 +28,16 @@ LEAF_BYTES_MAX: Final = 16 * 1024
 _VERDICTS_MAX: Final = 4_096
 _DER: Final = Encoding.DER
 _SPKI: Final = PublicFormat.SubjectPublicKeyInfo
+# All that reading a certificate of somebody's own making can raise; most are no ValueError, and parts are read lazily.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Untrusted(Exception):
@@ -129,9 +139,9 @@ def named_member(leaf: x509.Certificate) -> tuple[str, str]:
     """Organization and member of the one URI that the certificate names. Raises Untrusted."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError) as error:
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except _UNREADABLE as error:
         raise Untrusted("the certificate has no readable subjectAltName") from error
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1 or len(names) != 1:
         raise Untrusted("the certificate must name exactly one URI and nothing else")
     organization, separator, member = uris[0].removeprefix(URI_SCHEME).partition("/")
@@ -150,7 +160,7 @@ def is_authority_of(certificate_der: bytes, organization: str) -> bool:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         subjects = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         key = certificate.public_key().public_bytes(_DER, _SPKI)
-    except (x509.ExtensionNotFound, ValueError, TypeError):
+    except _UNREADABLE:
         return False
     named = len(subjects) == 1 and len(certificate.subject) == 1 and subjects[0].value == organization
     return basic.ca and named and organization_id(key) == organization
@@ -161,14 +171,14 @@ def _read_leaf(pem: bytes) -> x509.Certificate:
         raise Untrusted("the certificate is too long")
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise Untrusted("the certificate cannot be read") from error
 
 
 def _check_issued(leaf: x509.Certificate, authority: x509.Certificate) -> None:
     try:
         leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError) as error:
+    except (InvalidSignature, *_UNREADABLE) as error:
         raise Untrusted("the certificate was not issued by the CA of the organization that it names") from error
 
 
@@ -183,7 +193,7 @@ def _check_use(leaf: x509.Certificate) -> None:
         extensions = leaf.extensions
         uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError) as error:
+    except _UNREADABLE as error:
         raise Untrusted("the certificate does not say what it may be used for") from error
     if basic.ca:
         raise Untrusted("this is the certificate of a CA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,3 +119,37 @@ def test_an_authority_under_another_organizations_name_is_left_out_of_the_handsh
     assert is_authority_of(ALPHA.certificate_der, ALPHA.organization_id)
     found = Membership.of([organization(), organization(BRAVO, ca_certificate=certificate)], [])
     assert found.authorities() == (ALPHA.certificate_der,)
+
+
+UNREADABLE = {
+    # Key usage written as basic constraints, which are there already.
+    "an extension twice": ("551d0f", "551d13"),
+    "a curve that nobody knows": ("2a8648ce3d030107", "2a8648ce3d030177"),
+    "a kind of key that nobody knows": ("2a8648ce3d0201", "2a8648ce3d0277"),
+    "a version that does not exist": ("a003020102", "a003020107"),
+}
+
+
+def spoilt(der, change):
+    before, after = (bytes.fromhex(each) for each in change)
+    assert before in der
+    return der.replace(before, after)
+
+
+@pytest.mark.parametrize("change", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_ca_certificate_of_somebodys_own_making_takes_nobody_else_out_of_the_handshake(change):
+    """It raised what is no ValueError, at every handshake of every node of the ledger."""
+    certificate = spoilt(BRAVO.certificate_der, change)
+    assert not is_authority_of(certificate, BRAVO.organization_id)
+    found = Membership.of([organization(), organization(BRAVO, ca_certificate=certificate)], [])
+    assert found.authorities() == (ALPHA.certificate_der,)
+    with pytest.raises(Untrusted):
+        identify(GOOD, membership(alpha=organization(ca_certificate=spoilt(ALPHA.certificate_der, change))), NOW)
+
+
+@pytest.mark.parametrize("change", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_certificate_of_somebodys_own_making_gets_the_answer_of_a_stranger(change):
+    der = x509.load_pem_x509_certificate(GOOD).public_bytes(Encoding.DER)
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(spoilt(der, change)) + b"-----END CERTIFICATE-----\n"
+    with pytest.raises(Untrusted):
+        identify(pem, membership(), NOW)
