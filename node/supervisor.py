@@ -27,6 +27,8 @@ from node.ticker import Ticker
 
 # One member's engine after the other: the next restarts when this one is back.
 STAGGER_S: Final = 5.0
+# Any organization may change its node ids as often as it likes: that must not keep the others' engines down.
+RESTART_PAUSE_S: Final = 60.0
 _POLL_S: Final = 0.05
 _HALTED_POLL_S: Final = 5.0
 
@@ -63,7 +65,9 @@ class Supervisor:
         self._plans = {plan.link.ledger_id: plan for plan in engines}
         self._watches: dict[str, EngineWatch] = {}
         self._applications = [self._application(plan) for plan in applications]
-        self._tasks: list[asyncio.Task[None]] = []
+        # By ledger: the restart for removed peers that waits or was last, and when it took place.
+        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._restarted_at: dict[str, float] = {}
         self._log = structlog.get_logger()
         for plan in engines:
             self._add_engine(plan, binary)
@@ -85,23 +89,32 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End engines, then applications."""
-        for task in self._tasks:
+        for task in self._restarts.values():
             task.cancel()
         await asyncio.gather(*(engine.stop() for engine in self._engines.values()))
         await asyncio.gather(*(application.stop() for application in self._applications))
 
     def membership_changed(self, link: LedgerLink, before: Membership, after: Membership) -> None:
-        """Restart this ledger's engine, in turn, if a node id has lost its place."""
+        """Restart this ledger's engine, in turn, if a node id has lost its place; once for all that do while it waits."""
         gone = before.node_ids() - after.node_ids()
         plan = self._plans.get(link.ledger_id)
         if not gone or plan is None or plan.node_id not in after.node_ids():
             return
+        waiting = self._restarts.get(link.ledger_id)
+        if waiting is not None and not waiting.done():
+            # It drops these peers, too.
+            self._log.warning("peers_removed", ledger=link.name, node_ids=sorted(gone))
+            return
         delay_s = STAGGER_S * (1 + turn_of(plan.node_id, after.node_ids()))
+        last = self._restarted_at.get(link.ledger_id)
+        if last is not None:
+            delay_s += max(0.0, last + RESTART_PAUSE_S - asyncio.get_running_loop().time())
         self._log.warning("peers_removed", ledger=link.name, node_ids=sorted(gone), restart_in_s=delay_s)
-        self._tasks.append(asyncio.create_task(self._restart_later(link.ledger_id, delay_s)))
+        self._restarts[link.ledger_id] = asyncio.create_task(self._restart_later(link.ledger_id, delay_s))
 
     async def _restart_later(self, ledger_id: str, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
+        self._restarted_at[ledger_id] = asyncio.get_running_loop().time()
         await self._engines[ledger_id].end_once()
 
     def _application(self, plan: ApplicationPlan) -> KeptProcess:
