@@ -38,6 +38,10 @@ NONCE_BYTES: Final = 16
 SIGNERS_MAX: Final = 16
 SIGNER_CHARACTERS_MAX: Final = 128
 SIGNATURE_GAS: Final = 100
+# What a message costs by its size comes on top of what its type declares: measured at worst 0.7 us a byte of empty list
+# entries in protobuf, and 2.3 us a value of JSON, of which each but the first has a comma or a bracket.
+BYTES_A_GAS: Final = 4
+JSON_VALUE_GAS: Final = 2
 BLOCK_GAS_MAX: Final = 1_000_000
 _ID_TAG: Final = b"syngraph/tx/1"
 _SIGN_TAG: Final = b"syngraph/sign/1"
@@ -176,7 +180,7 @@ def prepare(signed: transaction_pb2.SignedTransaction, table: ContractTable, par
     if len(signatures) != len(signers):
         raise SignatureCountWrong(f"There are {len(signers)} signers and {len(signatures)} signatures.", "signatures")
     commands = _read_commands(body, len(signers), table, parameters)
-    gas = SIGNATURE_GAS * len(signers) + sum(c.message.gas for c in commands)
+    gas = SIGNATURE_GAS * len(signers) + sum(c.message.gas for c in commands) + size_gas(signed.body)
     if gas > BLOCK_GAS_MAX:
         raise TransactionTooCostly("Send the messages in several transactions.", "messages")
     return Prepared(
@@ -189,6 +193,12 @@ def prepare(signed: transaction_pb2.SignedTransaction, table: ContractTable, par
         commands=commands,
         gas=gas,
     )
+
+
+def size_gas(body: bytes) -> int:
+    """Microseconds that reading a body may take for what is in it, whatever its messages are."""
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    return len(body) // BYTES_A_GAS + JSON_VALUE_GAS * values
 
 
 def _parse(message: Any, data: bytes, field_name: str) -> Any:

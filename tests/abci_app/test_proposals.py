@@ -10,7 +10,7 @@ from abci_app.blocks import block_digest
 from abci_app.failures import ExecutionFailed, LeftOut, QuotaExhausted, TimestampMissing
 from abci_app.proposals import wire_bytes
 from ledgers.refusals import TransactionMalformed
-from ledgers.transaction import encode_timestamp
+from ledgers.transaction import SIGNATURE_GAS, encode_timestamp, prepare
 from syngraph.v1.transaction_pb2 import Timestamp, Transaction
 from tests.abci_app.support import check_code, timestamp, unchanged
 from tests.fake_consensus import BlockRefused
@@ -208,7 +208,8 @@ def test_four_thousand_small_transactions_go_in_blocks_of_a_million_gas():
     raws = [world.program("refuse") for _ in range(3_000)]
     request = abci.RequestPrepareProposal(height=world.consensus.height + 1, txs=raws, max_tx_bytes=4_000_000)
     txs = list(world.app.prepare_proposal(request).txs)
-    gas = 100 + world.committed.table.messages["withdraw_proposal"].gas
+    gas = prepare(Transaction.FromString(raws[0]).signed, world.committed.table, world.committed.parameters).gas
+    assert gas > SIGNATURE_GAS + world.committed.table.messages["withdraw_proposal"].gas
     assert len(txs) == 1 + 1_000_000 // gas
     assert accepts(world, *txs)
     assert not accepts(world, *txs, *raws[len(txs) : len(txs) + 1])
