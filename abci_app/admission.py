@@ -108,7 +108,7 @@ class Admission:
             self._left_out.pop(name, None)
 
     def _check(self, raw: bytes, name: bytes, committed: Committed, *, recheck: bool) -> Admitted:
-        entry = self._reader.read(raw, committed.table, committed.parameters)
+        entry = self._reader.read(raw, committed.table_of_next(), committed.parameters)
         now_ms = max(self._clock(), committed.clock.time_ms)
         if isinstance(entry, Tick):
             return self._check_tick(entry, committed)

@@ -13,17 +13,18 @@ from abci_app.blocks import Blocks, block_digest
 from abci_app.execution.outcomes import StageTimes
 from abci_app.execution.reading import TransactionReader
 from abci_app.failures import FATAL, ExecutionFailed, NotReady
-from abci_app.halt import HaltRecord, LedgerHaltedError, write_halt
+from abci_app.halt import HaltRecord, LedgerHaltedError, VersionLackingError, write_halt
 from abci_app.ledger import Ledger
 from abci_app.peers import FILTER_PATH, PEER_REFUSED, PeerFilter
 from abci_app.proposals import Proposals
 from abci_app.queries.foreign import answer_foreign
 from ledgers.genesis import BLOCK_BYTES_MAX, VALIDATOR_POWER, LedgerGenesis, parse_app_state
-from ledgers.kinds import contract_table
+from ledgers.kinds import ContractsVersionUnknown, contract_table
 from ledgers.receipts import Receipt
 from ledgers.transaction import BLOCK_GAS_MAX
 from smartcontracts.codec import encode
 from smartcontracts.kernel import Rejected
+from smartcontracts.parameters import RULES, RULES_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from abci_app.execution.outcomes import BlockResult, Result
     from abci_app.state.committed import Committed, TableFor
     from abci_app.store.kv import Batch, KeyValueStore
+    from smartcontracts.parameters import Rules
 
 SOFTWARE_VERSION: Final = "syngraph/1"
 CODESPACE: Final = "syngraph"
@@ -92,7 +94,7 @@ class LedgerApplication:
             return abci.ResponseInfo(data=SOFTWARE_VERSION, app_version=version)
         return abci.ResponseInfo(
             data=SOFTWARE_VERSION,
-            app_version=committed.rules.version,
+            app_version=committed.next_version,
             last_block_height=committed.height,
             last_block_app_hash=committed.root,
         )
@@ -142,7 +144,9 @@ class LedgerApplication:
             results = [_exec_result(result) for result in block.results]
             if len(results) != len(transactions):
                 raise RuntimeError(f"{len(results)} results of {len(transactions)} transactions")
-            return abci.ResponseFinalizeBlock(tx_results=results, app_hash=block.root)
+            return abci.ResponseFinalizeBlock(
+                tx_results=results, app_hash=block.root, consensus_param_updates=_upgrade(committed, block)
+            )
 
     def commit(self, _: abci.RequestCommit, /) -> abci.ResponseCommit:
         with self._stopping_on_failure("commit"):
@@ -227,6 +231,10 @@ class LedgerApplication:
         if committed is None or height != committed.height + 1:
             at = "no height" if committed is None else f"height {committed.height}"
             raise RuntimeError(f"the engine is at height {height}, the application at {at}")
+        try:
+            committed.table_of_next()
+        except ContractsVersionUnknown as lacking:
+            raise VersionLackingError(lacking.sentence) from lacking
         return committed
 
     def _log_block(self, block: BlockResult) -> None:
@@ -276,6 +284,16 @@ def _check_engine_genesis(request: abci.RequestInitChain, genesis: LedgerGenesis
     params = request.consensus_params
     if (params.block.max_bytes, params.block.max_gas) != (BLOCK_BYTES_MAX, BLOCK_GAS_MAX):
         raise LedgerHaltedError("the block limits in the engine's genesis file are not the ledger's")
+
+
+def _upgrade(committed: Committed, block: BlockResult) -> params_pb2.ConsensusParams | None:
+    """What tells the engine, which writes it into the next header, that the next block runs under another version."""
+    written = block.documents.get(f"{RULES.name}/{RULES_ID}")
+    rules: Rules = committed.rules if written is None else written.record
+    version = rules.version_at(block.height + 1)
+    if version == rules.version:
+        return None
+    return params_pb2.ConsensusParams(version=params_pb2.VersionParams(app=version))
 
 
 def _exec_result(result: Result) -> abci.ExecTxResult:

@@ -19,6 +19,10 @@ class LedgerHaltedError(Exception):
     """The ledger has stopped; `halt.json` in its data directory says why."""
 
 
+class VersionLackingError(LedgerHaltedError):
+    """The next block runs under a contracts version that this software lacks (docs/versions.md)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltRecord:
     """Why and where a ledger stopped. `failure` is the exception's class, `transaction` a hash or empty."""
@@ -41,6 +45,11 @@ def write_halt(directory: Path, record: HaltRecord) -> None:
     path = directory / HALT_FILE
     path.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
     path.chmod(0o600)
+
+
+def remove_halt(directory: Path) -> None:
+    """Take the record away: its cause is gone."""
+    (directory / HALT_FILE).unlink(missing_ok=True)
 
 
 def read_halt(directory: Path) -> HaltRecord | None:

@@ -16,7 +16,7 @@ import plyvel
 
 from abci_app.application import LedgerApplication
 from abci_app.failures import FATAL, ExecutionFailed
-from abci_app.halt import HaltRecord, read_halt
+from abci_app.halt import HaltRecord, VersionLackingError, read_halt, remove_halt
 from abci_app.private.endpoint import Endpoint
 from abci_app.private.service import PrivateService
 from abci_app.server import LedgerServer, Slices
@@ -121,6 +121,10 @@ class ApplicationProcess:
             log.critical("ledger.unopened", failure=type(failure).__name__, reason=str(failure))
             record = halt or _unopened(config, failure)
             return Served(config, Endpoint(config.ledger_id, config.name, None, record), None, store, None)
+        if halt is not None and _is_remedied(halt, application):
+            log.info("ledger.upgraded", halted_before=halt.line())
+            remove_halt(config.data_directory)
+            halt = None
         endpoint = Endpoint(config.ledger_id, config.name, application, halt)
         if halt is not None:
             log.critical("ledger.halted_before", reason=halt.line())
@@ -153,6 +157,13 @@ async def _open_store(directory: Path, log: FilteringBoundLogger) -> LevelStore:
             log.warning("store.locked")
             await asyncio.sleep(LOCK_WAIT_SECONDS)
     return LevelStore(directory)
+
+
+def _is_remedied(halt: HaltRecord, application: LedgerApplication) -> bool:
+    """Whether the ledger only waited for software with its next contracts version, and this is that."""
+    committed = application.committed
+    lacking = halt.failure == VersionLackingError.__name__
+    return lacking and committed is not None and committed.next_table is not None
 
 
 def _unopened(config: LedgerConfig, failure: BaseException) -> HaltRecord:

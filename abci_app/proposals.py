@@ -126,7 +126,7 @@ class Proposals:
 
     def _organization(self, raw: bytes, committed: Committed) -> str:
         try:
-            entry = self._reader.read(raw, committed.table, committed.parameters)
+            entry = self._reader.read(raw, committed.table_of_next(), committed.parameters)
         except FATAL:
             raise
         except Exception:  # noqa: BLE001 - executing it will say what is wrong

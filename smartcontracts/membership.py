@@ -30,7 +30,15 @@ from smartcontracts.kernel import (
     View,
     step,
 )
-from smartcontracts.parameters import RULES, SetParameters, check_set_parameters, set_parameters
+from smartcontracts.parameters import (
+    RULES,
+    ScheduleVersion,
+    SetParameters,
+    check_schedule_version,
+    check_set_parameters,
+    schedule_version,
+    set_parameters,
+)
 from smartcontracts.verify.ed25519 import check_public_key
 from smartcontracts.verify.errors import PublicKeyInvalid
 
@@ -684,6 +692,15 @@ CONTRACT: Final = Contract(
             required=required_to_govern,
             check=check_set_parameters,
             enact=set_parameters,
+            roles=(Role.ADMINISTRATOR,),
+            positions=GOVERNING,
+        ),
+        ActType(
+            name="schedule_version",
+            command=ScheduleVersion,
+            required=required_to_govern,
+            check=check_schedule_version,
+            enact=schedule_version,
             roles=(Role.ADMINISTRATOR,),
             positions=GOVERNING,
         ),

@@ -1,7 +1,8 @@
 """Parameters: what a ledger's members may set, with unit, default and bounds; changed only by a joint act.
 
-They are one system document, `sys/rules`, beside the contracts' version and the ledger's kind. A block runs from first to
-last under the parameters that stood when it began: `Call.parameters` is that record. DESIGN sections 4, 5, 6, 11.
+They are one system document, `sys/rules`, beside the contracts' version, its scheduled upgrade and the ledger's kind. A
+block runs from first to last under the parameters that stood when it began: `Call.parameters` is that record. DESIGN
+sections 4, 5, 6, 11; docs/versions.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ DAY_MS: Final = 24 * 60 * MINUTE_MS
 KIB: Final = 1_024
 # A window must outlast what a proposer's clock may be ahead by this factor, else the clock decides who is late.
 WINDOW_MIN_CLOCKS: Final = 10
+# The block before an upgrade tells the engine of it, so it must come after the one that schedules it.
+UPGRADE_HEIGHTS_MIN: Final = 2
 
 
 class ParameterOutOfBounds(Rejected):
@@ -45,6 +48,37 @@ class ParametersUnchanged(Rejected):
     """The act would set the parameters to what they are."""
 
     code = 2203
+
+
+class VersionNotNext(Rejected):
+    """Contracts versions follow one another: the next is one more than the ledger's."""
+
+    code = 2204
+
+
+class UpgradeTooSoon(Rejected):
+    """The height of an upgrade must be at least two above that of the block that schedules it."""
+
+    code = 2205
+
+
+class UpgradePending(Rejected):
+    """An upgrade is scheduled already; take it back first."""
+
+    code = 2206
+
+
+class NoUpgradePending(Rejected):
+    """There is no scheduled upgrade to take back."""
+
+    code = 2207
+
+
+class CancellationInvalid(Rejected):
+    """Taking an upgrade back names version 0 and height 0."""
+
+    code = 2208
+    grpc = Grpc.INVALID_ARGUMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +145,13 @@ class Rules:
     version: int
     ledger_kind: str
     parameters: Parameters
+    # The scheduled upgrade: first height under that version; both 0 if there is none.
+    next_version: int = 0
+    next_height: int = 0
+
+    def version_at(self, height: int) -> int:
+        """The contracts version that the block of that height, which comes after this record, runs under."""
+        return self.next_version if self.next_height and height >= self.next_height else self.version
 
     @property
     def id(self) -> str:
@@ -131,6 +172,14 @@ class SetParameters:
     """Joint act: new values for all parameters."""
 
     parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleVersion:
+    """Joint act: run under contracts `version` from the block of `height` on; both 0 take that back."""
+
+    version: int
+    height: int
 
 
 def check(parameters: Parameters) -> None:
@@ -176,6 +225,43 @@ def set_parameters(command: SetParameters, call: Call) -> Outcome:
     check_set_parameters(command, call)
     rules = replace(_rules(call), parameters=command.parameters)
     return Outcome(writes=(rules,), events=(Event("parameters.set", rules),))
+
+
+def check_schedule_version(command: ScheduleVersion, call: Call) -> None:
+    """Rejects with the first of: CancellationInvalid, NoUpgradePending; or UpgradePending, VersionNotNext, UpgradeTooSoon.
+
+    Which versions the software of a node has is not asked: the answer must be the same on all.
+    """
+    rules = _rules(call)
+    if not command.version:
+        if command.height:
+            raise CancellationInvalid("Taking an upgrade back names height 0.", "height")
+        if not rules.next_version:
+            raise NoUpgradePending("No upgrade is scheduled.", "version")
+        return
+    if rules.next_version:
+        raise UpgradePending(
+            f"Version {rules.next_version} is scheduled for height {rules.next_height}; take that back first.", "version"
+        )
+    if command.version != rules.version + 1:
+        raise VersionNotNext(f"The next version is {rules.version + 1}, not {command.version}.", "version")
+    least = call.block.height + UPGRADE_HEIGHTS_MIN
+    if command.height < least:
+        raise UpgradeTooSoon(f"The height must be at least {least}, not {command.height}.", "height")
+
+
+def schedule_version(command: ScheduleVersion, call: Call) -> Outcome:
+    """Write the upgrade into `sys/rules`, or take it out. Rejects as `check_schedule_version`."""
+    check_schedule_version(command, call)
+    rules = replace(_rules(call), next_version=command.version, next_height=command.height)
+    event = Event("version.scheduled", rules) if command.version else Event("version.cancelled", rules)
+    return Outcome(writes=(rules,), events=(event,))
+
+
+def begin_version(rules: Rules) -> Outcome:
+    """The scheduled upgrade takes place: what the application writes first in the block of its height."""
+    begun = replace(rules, version=rules.next_version, next_version=0, next_height=0)
+    return Outcome(writes=(begun,), events=(Event("version.begun", begun),))
 
 
 def _rules(call: Call) -> Rules:

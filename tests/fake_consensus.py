@@ -30,6 +30,9 @@ class Block:
     txs: list[bytes]
     results: list[abci.ExecTxResult]
     app_hash: bytes
+    # `version.app` of its header, and what it made of that for the next one.
+    app_version: int
+    next_app_version: int
 
 
 def init_chain_request(genesis) -> abci.RequestInitChain:
@@ -62,6 +65,7 @@ class FakeConsensus:
         self.random = random.Random(seed)
         self.height = 0
         self.app_hash = b""
+        self.app_version = 0
         self.mempools = {name: [] for name in self.applications}
         self.blocks: list[Block] = []
         self.down: set[str] = set()
@@ -74,8 +78,9 @@ class FakeConsensus:
     def start(self):
         """InitChain everywhere."""
         request = init_chain_request(self.genesis)
-        answers = {n: a.init_chain(request).app_hash for n, a in self.applications.items()}
-        self.app_hash = self._same(answers)
+        answers = {n: a.init_chain(request) for n, a in self.applications.items()}
+        self.app_hash = self._same({n: a.app_hash for n, a in answers.items()})
+        self.app_version = self._same({n: a.consensus_params.version.app for n, a in answers.items()})
         return self
 
     def submit(self, raw, to=None):
@@ -127,6 +132,7 @@ class FakeConsensus:
         self.height += 1
         self.changed = block.app_hash != self.app_hash
         self.app_hash = block.app_hash
+        self.app_version = block.next_app_version
         for application in self.up.values():
             application.commit(abci.RequestCommit())
         self._recheck(txs)
@@ -148,15 +154,17 @@ class FakeConsensus:
         for block in self.blocks[at:]:
             again = self._finalize_one(application, block.height, block.txs)
             assert again.app_hash == block.app_hash
+            assert _next_version(again, block.app_version) == block.next_app_version
             application.commit(abci.RequestCommit())
 
     def _finalize(self, applications, txs):
         answers = {n: self._finalize_one(a, self.height + 1, txs) for n, a in applications.items()}
         self._same({n: [_hashed(r) for r in a.tx_results] for n, a in answers.items()})
         app_hash = self._same({n: a.app_hash for n, a in answers.items()})
+        version = self._same({n: _next_version(a, self.app_version) for n, a in answers.items()})
         first = next(iter(answers.values()))
         assert len(first.tx_results) == len(txs)
-        return Block(self.height + 1, list(txs), list(first.tx_results), app_hash)
+        return Block(self.height + 1, list(txs), list(first.tx_results), app_hash, self.app_version, version)
 
     def _finalize_one(self, application, height, txs):
         return application.finalize_block(abci.RequestFinalizeBlock(height=height, txs=txs))
@@ -176,6 +184,12 @@ class FakeConsensus:
         different = {name for name, answer in answers.items() if answer != first}
         assert not different, f"{sorted(different)} differ from {next(iter(answers))}"
         return first
+
+
+def _next_version(answer, version):
+    """`version.app` of the next header: parameters that FinalizeBlock changes hold from the next height on."""
+    updates = answer.consensus_param_updates
+    return updates.version.app if updates.HasField("version") else version
 
 
 def _hashed(result):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from abci_app.execution.acts import Surroundings, run_transaction
+from abci_app.execution.acts import Surroundings, Unit, run_transaction
 from abci_app.execution.deadlines import DeadlinesOfBlock, DueQueue
 from abci_app.execution.outcomes import BlockResult, Result, StageTimes, refused, unfit
 from abci_app.failures import (
@@ -30,6 +30,7 @@ from ledgers.standing import check_expiry, check_ledger, check_signers
 from ledgers.transaction import BLOCK_GAS_MAX, Prepared, encode_timestamp
 from smartcontracts import kernel
 from smartcontracts.kernel import Block, Rejected
+from smartcontracts.parameters import begin_version
 from syngraph.v1.common_pb2 import Cause
 from syngraph.v1.system_pb2 import Event
 from syngraph.v1.transaction_pb2 import Tick, Timestamp
@@ -37,7 +38,6 @@ from syngraph.v1.transaction_pb2 import Tick, Timestamp
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from abci_app.execution.acts import Unit
     from abci_app.execution.reading import TransactionReader
     from abci_app.state.committed import Committed
     from abci_app.tree import Tree
@@ -90,7 +90,7 @@ class BlockRun:
             ledger_kind=committed.rules.ledger_kind,
             block=Block(self.height, time_ms),
             parameters=committed.parameters,
-            table=committed.table,
+            table=committed.table_of_next(),
         )
         self.gas = 0
         self.ticked = False
@@ -105,7 +105,7 @@ class BlockRun:
             self.layer,
             self.around,
             quarantined=committed.quarantined,
-            rules_version=committed.rules.version,
+            rules_version=committed.next_version,
             accept=self._accept_of_deadline,
             log=log,
         )
@@ -116,8 +116,12 @@ class BlockRun:
         return self._deadlines.fired
 
     def fire_deadlines(self) -> None:
-        """Before any entry."""
+        """Before any entry; where an upgrade takes place, after `sys/rules` says so."""
         self._times.start()
+        if self._committed.next_version != self._committed.rules.version:
+            unit = Unit(Layer(self.layer))
+            unit.apply(begin_version(self._committed.rules), self.around, None)
+            self._accept(unit, b"")
         self._deadlines.fire()
         self._times.lap("execute")
 

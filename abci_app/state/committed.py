@@ -23,6 +23,7 @@ from abci_app.store.keys import (
 from abci_app.store.kv import StoreDamagedError
 from abci_app.store.versioned import scan_live
 from ledgers.genesis import parse_genesis
+from ledgers.kinds import ContractsVersionUnknown
 from smartcontracts.kernel import ContractTable
 from smartcontracts.parameters import RULES, RULES_ID, Parameters, Rules
 
@@ -49,6 +50,8 @@ class Committed:
     clock: Clock
     rules: Rules
     table: ContractTable
+    # Of the next block: another one where an upgrade takes place then, None where this software lacks it.
+    next_table: ContractTable | None
     view: StoredView
     # Keys of the documents whose deadlines fire no more, and minutes of expiry that are remembered.
     quarantined: frozenset[str]
@@ -66,6 +69,21 @@ class Committed:
     def parameters(self) -> Parameters:
         """The ledger's parameters, as the next block begins with them."""
         return self.rules.parameters
+
+    @property
+    def next_version(self) -> int:
+        """The contracts version of the next block."""
+        return self.rules.version_at(self.height + 1)
+
+    def table_of_next(self) -> ContractTable:
+        """The contracts of the next block. Rejects with ContractsVersionUnknown where this software lacks them."""
+        if self.next_table is None:
+            raise ContractsVersionUnknown(
+                f"From height {self.height + 1} on ledger {self.ledger_id} runs under version {self.next_version} of the"
+                " contracts, which this node's software lacks: update it.",
+                "contracts_version",
+            )
+        return self.next_table
 
     def was_executed(self, minute: int, transaction_id: bytes) -> bool:
         """Whether a transaction that expires in that minute is remembered."""
@@ -110,6 +128,8 @@ def read_committed(view: StoredView, genesis: LedgerGenesis, ledger_id: str, tab
     tree_version, root = decode_app_hash(found)
     clock = _required(view.get(CLOCK, CLOCK_ID), "sys/clock")
     rules = _required(view.get(RULES, RULES_ID), "sys/rules")
+    table = table_for(rules.ledger_kind, rules.version)
+    next_version = rules.version_at(height + 1)
     return Committed(
         ledger_id=ledger_id,
         genesis=genesis,
@@ -118,13 +138,21 @@ def read_committed(view: StoredView, genesis: LedgerGenesis, ledger_id: str, tab
         tree_version=tree_version,
         clock=clock,
         rules=rules,
-        table=table_for(rules.ledger_kind, rules.version),
+        table=table,
+        next_table=table if next_version == rules.version else _table_if_known(table_for, rules, next_version),
         view=view,
         quarantined=frozenset(_ids(reader, QUARANTINE_KEY_PREFIX)),
         replay_minutes=frozenset(int(i) for i in _ids(reader, REPLAY_KEY_PREFIX)),
         oldest=read_number(reader, META_OLDEST),
         oldest_event=read_number(reader, META_OLDEST_EVENT),
     )
+
+
+def _table_if_known(table_for: TableFor, rules: Rules, version: int) -> ContractTable | None:
+    try:
+        return table_for(rules.ledger_kind, version)
+    except ContractsVersionUnknown:
+        return None
 
 
 def _ids(reader: Reader, prefix: str) -> list[str]:

@@ -107,8 +107,9 @@ class Engine:
         self.socket.close()
 
     def call(self, **request):
-        for one in (abci.Request(**request), abci.Request(flush=abci.RequestFlush())):
-            self.socket.sendall(encode_frame(one.SerializeToString()))
+        # In one piece: the other side may close after the first.
+        both = (abci.Request(**request), abci.Request(flush=abci.RequestFlush()))
+        self.socket.sendall(b"".join(encode_frame(one.SerializeToString()) for one in both))
         answer = self._receive()
         if answer.WhichOneof("value") != "exception":
             assert self._receive().WhichOneof("value") == "flush"

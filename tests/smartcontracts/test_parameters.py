@@ -9,10 +9,17 @@ from smartcontracts.parameters import (
     PARAMETERS,
     RULES,
     RULES_ID,
+    UPGRADE_HEIGHTS_MIN,
+    CancellationInvalid,
+    NoUpgradePending,
     ParameterOutOfBounds,
     Parameters,
     ParametersUnchanged,
+    ScheduleVersion,
     SetParameters,
+    UpgradePending,
+    UpgradeTooSoon,
+    VersionNotNext,
     WindowOutOfBounds,
     check,
     require_window,
@@ -110,3 +117,61 @@ def test_on_omni_every_member_must_accept_and_observers_need_not():
     accept = AcceptProposal(proposal_id=opened.id, act_sha256=opened.act_sha256)
     ledger.run("accept_proposal", accept, sender=ledger.sender("south", "administrator"), at=START_MS + 9_000)
     assert ledger.parameters == CHANGED
+
+
+def schedule(ledger, version, height, signers=("acme", "alpha")):
+    act = act_of("schedule_version", ScheduleVersion(version=version, height=height))
+    senders = tuple(ledger.sender(s, "administrator") for s in signers)
+    ledger.run("propose", Propose(act=act, valid_for_ms=60_000), sender=senders[0], signers=senders)
+
+
+def test_an_upgrade_is_scheduled_by_those_that_govern_and_can_be_taken_back():
+    ledger = MemoryLedger.bilateral(proposal.CONTRACT)
+    before = ledger.the(RULES)
+    height = ledger.height + UPGRADE_HEIGHTS_MIN + 5
+    schedule(ledger, 2, height, signers=("acme",))
+    assert ledger.the(RULES) == before
+    schedule(ledger, 2, height)
+    assert ledger.the(RULES) == replace(before, next_version=2, next_height=height)
+    schedule(ledger, 0, 0)
+    assert ledger.the(RULES) == before
+    names = [name for name in ledger.event_names() if name.startswith("version.")]
+    assert names == ["version.scheduled", "version.cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("pending", "version", "height", "refusal"),
+    [
+        (False, 1, 100, VersionNotNext),
+        (False, 3, 100, VersionNotNext),
+        (False, 2, 0, UpgradeTooSoon),
+        (False, 0, 0, NoUpgradePending),
+        (False, 0, 9, CancellationInvalid),
+        (True, 2, 200, UpgradePending),
+        (True, 3, 200, UpgradePending),
+        (True, 0, 100, CancellationInvalid),
+    ],
+)
+def test_an_upgrade_that_can_not_be_is_refused(pending, version, height, refusal):
+    ledger = MemoryLedger.bilateral(proposal.CONTRACT)
+    if pending:
+        schedule(ledger, 2, 100)
+    before = ledger.root()
+    with pytest.raises(refusal):
+        schedule(ledger, version, height)
+    assert ledger.root() == before
+
+
+@pytest.mark.parametrize("ahead", range(-1, 4))
+def test_an_upgrade_is_at_least_two_heights_ahead(ahead):
+    ledger = MemoryLedger.bilateral(proposal.CONTRACT)
+    schedule(ledger, 2, 100)
+    schedule(ledger, 0, 0)
+    at = ledger.events[-1][0] + 1  # the next block
+    if ahead < UPGRADE_HEIGHTS_MIN:
+        with pytest.raises(UpgradeTooSoon):
+            schedule(ledger, 2, at + ahead)
+    else:
+        schedule(ledger, 2, at + ahead)
+        assert ledger.the(RULES).next_height == at + ahead
+    assert ledger.the(RULES).version_at(at + ahead) == (2 if ahead >= UPGRADE_HEIGHTS_MIN else 1)

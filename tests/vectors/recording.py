@@ -35,7 +35,7 @@ from smartcontracts.money import Money, Rounding
 from smartcontracts.netting import NettingTerms
 from smartcontracts.omni import PublishScore, RegisterLedger
 from smartcontracts.order import AcceptOrder, PlaceOrder, RejectOrder
-from smartcontracts.parameters import Parameters, SetParameters
+from smartcontracts.parameters import Parameters, ScheduleVersion, SetParameters
 from smartcontracts.proposal import AcceptProposal, DeclineProposal, Propose, WithdrawProposal, act_of, sha256_of
 from smartcontracts.quote import IssueQuote, QuoteItem, TakeLateQuote
 from smartcontracts.settlement import ClaimPayment, ConfirmPayment, DenyPayment
@@ -343,6 +343,10 @@ class BilateralLife:
         self.ledger.agree("alpha", "acme", "remove_organization", removed)
         wider = SetParameters(parameters=replace(Parameters(), items_max=50))
         self.ledger.agree("acme", "alpha", "set_parameters", wider)
+        upgrade = ScheduleVersion(version=2, height=1_000_000)
+        self.ledger.agree("alpha", "acme", "schedule_version", upgrade)
+        self.ledger.agree("acme", "alpha", "schedule_version", ScheduleVersion(version=0, height=0))
+        self.ledger.agree("acme", "alpha", "schedule_version", upgrade)
 
 
 def omni_life() -> Recorder:
