@@ -49,6 +49,7 @@ class _Reading:
 
 
 KNOWN_MAX: Final = 4_096
+KNOWN_BYTES_MAX: Final = 32 * 1024 * 1024
 
 
 class StoredView(_Reading):
@@ -58,10 +59,13 @@ class StoredView(_Reading):
     a dictionary.
     """
 
-    def __init__(self, reader: Reader, cache: DocumentCache, known: dict[str, Document] | None = None) -> None:
+    def __init__(
+        self, reader: Reader, cache: DocumentCache, known: dict[str, Document] | None = None, known_bytes: int = 0
+    ) -> None:
         self.reader = reader
         self._cache = cache
         self._known = known or {}
+        self._known_bytes = known_bytes
         # Absence is asked about by anybody who makes up an id, so it is not carried on.
         self._absent: set[str] = set()
 
@@ -78,21 +82,25 @@ class StoredView(_Reading):
                 self._absent.add(key)
             return None
         document = self.read(kind, document_id, stored)
-        if len(self._known) < KNOWN_MAX:
+        if len(self._known) < KNOWN_MAX and self._known_bytes + len(stored) <= KNOWN_BYTES_MAX:
             self._known[key] = document
+            self._known_bytes += len(stored)
         return document
 
     def after(self, reader: Reader, written: Mapping[str, Document | None]) -> StoredView:
         """The view after a block that wrote these documents, from the snapshot after it."""
-        known = dict(self._known)
+        known, known_bytes = dict(self._known), self._known_bytes
         for key, document in written.items():
-            known.pop(key, None)
+            before = known.pop(key, None)
+            known_bytes -= 0 if before is None else len(before.stored)
             if document is not None:
                 known[key] = document
-        if len(known) > KNOWN_MAX:
-            # What was written last is what the next block asks for.
-            known = dict(islice(known.items(), len(known) - KNOWN_MAX // 2, None))
-        return StoredView(reader, self._cache, known)
+                known_bytes += len(document.stored)
+        if len(known) > KNOWN_MAX or known_bytes > KNOWN_BYTES_MAX:
+            known = _last_of(known)
+            # Counted anew: two threads may have counted one document twice.
+            known_bytes = sum(len(document.stored) for document in known.values())
+        return StoredView(reader, self._cache, known, known_bytes)
 
     def read(self, kind: Kind[Any], document_id: str, stored: bytes) -> Document:
         """The document of bytes that were read at some height."""
@@ -101,6 +109,18 @@ class StoredView(_Reading):
     def ids(self, kind: Kind[Any], term: str, value: str) -> Iterator[str]:
         for found, _ in scan_live(self.reader, INDEX, index_prefix(kind.name, term, value)):
             yield found.decode()
+
+
+def _last_of(known: dict[str, Document]) -> dict[str, Document]:
+    """The half that was written last, which is what the next block asks for."""
+    kept: list[tuple[str, Document]] = []
+    room = KNOWN_BYTES_MAX // 2
+    for key, document in reversed(known.items()):
+        room -= len(document.stored)
+        if room < 0 or len(kept) == KNOWN_MAX // 2:
+            break
+        kept.append((key, document))
+    return dict(reversed(kept))
 
 
 class Layer(_Reading):

@@ -92,3 +92,18 @@ def test_what_a_view_knows_is_bounded(monkeypatch):
     assert len(world.committed.view._known) <= 10
     assert len(world.committed.view._absent) <= 10
     assert world.execute(f"count {opened[3]}")[0].code == 0
+
+
+def test_what_a_view_knows_is_bounded_in_bytes(monkeypatch):
+    """Four thousand documents of half a megabyte, which any member can write, were kept decoded."""
+    monkeypatch.setattr("abci_app.state.view.KNOWN_BYTES_MAX", 4_000)
+    world = World(names=("acme",))
+    opened = [d.id for d in world.execute("many 60")[0].documents]
+    for found in opened:
+        assert world.committed.view.get(COUNTER, found).status == "open"
+        view = world.execute(f"count {found}")[0] and world.committed.view
+        held = sum(len(document.stored) for document in view._known.values())
+        assert 0 < held <= 4_000
+        assert view._known_bytes == held
+    fresh = StoredView(world.committed.reader, DocumentCache())
+    assert all(world.committed.view.document(COUNTER, f) == fresh.document(COUNTER, f) for f in opened)
