@@ -1,4 +1,4 @@
-"""The node's side of the application's private socket: requests and their answers, and streams of events.
+"""The node's side of the application's private socket: requests and their answers, and streams of events and blocks.
 
 One connection, many requests in flight, told apart by sequence. The connection is opened when first needed and again
 after the application went away; requests in flight then fail with ApplicationAway and may be tried again.
@@ -18,7 +18,7 @@ from ledgers.framing import FrameDecoder, FrameError, encode_frame
 from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.system_pb2 import Receipt
 
-# Events that wait for a slow reader before its stream is ended; it resumes from its cursor.
+# Frames that wait for a slow reader before its stream is ended; it resumes where it was.
 STREAM_BUFFER_MAX: Final = 10_000
 _READ_BYTES: Final = 64 * 1024
 
@@ -37,7 +37,7 @@ class ApplicationRefused(Exception):
 
 
 class ReaderTooSlow(Exception):
-    """The reader of an event stream fell more than STREAM_BUFFER_MAX behind."""
+    """The reader of a stream fell more than STREAM_BUFFER_MAX behind."""
 
 
 class ApplicationClient:
@@ -89,26 +89,15 @@ class ApplicationClient:
 
     async def stream_events(self, request: wire.StreamEventsRequest) -> AsyncGenerator[wire.StreamEventsResponse, None]:
         """Events and cursors until the caller stops. Raises ApplicationAway, ApplicationRefused, ReaderTooSlow."""
-        await self._open()
-        sequence = self._next_sequence()
-        queue: asyncio.Queue[wire.ApplicationResponse | None] = asyncio.Queue()
-        self._streams[sequence] = queue
-        try:
-            self._send(wire.ApplicationRequest(sequence=sequence, stream_events=request))
-            while True:
-                answer = await queue.get()
-                if sequence in self._overrun:
-                    raise ReaderTooSlow("the reader fell behind; resume from the last cursor")
-                if answer is None:
-                    raise ApplicationAway("the application went away")
-                if answer.HasField("refusal"):
-                    raise ApplicationRefused(answer.refusal)
+        async with contextlib.aclosing(self._stream(wire.ApplicationRequest(stream_events=request))) as answers:
+            async for answer in answers:
                 yield answer.event
-        finally:
-            self._streams.pop(sequence, None)
-            self._overrun.discard(sequence)
-            with contextlib.suppress(ApplicationAway):
-                self._send(wire.ApplicationRequest(sequence=sequence, cancel=sequence))
+
+    async def stream_blocks(self, request: wire.StreamBlocksRequest) -> AsyncGenerator[wire.StreamBlocksResponse, None]:
+        """What each block executed, until the caller stops. Raises as `stream_events`."""
+        async with contextlib.aclosing(self._stream(wire.ApplicationRequest(stream_blocks=request))) as answers:
+            async for answer in answers:
+                yield answer.block
 
     async def close(self) -> None:
         """End the connection."""
@@ -133,6 +122,29 @@ class ApplicationClient:
         if response.HasField("refusal"):
             raise ApplicationRefused(response.refusal)
         return response
+
+    async def _stream(self, request: wire.ApplicationRequest) -> AsyncGenerator[wire.ApplicationResponse, None]:
+        await self._open()
+        sequence = self._next_sequence()
+        queue: asyncio.Queue[wire.ApplicationResponse | None] = asyncio.Queue()
+        self._streams[sequence] = queue
+        try:
+            request.sequence = sequence
+            self._send(request)
+            while True:
+                answer = await queue.get()
+                if sequence in self._overrun:
+                    raise ReaderTooSlow("the reader fell behind; resume from what was read last")
+                if answer is None:
+                    raise ApplicationAway("the application went away")
+                if answer.HasField("refusal"):
+                    raise ApplicationRefused(answer.refusal)
+                yield answer
+        finally:
+            self._streams.pop(sequence, None)
+            self._overrun.discard(sequence)
+            with contextlib.suppress(ApplicationAway):
+                self._send(wire.ApplicationRequest(sequence=sequence, cancel=sequence))
 
     def _next_sequence(self) -> int:
         self._sequence += 1

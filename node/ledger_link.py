@@ -1,7 +1,7 @@
 """One ledger as the node sees it: the application's answers, the engine's, who has a standing, what has been committed.
 
-Two streams of the application are followed all the time: changes of the membership, and everything, so that whoever waits
-for a receipt is woken by the block and nobody asks again and again.
+Two streams of the application are followed all the time: changes of the membership, and what each block executed. The second
+brings the receipts that somebody waits for, so nobody asks for them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ _RECONNECT_S: Final = 0.25
 # What restarts is back within seconds.
 _APPLICATION_PATIENCE_S: Final = 5.0
 _ENGINE_PATIENCE_S: Final = 10.0
-# With more transactions in flight than this, those without an event are looked up once a second and not at each block.
-_LOOKED_UP_EACH_BLOCK_MAX: Final = 32
-_LOOK_UP_S: Final = 1.0
 _STATUS_AGE_S: Final = 0.5
 
 Request = TypeVar("Request")
@@ -40,7 +37,6 @@ MembershipChanged = Callable[["LedgerLink", Membership, Membership], None]
 @dataclass(slots=True)
 class _Waiting:
     receipt: asyncio.Future[Receipt]
-    looked_up_at: float
     users: int = 1
 
 
@@ -83,8 +79,8 @@ class LedgerLink:
         self._settled = asyncio.Condition()
         self._block = asyncio.Condition()
         self._waiting: dict[bytes, _Waiting] = {}
-        # Transactions whose receipt is being asked for.
-        self._asked: dict[bytes, asyncio.Task[None]] = {}
+        # The last height whose receipts were all seen here; None: what was executed before has to be asked for.
+        self._seen: int | None = None
         self._engine_view = EngineView()
         self._tasks: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger().bind(ledger=name)
@@ -98,10 +94,9 @@ class LedgerLink:
 
     async def close(self) -> None:
         """Stop following, and close the engine's connections."""
-        tasks = (*self._tasks, *self._asked.values())
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.engine.close()
 
     # Blocks and membership
@@ -144,21 +139,18 @@ class LedgerLink:
             await stream.aclose()
 
     async def _follow_blocks(self) -> None:
-        stream = self._events(())
-        first = asyncio.ensure_future(anext(stream))
-        try:
-            # What was committed while nobody listened.
-            self.height = max(self.height, (await self.read_status()).height)
-            await self._look_up(tuple(self._waiting))
-            answer = await first
-            while True:
-                await self._take(answer)
-                answer = await anext(stream)
-        finally:
-            first.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ApplicationAway, ApplicationRefused):
-                await first
-            await stream.aclose()
+        request = wire.StreamBlocksRequest(ledger_id=self.ledger_id, after=self._seen)
+        async with contextlib.aclosing(self.application.stream_blocks(request)) as blocks:
+            try:
+                async for block in blocks:
+                    if self._seen is None:
+                        # The stream begins after what was executed before anybody listened.
+                        await self._look_up(tuple(self._waiting))
+                    await self._take(block)
+            except ApplicationRefused:
+                # It keeps no list that goes back so far, or is behind what was seen: begin anew.
+                self._seen = None
+                raise
 
     def _events(self, kinds: tuple[str, ...]) -> AsyncGenerator[wire.StreamEventsResponse, None]:
         request = wire.StreamEventsRequest(ledger_id=self.ledger_id, after="now", kinds=kinds)
@@ -198,18 +190,22 @@ class LedgerLink:
             self._settled_height = max(self._settled_height, height)
             self._settled.notify_all()
 
-    async def _take(self, answer: wire.StreamEventsResponse) -> None:
-        height = frame_height(answer)
-        if answer.HasField("event"):
-            waiting = self._waiting.get(answer.event.transaction_id)
-            if waiting is not None and not waiting.receipt.done():
-                self._look_up_soon(answer.event.transaction_id)
-        if height <= self.height:
+    async def _take(self, block: wire.StreamBlocksResponse) -> None:
+        for executed in block.executed:
+            if executed.transaction_id in self._waiting:
+                self._resolve(Receipt.FromString(executed.receipt))
+        if not block.complete:
             return
-        async with self._block:
-            self.height = height
-            self._block.notify_all()
-        await self._look_up_others()
+        self._seen = block.height
+        if block.height > self.height:
+            async with self._block:
+                self.height = block.height
+                self._block.notify_all()
+
+    def _resolve(self, receipt: Receipt) -> None:
+        waiting = self._waiting.get(receipt.transaction_id)
+        if waiting is not None and not waiting.receipt.done():
+            waiting.receipt.set_result(receipt)
 
     # Requests and transactions
 
@@ -245,7 +241,7 @@ class LedgerLink:
         waiting = self._waiting.get(transaction_id)
         if waiting is None:
             future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-            waiting = self._waiting[transaction_id] = _Waiting(future, time.monotonic())
+            waiting = self._waiting[transaction_id] = _Waiting(future)
         else:
             waiting.users += 1
         try:
@@ -260,46 +256,18 @@ class LedgerLink:
 
     async def find_receipt(self, transaction_id: bytes) -> Receipt | None:
         """The receipt if the transaction is committed. Raises ApplicationAway."""
+        request = wire.GetReceiptRequest(ledger_id=self.ledger_id, transaction_id=transaction_id)
         try:
-            found = await self.application.get_receipt(
-                wire.GetReceiptRequest(ledger_id=self.ledger_id, transaction_id=transaction_id)
-            )
+            found = await self.ask(self.application.get_receipt, request)
         except ApplicationRefused:
             return None
         return found.receipt if found.receipt.transaction_id else None
 
-    def _look_up_soon(self, transaction_id: bytes) -> None:
-        """Ask, and go on reading: a block tells of hundreds, and each answer takes a round trip."""
-        if transaction_id not in self._asked:
-            task = asyncio.create_task(self._look_up_alone(transaction_id))
-            self._asked[transaction_id] = task
-            task.add_done_callback(lambda _: self._asked.pop(transaction_id, None))
-
-    async def _look_up_alone(self, transaction_id: bytes) -> None:
-        # Whoever still waits is looked up when the application is back.
-        with contextlib.suppress(ApplicationAway):
-            await self._look_up_one(transaction_id)
-
     async def _look_up(self, transaction_ids: tuple[bytes, ...]) -> None:
-        """Ask about all of them at once. Raises ApplicationAway."""
-        await asyncio.gather(*(self._look_up_one(transaction_id) for transaction_id in transaction_ids))
-
-    async def _look_up_one(self, transaction_id: bytes) -> None:
-        receipt = await self.find_receipt(transaction_id)
-        waiting = self._waiting.get(transaction_id)
-        if waiting is None:
-            return
-        waiting.looked_up_at = time.monotonic()
-        if receipt is not None and not waiting.receipt.done():
-            waiting.receipt.set_result(receipt)
-
-    async def _look_up_others(self) -> None:
-        """A refused transaction has a receipt and no events: it is looked for after a block."""
-        waiting = [(i, w) for i, w in self._waiting.items() if not w.receipt.done() and i not in self._asked]
-        if len(waiting) > _LOOKED_UP_EACH_BLOCK_MAX:
-            oldest = time.monotonic() - _LOOK_UP_S
-            waiting = [(i, w) for i, w in waiting if w.looked_up_at <= oldest]
-        await self._look_up(tuple(transaction_id for transaction_id, _ in waiting))
+        """Ask once for what may have been executed already. Raises ApplicationAway."""
+        for receipt in await asyncio.gather(*(self.find_receipt(name) for name in transaction_ids)):
+            if receipt is not None:
+                self._resolve(receipt)
 
     # Status
 
