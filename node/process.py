@@ -100,15 +100,15 @@ class KeptProcess:
         self._stopping.set()
         await self.end_once()
 
-    async def end_once(self) -> None:
-        """End the child; `run` starts it again unless `stop` was called."""
+    async def end_once(self, grace_s: float | None = None) -> None:
+        """End the child, with -9 after `grace_s` (by default the constructor's); `run` starts it again unless stopped."""
         process = self._process
         if process is None or process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._stop_grace_s)
+            await asyncio.wait_for(process.wait(), self._stop_grace_s if grace_s is None else grace_s)
         except TimeoutError:
             self._log.warning("process_killed", pid=process.pid)
             with contextlib.suppress(ProcessLookupError):

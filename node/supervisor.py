@@ -29,6 +29,8 @@ from node.ticker import Ticker
 STAGGER_S: Final = 5.0
 # Any organization may change its node ids as often as it likes: that must not keep the others' engines down.
 RESTART_PAUSE_S: Final = 60.0
+# An engine that lost its application sends itself SIGTERM, and may hang in it for good, up and answering.
+ORPHAN_GRACE_S: Final = 2.0
 _POLL_S: Final = 0.05
 _HALTED_POLL_S: Final = 5.0
 
@@ -68,6 +70,7 @@ class Supervisor:
         # By ledger: the restart for removed peers that waits or was last, and when it took place.
         self._restarts: dict[str, asyncio.Task[None]] = {}
         self._restarted_at: dict[str, float] = {}
+        self._orphans: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger()
         for plan in engines:
             self._add_engine(plan, binary)
@@ -123,7 +126,15 @@ class Supervisor:
             (sys.executable, "-m", "abci_app", "--config", str(plan.config)),
             self._run_dir / f"{plan.name}.pid",
             on_line=_pass_on,
+            after_exit=lambda: self._end_engines(plan),
         )
+
+    def _end_engines(self, plan: ApplicationPlan) -> None:
+        """An engine does not outlive its application; the next one waits for the next application."""
+        for ledger_id in plan.ledger_ids:
+            task = asyncio.create_task(self._engines[ledger_id].end_once(ORPHAN_GRACE_S))
+            self._orphans.add(task)
+            task.add_done_callback(self._orphans.discard)
 
     def _add_engine(self, plan: EnginePlan, binary: Path) -> None:
         link = plan.link

@@ -9,6 +9,7 @@ propose           PrepareProposal offers a block that is wrong in this way
 entry             the transaction, in hexadecimal, that makes a block wrong in the way "raising"
 accept_all        ProcessProposal accepts whatever is proposed
 refuse_checks     CheckTx admits nothing
+versions          its software has these versions of the contracts in tests/versioned.py; read once, when it starts
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from abci_app.blocks import block_digest
 from abci_app.execution.run import block_time_ms
 from abci_app.proposals import wire_bytes
 from ledgers.transaction import encode_timestamp
+from tests import versioned
 from tests.faults.contracts import table_for
 
 HOUR_MS = 3_600_000
@@ -79,11 +81,18 @@ def spoilt(way, chosen, ledger_id, last_ms):
     return [*firsts.get(way, [first]), *rest]
 
 
+def chosen_tables():
+    versions = CONTROLS.get("versions")
+    if versions is None:
+        return table_for
+    return versioned.table_for if 2 in versions else versioned.old_table_for
+
+
 class ControlledApplication(LedgerApplication):
     """The real application, unless the controls say otherwise."""
 
     def __init__(self, *args, **options):
-        super().__init__(*args, **{**options, "clock": clock_ms, "table_for": table_for})
+        super().__init__(*args, **{**options, "clock": clock_ms, "table_for": chosen_tables()})
         self._own = b""
 
     def prepare_proposal(self, request, /):

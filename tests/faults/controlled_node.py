@@ -22,6 +22,7 @@ class ControlledSupervisor(Supervisor):
             (sys.executable, "-m", "tests.faults.controlled_application", "--config", str(plan.config)),
             self._run_dir / f"{plan.name}.pid",
             on_line=lambda line: sys.stderr.write(line + "\n"),
+            after_exit=lambda: self._end_engines(plan),
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import signal
 import time
 from dataclasses import replace
 
@@ -72,6 +74,19 @@ async def test_kill_9_of_application_engine_and_both_under_load_loses_nothing(ne
     rows, receipts, height = await kills_under_load(network, agreement, tmp_path, count=3, seed=1)
     print(f"{receipts} receipts, {height} heights, kills (who, what, longest gap s, caught up s): {rows}")
     assert {what for _, what, _, _ in rows} == {"application", "engine", "application+engine"}
+
+
+async def test_an_engine_that_hangs_when_its_application_was_killed_does_not_outlive_it(network):
+    """Seen under load: it took its own SIGTERM and stayed, up and answering, through three lives of its application."""
+    async with network.seats() as seats:
+        await network.settled(seats)
+        node = network["north"]
+        hung = node.engine_pid
+        os.kill(hung, signal.SIGSTOP)
+        node.kill("application")
+        await until(lambda: node.engine_pid not in {None, hung}, 30, "the hung engine lives on")
+        await until(lambda: running(network, "north", seats), 60, "north does not come back")
+        await network.assert_same_history(seats)
 
 
 @pytest.mark.soak
