@@ -1,0 +1,266 @@
+"""Bad input that only a contract can judge: its own code, in simulation and in the receipt, and nothing left behind.
+
+One helper compares the state's root before and after. A transaction that reached its contract is remembered against
+replay, so its clock and its replay minute change; what those two stand beside has the root that it had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from abci_app.queries.simulation import simulate
+from abci_app.records import CLOCK_KEY, REPLAY_KEY_PREFIX
+from abci_app.store.keys import DOCUMENTS
+from abci_app.store.versioned import scan_live
+from ledgers.transaction import Act, assemble, build_body, sign_body
+from smartcontracts import canonical_json as j
+from smartcontracts import inquiry as i
+from smartcontracts import order as o
+from smartcontracts import quote as q
+from smartcontracts import settlement as s
+from smartcontracts import usage as u
+from smartcontracts.agreement import PaymentForm
+from smartcontracts.invoice import CompareInvoice, FinalInvoice
+from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rate
+from smartcontracts.order import OrderItem, PlaceOrder
+from smartcontracts.quote import IssueQuote, QuoteItem
+from smartcontracts.trade import QuoteLevel, WindowNotPositive
+from smartcontracts.verify.hashing import document_commitment, document_salt
+from tests.abci_app.reference_tree import leaves_of, root_of
+from tests.smartcontracts.trading import SINGLE, once, recurring, usage
+from tests.vectors.recording import PERIOD_MS, TERM_MINUTES, WINDOW_MS, BilateralLife
+from tests.world import person, quiet_log
+
+UNKNOWN = "x" * 20
+BUDGETARY = QuoteLevel.BUDGETARY
+
+
+def documents(committed):
+    return {key: stored for key, stored in scan_live(committed.reader, DOCUMENTS, b"")}
+
+
+def root_over(committed, chosen):
+    secret = committed.genesis.secret
+    return root_of(leaves_of({k: document_commitment(document_salt(secret, k), v) for k, v in chosen.items()}))
+
+
+def contracts_root(application):
+    """The root that the state would have without `sys/clock` and `sys/replay/...`; that of the whole is the ledger's."""
+    committed = application.committed
+    everything = documents(committed)
+    assert root_over(committed, everything) == committed.root
+    own = (CLOCK_KEY.encode(), REPLAY_KEY_PREFIX.encode())
+    return root_over(committed, {k: v for k, v in everything.items() if not k.startswith(own)})
+
+
+class Life(BilateralLife):
+    """A bilateral ledger with an agreement, a running service, an invoice, and quotes in every state."""
+
+    def __init__(self):
+        super().__init__()
+        self._agreement()
+        self.service = self._service("acme", "alpha")
+        self.invoice = self._billed()
+        # Windows are short: nothing below lets time pass but the last line.
+        self.inquiry = self._ask("acme", "alpha")
+        self.quote = self._quote("alpha", self._ask("acme", "alpha"))
+        self.ordered = self._quote("alpha", self._ask("acme", "alpha"))
+        self._order("acme", self.ordered)
+        self.answered = self._ask("acme", "alpha")
+        self.unable = self._ask("acme", "alpha")
+        self.ledger.do("alpha", "declare_unable", i.DeclareUnable(inquiry_id=self.unable, reason="NO_CAPACITY"))
+        self.answered_quote = self._quote("alpha", self.answered)
+        self.budgetary = self._budgetary()
+        self.expired = self._quote("alpha", self._ask("acme", "alpha"), valid_ms=11_000)
+        self.ledger.wait(11_001)
+
+    def _budgetary(self):
+        ask = replace(self.asking(), level=BUDGETARY)
+        inquiry = self.ledger.made("acme", "submit_inquiry", ask, "inquiry")
+        return self.ledger.made("alpha", "issue_quote", self.answer(inquiry, level=BUDGETARY), "quote")
+
+    def asking(self, **changes):
+        command = i.SubmitInquiry(
+            seller=self.alpha, agreement_id=self.agreement, level=QuoteLevel.FIRM, items=(SINGLE,)
+        )
+        return replace(command, **changes)
+
+    def product(self, text):
+        return self.asking(items=(replace(SINGLE, product=text),))
+
+    def answer(self, inquiry, **changes):
+        prices = (once(100 * 10**9), recurring(30 * 10**9, period_ms=60_000), usage(500_000))
+        command = IssueQuote(
+            inquiry_id=inquiry,
+            level=QuoteLevel.FIRM,
+            valid_until_ms=self.ledger.clock() + 3_600_000,
+            items=(QuoteItem(id=SINGLE.id, prices=prices),),
+            one_time_total=Money(100_00, "EUR"),
+            term_total=Money(100_00 + 30_00 * TERM_MINUTES, "EUR"),
+        )
+        return replace(command, **changes)
+
+    def priced(self, rate):
+        return self.answer(self.inquiry, items=(QuoteItem(id=SINGLE.id, prices=(replace(once(1), rate=rate),)),))
+
+    def ordering(self, quote, **changes):
+        command = PlaceOrder(quote_id=quote, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
+        return replace(command, **changes)
+
+    def metered(self, quantity_nano):
+        now_ms = self.ledger.clock()
+        return u.RecordUsage(
+            service_id=self.service,
+            item_id=SINGLE.id,
+            unit="GB",
+            quantity_nano=quantity_nano,
+            from_ms=now_ms - 5,
+            until_ms=now_ms,
+            meter_record="meter-1",
+        )
+
+    def claim(self, minor, currency="EUR"):
+        return s.ClaimPayment(
+            pays=f"invoice/{self.invoice}",
+            amount=Money(minor, currency),
+            payment_form=PaymentForm.STABLECOIN,
+            reference="transfer-1",
+        )
+
+    def _billed(self):
+        interval = self._interval()
+        self.ledger.wait(PERIOD_MS)
+        invoice, total = self._invoice("alpha", interval)
+        self.ledger.do("acme", "compare_invoice", CompareInvoice(invoice_id=invoice, buyer_amount=total))
+        self.ledger.agree("alpha", "acme", "final_invoice", FinalInvoice(invoice_id=invoice, amount=total))
+        return invoice
+
+    def simulated(self, who, name, command):
+        """The receipt's code in simulation, under the same clock."""
+        ledger = self.ledger
+        body = build_body(
+            ledger_id=ledger.ledger_id,
+            nonce=b"\xff" * 16,
+            expires_at_ms=ledger.clock() + 60_000,
+            signers=[person(who).signer],
+            acts=[Act(name=name, command=command)],
+        )
+        raw = assemble(body, [sign_body(ledger.ledger_id, body, person(who).key)])
+        app = ledger.consensus.applications["acme"]
+        return simulate(raw, app.committed, app.reader, ledger.clock() + 10, quiet_log()).code
+
+
+@pytest.fixture(scope="module")
+def life():
+    return Life()
+
+
+# Each: claim -> (who sends, message, command from the life, refusal).
+ACME, ALPHA = "acme", "alpha"
+REFUSALS = {
+    "an order on an unknown quote": (ACME, "place_order", lambda w: w.ordering(UNKNOWN), q.QuoteUnknown),
+    "an order on a foreign quote": (ALPHA, "place_order", lambda w: w.ordering(w.quote), o.QuoteForeign),
+    "an order on an expired quote": (ACME, "place_order", lambda w: w.ordering(w.expired), q.QuoteExpired),
+    "an order on a budgetary quote": (ACME, "place_order", lambda w: w.ordering(w.budgetary), o.QuoteNotOrderable),
+    "an order on an ordered quote": (ACME, "place_order", lambda w: w.ordering(w.ordered), o.QuoteOrdered),
+    "an order of what was not quoted": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering(
+            w.quote,
+            items=(
+                OrderItem(
+                    id=SINGLE.id,
+                    action=SINGLE.action,
+                    offering=SINGLE.offering,
+                    product=SINGLE.product.replace(b"70", b"71"),
+                    relations=SINGLE.relations,
+                    term=SINGLE.term,
+                ),
+            ),
+        ),
+        o.QuoteMismatch,
+    ),
+    "an order with a window of zero": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering(w.quote, acceptance_window_ms=0),
+        WindowNotPositive,
+    ),
+    "an order with an activation window of zero": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering(w.quote, activation_window_ms=0),
+        WindowNotPositive,
+    ),
+    "an inquiry with a window below zero": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.asking(response_window_ms=-1),
+        WindowNotPositive,
+    ),
+    "an answer after 'unable to quote'": (ALPHA, "issue_quote", lambda w: w.answer(w.unable), i.InquiryAnswered),
+    "'unable to quote' after an answer": (
+        ALPHA,
+        "declare_unable",
+        lambda w: i.DeclareUnable(inquiry_id=w.answered, reason="NO_CAPACITY"),
+        i.InquiryAnswered,
+    ),
+    "a second quote": (ALPHA, "issue_quote", lambda w: w.answer(w.answered), i.InquiryAnswered),
+    "a negative price": (ALPHA, "issue_quote", lambda w: w.priced(Rate(-1, "EUR")), AmountOutOfRange),
+    "a huge price": (ALPHA, "issue_quote", lambda w: w.priced(Rate(2**63 - 1, "EUR")), AmountOutOfRange),
+    "a price in another currency": (ALPHA, "issue_quote", lambda w: w.priced(Rate(1, "USD")), CurrencyMismatch),
+    "a price in no currency": (ALPHA, "issue_quote", lambda w: w.priced(Rate(1, "EU")), CurrencyUnknown),
+    "a total that is not the sum": (
+        ALPHA,
+        "issue_quote",
+        lambda w: w.answer(w.inquiry, one_time_total=Money(-(2**63), "EUR")),
+        q.QuoteTotalWrong,
+    ),
+    "a payment below zero": (ACME, "claim_payment", lambda w: w.claim(-1), s.PaymentNegative),
+    "a payment of zero": (ACME, "claim_payment", lambda w: w.claim(0), s.PaymentZero),
+    "a huge payment": (ACME, "claim_payment", lambda w: w.claim(2**63 - 1), s.PaymentTooLarge),
+    "a payment in another currency": (ACME, "claim_payment", lambda w: w.claim(1, "USD"), CurrencyMismatch),
+    "usage below zero": (ALPHA, "record_usage", lambda w: w.metered(-1), u.QuantityNegative),
+    "usage of zero": (ALPHA, "record_usage", lambda w: w.metered(0), u.QuantityZero),
+    "huge usage": (ALPHA, "record_usage", lambda w: w.metered(2**63 - 1), u.QuantityTooLarge),
+    "JSON with a key twice": (ACME, "submit_inquiry", lambda w: w.product(b'{"a":1,"a":1}'), j.JsonKeyDoubled),
+    "JSON with 1e400": (ACME, "submit_inquiry", lambda w: w.product(b'{"a":1e400}'), j.JsonNumberInvalid),
+    "JSON with a number that is none": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.product(b'{"a":NaN}'),
+        j.JsonNumberInvalid,
+    ),
+    "JSON of 100 levels": (ACME, "submit_inquiry", lambda w: w.product(b"[" * 100 + b"]" * 100), j.JsonTooDeep),
+    "JSON with spaces": (ACME, "submit_inquiry", lambda w: w.product(b'{"a": 1}'), j.JsonNotCanonical),
+    "no JSON": (ACME, "submit_inquiry", lambda w: w.product(b"{"), j.JsonMalformed),
+}
+
+
+@pytest.mark.parametrize(("who", "name", "make", "refusal"), REFUSALS.values(), ids=REFUSALS)
+def test_invalid(life, who, name, make, refusal):
+    applications = life.ledger.consensus.applications
+    app = applications["acme"]
+    command = make(life)
+    before = app.committed
+    assert life.simulated(who, name, command) == refusal.code
+    assert app.committed is before
+    root, queue = contracts_root(app), list(before.deadlines())
+    receipt = life.ledger.do(who, name, command, code=refusal.code)
+    assert (receipt.name, bool(receipt.sentence)) == (refusal.refusal_name(), True)
+    assert not receipt.documents
+    assert not receipt.event_ids
+    after = app.committed
+    assert contracts_root(app) == root
+    assert list(after.deadlines()) == queue
+    assert after.clock.event_sequence == before.clock.event_sequence
+    assert {a.committed.root for a in applications.values()} == {after.root}
+
+
+def test_the_orderable_quote_and_the_open_inquiry_were_good_all_along(life):
+    """So each refusal above came of its one change."""
+    life.ledger.do("alpha", "issue_quote", life.answer(life.inquiry))
+    life.ledger.do("acme", "place_order", life.ordering(life.quote))
