@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SLACK_MS: Final = 2_000
 MEMPOOL_TRANSACTIONS: Final = 2_000
 QUOTA: Final = MEMPOOL_TRANSACTIONS // 4
+MEMPOOL_BYTES: Final = 256 * 1024 * 1024
+QUOTA_BYTES: Final = MEMPOOL_BYTES // 4
 LEFT_OUT_MAX: Final = 10_000
 # A transaction that the engine dropped without a word is no longer counted after so many blocks.
 GENERATIONS_MAX: Final = 3
@@ -58,8 +60,10 @@ class Admission:
         self._clock = clock
         self._lock = Lock()
         self._generation = 0
-        self._pending: dict[bytes, tuple[str, int]] = {}
+        # Of a transaction that waits: organization, generation in which it was seen last, bytes.
+        self._pending: dict[bytes, tuple[str, int, int]] = {}
         self._counts: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
         # SHA-256 of a transaction to why it was left out, and whether the application failed on it.
         self._left_out: dict[bytes, tuple[str, bool]] = {}
 
@@ -89,7 +93,7 @@ class Admission:
                 self._drop(name)
             self._generation += 1
             oldest = self._generation - GENERATIONS_MAX
-            for name in [n for n, (_, seen) in self._pending.items() if seen < oldest]:
+            for name in [n for n, (_, seen, _) in self._pending.items() if seen < oldest]:
                 self._drop(name)
 
     def waiting(self) -> int:
@@ -123,7 +127,7 @@ class Admission:
         # A recheck of the whole mempool follows every block and must cost next to nothing; a proposer judges the rest.
         if not recheck:
             check_signers(entry, committed.view, now_ms)
-        self._count(name, entry.signers[0].organization, recheck=recheck)
+        self._count(name, entry.signers[0].organization, len(raw), recheck=recheck)
         return Admitted(entry.transaction_id, entry.gas)
 
     def _check_tick(self, tick: Tick, committed: Committed) -> Admitted:
@@ -136,16 +140,21 @@ class Admission:
             raise TickNotDue("A tick is tried once a second.", "attempt")
         return Admitted(b"", TICK_GAS)
 
-    def _count(self, name: bytes, organization: str, *, recheck: bool) -> None:
+    def _count(self, name: bytes, organization: str, size: int, *, recheck: bool) -> None:
         with self._lock:
             known = name in self._pending
             if not known and not recheck and self._counts[organization] >= QUOTA:
                 raise QuotaExhausted(f"{QUOTA} transactions of your organization wait already; send it again later.")
+            if not known and not recheck and self._bytes[organization] + size > QUOTA_BYTES:
+                raise QuotaExhausted(f"{QUOTA_BYTES} bytes of your organization wait already; send it again later.")
             if not known:
                 self._counts[organization] += 1
-            self._pending[name] = (organization, self._generation)
+                self._bytes[organization] += size
+            self._pending[name] = (organization, self._generation, size)
 
     def _drop(self, name: bytes) -> None:
         pending = self._pending.pop(name, None)
         if pending is not None:
-            self._counts[pending[0]] -= 1
+            organization, _, size = pending
+            self._counts[organization] -= 1
+            self._bytes[organization] -= size

@@ -113,12 +113,17 @@ class Proposals:
         return False
 
     def _in_turn(self, transactions: Sequence[bytes], committed: Committed) -> Iterator[bytes]:
-        """One of each organization after another, each organization's in their order."""
+        """One of each organization after another, each organization's in their order.
+
+        Another one begins at each height: a transaction may take a whole block's gas, and so the others' room.
+        """
         queues: dict[str, deque[bytes]] = {}
         for raw in transactions:
             queues.setdefault(self._organization(raw, committed), deque()).append(raw)
+        order = deque(queues)
+        order.rotate(-committed.height)
         while queues:
-            for organization in list(queues):
+            for organization in [name for name in order if name in queues]:
                 queue = queues[organization]
                 yield queue.popleft()
                 if not queue:

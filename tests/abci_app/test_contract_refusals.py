@@ -38,7 +38,7 @@ BUDGETARY = QuoteLevel.BUDGETARY
 
 
 def documents(committed):
-    return {key: stored for key, stored in scan_live(committed.reader, DOCUMENTS, b"")}
+    return dict(scan_live(committed.reader, DOCUMENTS, b""))
 
 
 def root_over(committed, chosen):

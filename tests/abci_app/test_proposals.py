@@ -10,12 +10,13 @@ from abci_app.blocks import block_digest
 from abci_app.failures import ExecutionFailed, LeftOut, QuotaExhausted, TimestampMissing
 from abci_app.proposals import wire_bytes
 from ledgers.refusals import TransactionMalformed
-from ledgers.transaction import SIGNATURE_GAS, encode_timestamp, prepare
+from ledgers.transaction import SIGNATURE_GAS, Act, encode_timestamp, prepare
 from syngraph.v1.transaction_pb2 import Timestamp, Transaction
 from tests.abci_app.support import check_code, timestamp, unchanged
+from tests.counter import Costly
 from tests.fake_consensus import BlockRefused
 from tests.fake_consensus import wire_bytes as counted_by_protobuf
-from tests.world import World
+from tests.world import World, person
 
 AHEAD_MS, BEHIND_MS = 500, 5_000
 
@@ -220,7 +221,23 @@ def test_organizations_take_turns(world):
     alpha = [world.program("refuse", signers=("alpha",)) for _ in range(2)]
     request = abci.RequestPrepareProposal(height=world.consensus.height + 1, txs=[*acme, *alpha], max_tx_bytes=100_000)
     txs = list(world.app.prepare_proposal(request).txs)
-    assert txs[1:] == [acme[0], alpha[0], acme[1], alpha[1], *acme[2:]]
+    first, second = (acme, alpha) if world.committed.height % 2 == 0 else (alpha, acme)
+    assert txs[1:] == [first[0], second[0], first[1], second[1], *acme[2:]]
+
+
+def test_an_organization_whose_transactions_fill_blocks_leaves_every_other_block_to_the_next():
+    """Its own came first in the mempool, so they came first in every block, and nothing else had room."""
+    world = World(names=("acme",))
+    costly = [
+        world.transaction(Act(name="decline_proposal", command=Costly(proposal_id="open plain 20000")))
+        for _ in range(6)
+    ]
+    small = world.program("open plain 20000", signers=("alpha",))
+    for raw in (*costly, small):
+        assert world.consensus.submit(raw).code == 0
+    blocks = world.consensus.run()
+    assert any(small in block.txs for block in blocks[:2])
+    assert all(world.receipt(raw).code == 0 for raw in (*costly, small))
 
 
 def test_one_organization_fills_at_most_a_quarter_of_the_mempool():
@@ -236,6 +253,20 @@ def test_one_organization_fills_at_most_a_quarter_of_the_mempool():
     for _ in range(4):
         world.consensus.block()
     assert check_code(world, one_more) == 0
+
+
+def test_one_organization_fills_at_most_a_quarter_of_the_mempools_bytes(monkeypatch):
+    """Five hundred transactions of half a megabyte were all that the engine takes."""
+    monkeypatch.setattr("abci_app.admission.QUOTA_BYTES", 2_000)
+    world = World(names=("acme",))
+    raws = [world.program("open plain 20000") for _ in range(20)]
+    fit = 2_000 // len(raws[0])
+    codes = [world.consensus.submit(raw).code for raw in raws]
+    assert codes == [0] * fit + [QuotaExhausted.code] * (20 - fit)
+    assert check_code(world, world.program("refuse", signers=("alpha",))) == 0
+    world.consensus.run()
+    assert world.app.admission._bytes[person("acme").organization] == 0
+    assert check_code(world, world.program("refuse")) == 0
 
 
 def test_what_was_in_a_block_no_longer_counts():
