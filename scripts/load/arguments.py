@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-SECONDS_QUICK: Final = 8.0
+SECONDS_QUICK: Final = 6.0
 SECONDS_FULL: Final = 40.0
 SECONDS_MAX: Final = 3_600.0
 CLIENTS: Final = 200
@@ -37,7 +37,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="under 90 s instead of under 6 minutes")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured as JSON")
-    parser.add_argument("--seconds", metavar="N", type=_seconds, help="length of each load (default: 40, with --quick 8)")
+    parser.add_argument("--seconds", metavar="N", type=_seconds, help="length of each load (default: 40, with --quick 6)")
     parser.add_argument("--clients", metavar="N", type=_clients, default=CLIENTS, help="flows at once at the maximum (default: %(default)s)")
     parser.add_argument("--profile", metavar="FILE", type=Path, help="write where the time of the replay goes, by function (cProfile)")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="where the networks' files go, and stay (default: a temporary directory)")
