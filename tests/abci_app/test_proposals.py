@@ -225,7 +225,7 @@ def test_organizations_take_turns(world):
     assert txs[1:] == [first[0], second[0], first[1], second[1], *acme[2:]]
 
 
-def test_an_organization_whose_transactions_fill_blocks_leaves_every_other_block_to_the_next():
+def test_an_organization_whose_transactions_fill_blocks_leaves_every_other_block_to_the_next(monkeypatch):
     """Its own came first in the mempool, so they came first in every block, and nothing else had room."""
     world = World(names=("acme",))
     costly = [
@@ -233,6 +233,8 @@ def test_an_organization_whose_transactions_fill_blocks_leaves_every_other_block
         for _ in range(6)
     ]
     small = world.program("open plain 20000", signers=("alpha",))
+    full = prepare(Transaction.FromString(costly[0]).signed, world.committed.table, world.committed.parameters).gas
+    monkeypatch.setattr("abci_app.execution.run.BLOCK_GAS_MAX", full)
     for raw in (*costly, small):
         assert world.consensus.submit(raw).code == 0
     blocks = world.consensus.run()
