@@ -17,16 +17,21 @@ import pytest
 from tendermint.abci import types_pb2 as abci
 
 from abci_app import selfcheck
+from abci_app.application import LedgerApplication
 from abci_app.config import ConfigurationError, load_config
-from abci_app.halt import HaltRecord, write_halt
+from abci_app.halt import HaltRecord, read_halt, write_halt
+from abci_app.process import STORE_DIRECTORY, ApplicationProcess
+from abci_app.store import LevelStore
 from abci_app.tree import Tree
 from ledgers.framing import FrameDecoder, encode_frame
 from ledgers.genesis import ledger_id
+from ledgers.kinds import contract_table
 from syngraph.v1 import application_pb2 as wire
 from tests.abci_app.reference_tree import leaves_of, root_of
 from tests.abci_app.test_private import Client
-from tests.fake_consensus import init_chain_request
-from tests.world import make_genesis
+from tests.fake_consensus import FakeConsensus, init_chain_request
+from tests.versioned import schedule
+from tests.world import World, make_genesis, quiet_log
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -206,6 +211,61 @@ def test_an_earlier_halt_keeps_the_ledger_stopped_and_readable(home):
     assert not (home / "one/abci.sock").exists()
     assert process.stop() == 0
     assert "ledger.halted_before" in process.log.read_text()
+
+
+def before_an_upgrade(home, name):
+    """Fill a store whose next block runs under version 2, which this software lacks; that block's height."""
+    world = World(names=("acme",), start=False)
+    store = LevelStore(home / name / STORE_DIRECTORY)
+    application = LedgerApplication(world.ledger_id, store, home / name, clock=world.clock, log=quiet_log())
+    consensus = world.consensus = FakeConsensus({"acme": application}, world.genesis).start()
+    consensus.run()
+    at = consensus.height + 4
+    assert consensus.submit(world.transaction(schedule(2, at), signers=("acme", "alpha"))).code == 0
+    while consensus.height < at - 1:
+        world.clock.now_ms += 10
+        consensus.block()
+    store.close()
+    return at
+
+
+def test_a_ledger_whose_next_version_is_lacking_halts_alone_until_the_software_has_it(home, monkeypatch):
+    one, two = make_genesis(), make_genesis(secret=b"t" * 32)
+    config = {"ledgers": [ledger_config(home, "one", one), ledger_config(home, "two", two)]}
+    at = before_an_upgrade(home, "one")
+    process = Process(home, config)
+    process.wait_for(home / "one/abci.sock", home / "two/abci.sock")
+    engine, other = Engine(home / "one/abci.sock"), Engine(home / "two/abci.sock")
+    info = engine.call(info=abci.RequestInfo(abci_version="2.0.0")).info
+    assert (info.last_block_height, info.app_version) == (at - 1, 2)
+    answer = engine.call(finalize_block=abci.RequestFinalizeBlock(height=at, txs=[]))
+    assert answer.WhichOneof("value") == "exception"
+    record = read_halt(home / "one")
+    assert (record.ledger_id, record.height) == (ledger_id(one), at)
+    assert "version 2 of the contracts, which this node's software lacks" in record.message
+    assert other.call(init_chain=init_chain_request(two)).init_chain.app_hash
+    assert process.stop() == 0
+
+    same = Process(home, config)
+    same.wait_for(home / "two/abci.sock")
+    assert not (home / "one/abci.sock").exists()
+    assert same.stop() == 0
+    assert read_halt(home / "one") == record
+
+    def newer_software(*arguments, **options):
+        return LedgerApplication(*arguments, **options, table_for=lambda kind, _: contract_table(kind, 1))
+
+    async def start():
+        process = ApplicationProcess(load_config(home / "app.json"), quiet_log())
+        try:
+            await process.start()
+            return (home / "one/abci.sock").exists()
+        finally:
+            await process.close()
+
+    monkeypatch.setattr("abci_app.process.LedgerApplication", newer_software)
+    assert asyncio.run(start())
+    assert read_halt(home / "one") is None
 
 
 def test_a_store_that_another_process_holds_is_waited_for_and_leaves_no_record(home):

@@ -7,6 +7,7 @@ from tendermint.abci import types_pb2 as abci
 
 from abci_app.halt import LedgerHaltedError, read_halt
 from abci_app.queries.simulation import simulate
+from abci_app.records import QUARANTINE
 from ledgers.kinds import ContractsVersionUnknown
 from smartcontracts.kernel import Rejected
 from smartcontracts.parameters import RULES, RULES_ID
@@ -80,6 +81,17 @@ def test_the_block_of_the_height_fires_its_deadlines_under_the_new_version():
     results = [world.committed.view.get(COUNTER, counter).result for counter in (early, late)]
     assert results[0][0].startswith("due ")
     assert results[1] == ("version 2",)
+
+
+def test_a_deadline_that_raises_in_the_block_of_the_height_is_noted_under_the_new_version():
+    world = VersionedWorld()
+    bomb = opened(world, "open bomb 20000")
+    at = world.consensus.height + 8
+    world.schedule(2, at)
+    block_at(world, at - 1)
+    world.clock.now_ms += 20_001
+    block_at(world, at)
+    assert world.committed.view.get(QUARANTINE, f"quarantine/counter/{bomb}").rules_version == 2
 
 
 def test_an_upgrade_changes_a_block_that_holds_nothing_and_the_ledger_sleeps_after_it():

@@ -9,7 +9,6 @@ from smartcontracts.parameters import (
     PARAMETERS,
     RULES,
     RULES_ID,
-    UPGRADE_HEIGHTS_MIN,
     CancellationInvalid,
     NoUpgradePending,
     ParameterOutOfBounds,
@@ -128,7 +127,7 @@ def schedule(ledger, version, height, signers=("acme", "alpha")):
 def test_an_upgrade_is_scheduled_by_those_that_govern_and_can_be_taken_back():
     ledger = MemoryLedger.bilateral(proposal.CONTRACT)
     before = ledger.the(RULES)
-    height = ledger.height + UPGRADE_HEIGHTS_MIN + 5
+    height = ledger.height + 7
     schedule(ledger, 2, height, signers=("acme",))
     assert ledger.the(RULES) == before
     schedule(ledger, 2, height)
@@ -168,10 +167,10 @@ def test_an_upgrade_is_at_least_two_heights_ahead(ahead):
     schedule(ledger, 2, 100)
     schedule(ledger, 0, 0)
     at = ledger.events[-1][0] + 1  # the next block
-    if ahead < UPGRADE_HEIGHTS_MIN:
+    if ahead < 2:
         with pytest.raises(UpgradeTooSoon):
             schedule(ledger, 2, at + ahead)
     else:
         schedule(ledger, 2, at + ahead)
         assert ledger.the(RULES).next_height == at + ahead
-    assert ledger.the(RULES).version_at(at + ahead) == (2 if ahead >= UPGRADE_HEIGHTS_MIN else 1)
+    assert ledger.the(RULES).version_at(at + ahead) == (2 if ahead >= 2 else 1)
