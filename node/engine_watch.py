@@ -66,14 +66,15 @@ class EngineWatch:
 
     def take_line(self, line: str) -> None:
         """A line of the engine's log: shown as our own, shortened, and searched for the failure of consensus."""
-        if CONSENSUS_FAILURE in line:
-            self._failed.set()
         try:
             entry = json.loads(line)
             message, module = str(entry.get("_msg", "")), str(entry.get("module", ""))
             reason = str(entry.get("err", ""))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             message, module, reason = line, "", ""
+        # Not in the whole line: other fields hold what peers say of themselves.
+        if CONSENSUS_FAILURE in message:
+            self._failed.set()
         self._log.warning(
             "engine_said",
             message=message[:_LOGGED_CHARACTERS_MAX],

@@ -125,12 +125,13 @@ class KeptProcess:
             start_new_session=True,
         )
         self._process = process
-        # Whole or not there: another node's start may read it at any moment.
-        fresh = self._pid_file.with_suffix(".new")
-        fresh.write_text(f"{process.pid} {start_time(process.pid)}\n", encoding="ascii")
-        fresh.replace(self._pid_file)
-        self._log.info("process_started", pid=process.pid)
         try:
+            # Whole or not there: another node's start may read it at any moment. A disk that has no room for it ends the
+            # child, too: two engines with one key would sign against each other.
+            fresh = self._pid_file.with_suffix(".new")
+            fresh.write_text(f"{process.pid} {start_time(process.pid)}\n", encoding="ascii")
+            fresh.replace(self._pid_file)
+            self._log.info("process_started", pid=process.pid)
             await self._read_lines(process)
             code = await process.wait()
         finally:

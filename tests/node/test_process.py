@@ -116,6 +116,32 @@ def test_a_child_dies_with_a_keeper_that_was_killed(tmp_path):
         time.sleep(0.02)
 
 
+async def test_a_child_whose_pid_file_cannot_be_written_does_not_run_beside_the_next_one(tmp_path, monkeypatch):
+    """On a full disk one engine after another was started, and none of them ended: all sign with one key."""
+    monkeypatch.setattr("node.process.PAUSE_FIRST_S", 0.05)
+    monkeypatch.setattr("node.process.PAUSE_MAX_S", 0.05)
+    started = tmp_path / "started"
+    program = f"import os, time; open({str(started)!r}, 'a').write(str(os.getpid()) + '\\n'); time.sleep(60)"
+
+    def pids():
+        return [int(line) for line in started.read_text().split()] if started.exists() else []
+
+    def alive():
+        return [pid for pid in pids() if start_time(pid) and not is_zombie(pid)]
+
+    process = KeptProcess(
+        "child", (sys.executable, "-c", program), tmp_path / "missing" / "child.pid", on_line=lambda _: None
+    )
+    running = asyncio.create_task(process.run())
+    try:
+        await until(lambda: process.restarts >= 3)
+        assert len(alive()) <= 1
+    finally:
+        await process.stop()
+        await asyncio.wait_for(running, 20)
+    assert not alive()
+
+
 def is_zombie(pid):
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
