@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from abci_app.queries.reads import require_kept, resolve_height, wire_document
 from abci_app.queries.refusals import FilterUnsupported, KindUnknown, PageTokenInvalid, PageTooLarge
 from abci_app.store.keys import DOCUMENTS, INDEX, NUMBER_BYTES, index_prefix
-from abci_app.store.versioned import read_at, scan_at, scan_live
+from abci_app.store.versioned import read_at, scan_at_in_steps, scan_live
 from smartcontracts.codec import check_text
 from smartcontracts.kernel import Rejected
 from syngraph.v1 import application_pb2 as wire
@@ -57,11 +57,15 @@ def list_documents(request: wire.ListRequest, committed: Committed) -> Generator
     query = _read_query(request, committed)
     page = wire.ListResponse(height=query.height)
     size_max = request.page_size or PAGE_DEFAULT
-    page_bytes = 0
-    for scanned, found in enumerate(_ids(query, committed)):
-        if scanned % SLICE == SLICE - 1:
+    page_bytes = scanned = 0
+    for found in _ids(query, committed):
+        if found is None:
             yield
-        if len(page.documents) >= size_max or scanned >= SCANNED_MAX:
+            continue
+        scanned += 1
+        if scanned % SLICE == 0:
+            yield
+        if len(page.documents) >= size_max or scanned > SCANNED_MAX:
             page.next_page_token = _encode_token(query, found)
             break
         document_id = found.decode()
@@ -120,16 +124,16 @@ def _encode_token(query: _Query, start: bytes) -> str:
     return base64.urlsafe_b64encode(token).decode("ascii")
 
 
-def _ids(query: _Query, committed: Committed) -> Iterator[bytes]:
+def _ids(query: _Query, committed: Committed) -> Iterator[bytes | None]:
+    """Ids, sorted; None where others' work may come first."""
     if query.terms:
         space, prefix = INDEX, index_prefix(query.kind.name, *query.terms[0])
     else:
         space, prefix = DOCUMENTS, f"{query.kind.name}/".encode()
     if query.height == committed.height:
-        entries = scan_live(committed.reader, space, prefix, query.start)
-    else:
-        entries = scan_at(committed.reader, space, prefix, query.height, query.start)
-    return (found for found, _ in entries)
+        return (found for found, _ in scan_live(committed.reader, space, prefix, query.start))
+    entries = scan_at_in_steps(committed.reader, space, prefix, query.height, query.start)
+    return (entry and entry[0] for entry in entries)
 
 
 def _matches(query: _Query, document_id: str, stored: bytes, committed: Committed) -> bool:

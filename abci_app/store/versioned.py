@@ -6,8 +6,7 @@ height, from which pruning deletes it. So the newest values are read directly an
 
 from __future__ import annotations
 
-from heapq import merge
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from abci_app.store.keys import NUMBER_BYTES, PAST, STALE, number, past_end
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from abci_app.store.kv import Batch, Reader
 
 _SUFFIX_BYTES = 1 + NUMBER_BYTES
+STEP: Final = 100
 
 
 def read_live(reader: Reader, space: bytes, key: bytes) -> bytes | None:
@@ -50,23 +50,55 @@ def scan_at(
     reader: Reader, space: bytes, prefix: bytes, height: int, start: bytes = b""
 ) -> Iterator[tuple[bytes, bytes]]:
     """As `scan_live`, after `height`, which must not be pruned."""
-    return merge(
+    return (found for found in scan_at_in_steps(reader, space, prefix, height, start) if found is not None)
+
+
+def scan_at_in_steps(
+    reader: Reader, space: bytes, prefix: bytes, height: int, start: bytes = b""
+) -> Iterator[tuple[bytes, bytes] | None]:
+    """As `scan_at`; None after each STEP versions of other heights, where others' work may come first.
+
+    There may be thousands of them between two values: all that was written since, and all that is kept from before.
+    """
+    sides = (
         _live_since(reader, space + prefix, start, height),
         _past_around(reader, PAST[space] + prefix, start, height),
     )
+    # The next value of each side. None of them has a key of the other's.
+    heads: list[tuple[bytes, bytes]] = []
+    waiting = list(sides)
+    origin: dict[bytes, Iterator[tuple[bytes, bytes] | None]] = {}
+    while waiting or heads:
+        for side in waiting:
+            for found in side:
+                if found is not None:
+                    heads.append(found)
+                    origin[found[0]] = side
+                    break
+                yield None
+        waiting = []
+        if heads:
+            first = min(heads)
+            heads.remove(first)
+            waiting = [origin.pop(first[0])]
+            yield first
 
 
-def _live_since(reader: Reader, begin: bytes, start: bytes, height: int) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in reader.scan(begin + start, past_end(begin)):
+def _live_since(reader: Reader, begin: bytes, start: bytes, height: int) -> Iterator[tuple[bytes, bytes] | None]:
+    for passed, (key, value) in enumerate(reader.scan(begin + start, past_end(begin))):
         if int.from_bytes(value[:NUMBER_BYTES], "big") <= height:
             yield key[len(begin) :], value[NUMBER_BYTES:]
+        elif passed % STEP == 0:
+            yield None
 
 
-def _past_around(reader: Reader, begin: bytes, start: bytes, height: int) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in reader.scan(begin + start, past_end(begin)):
+def _past_around(reader: Reader, begin: bytes, start: bytes, height: int) -> Iterator[tuple[bytes, bytes] | None]:
+    for passed, (key, value) in enumerate(reader.scan(begin + start, past_end(begin))):
         last = int.from_bytes(key[-NUMBER_BYTES:], "big")
         if int.from_bytes(value[:NUMBER_BYTES], "big") <= height <= last:
             yield key[len(begin) : -_SUFFIX_BYTES], value[NUMBER_BYTES:]
+        elif passed % STEP == 0:
+            yield None
 
 
 def write_new(batch: Batch, space: bytes, key: bytes, value: bytes, height: int) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from abci_app.store import LevelStore, MemoryStore
 from abci_app.store.keys import DOCUMENTS, EXECUTED, PAST, STALE, index_prefix, parse_event_key, past_end
-from abci_app.store.versioned import read_at, read_live, scan_at, scan_live, write_at
+from abci_app.store.versioned import STEP, read_at, read_live, scan_at, scan_at_in_steps, scan_live, write_at
 from tests.abci_app.reference_state import ReferenceState, stored_index
 from tests.sim.test_replicas import listed
 from tests.world import World, with_parameters
@@ -191,3 +191,30 @@ def test_history_zero_keeps_everything():
 
     assert listed(world.committed, wire.Filter(kind="counter"), 1) == []
     assert len(listed(world.committed, wire.Filter(kind="counter"), 2)) == 1
+
+
+def test_a_scan_at_a_height_makes_way_between_versions_of_other_heights():
+    """A list at a past height walked over every version that is kept, in one go, while nothing else was answered."""
+    store, height = MemoryStore(), 1
+    for height in range(1, 1_001):
+        batch = {}
+        write_at(batch, store.snapshot(), DOCUMENTS, b"a/1", b"%d" % height, height)
+        store.write(batch)
+
+    class Counting:
+        def __init__(self, reader):
+            self.get, self.reader, self.read = reader.get, reader, 0
+
+        def scan(self, *bounds):
+            for entry in self.reader.scan(*bounds):
+                self.read += 1
+                yield entry
+
+    reader = Counting(store.snapshot())
+    before, most, found = 0, 0, []
+    for entry in scan_at_in_steps(reader, DOCUMENTS, b"a/", 997):
+        most, before = max(most, reader.read - before), reader.read
+        found += [entry] if entry else []
+    assert found == [(b"1", b"997")]
+    assert reader.read == 1_000
+    assert most <= STEP + 1
