@@ -33,10 +33,14 @@ class EventStream:
         self.endpoint = endpoint
         self._kinds = frozenset(asked.kinds)
         self._position = start_after(asked.after, endpoint.committed())
+        self._begun = bool(asked.after)
 
     def show(self) -> tuple[list[wire.ApplicationResponse], bool]:
-        """Events, and a cursor behind the last block if that ended with none."""
+        """Events, and a cursor behind the last block if that ended with none. Rejects with CursorPruned."""
         committed = self.endpoint.committed()
+        if not self._begun:
+            self._begun = True
+            self._position = start_after("", committed)
         if self._position.height > committed.height:
             return [], False
         events, self._position = read_events(self._position, committed, EVENTS_A_SLICE)

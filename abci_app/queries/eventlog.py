@@ -38,11 +38,7 @@ def start_after(cursor: str, committed: Committed) -> Position:
         raise CursorInvalid('A cursor is "height/index" as it was given, "now", or empty.', "after")
     height, index = int(found[1]), int(found[2])
     position = Position(height + 1) if index == _INDEX_MAX else Position(height, index + 1)
-    if position.height < committed.oldest_event:
-        raise CursorPruned(
-            f"The first events kept are those of height {committed.oldest_event}; read the documents anew.", "after"
-        )
-    return position
+    return _require_kept(position, committed)
 
 
 def end_of(height: int) -> str:
@@ -50,8 +46,20 @@ def end_of(height: int) -> str:
     return f"{height}/{_INDEX_MAX}"
 
 
+def _require_kept(position: Position, committed: Committed) -> Position:
+    if position.height < committed.oldest_event:
+        raise CursorPruned(
+            f"The first events kept are those of height {committed.oldest_event}; read the documents anew.", "after"
+        )
+    return position
+
+
 def read_events(position: Position, committed: Committed, limit: int) -> tuple[list[Event], Position]:
-    """At most `limit` events from `position` on, and the position after them."""
+    """At most `limit` events from `position` on, and the position after them. Rejects with CursorPruned.
+
+    Whoever reads more slowly than events are given up is told so: no event is passed over in silence.
+    """
+    _require_kept(position, committed)
     start, stop = event_key(position.height, position.index), event_key(committed.height + 1, 0)
     entries = list(islice(committed.reader.scan(start, stop), limit))
     events = [Event.FromString(value) for _, value in entries]

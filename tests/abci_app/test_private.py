@@ -12,6 +12,7 @@ import pytest
 from abci_app.private.connection import STREAMS_MAX
 from abci_app.private.endpoint import Endpoint
 from abci_app.private.service import PrivateService
+from abci_app.private.streams import EventStream
 from abci_app.queries import refusals as q
 from abci_app.server import Slices
 from ledgers.framing import FrameDecoder, encode_frame
@@ -246,6 +247,22 @@ async def test_invalid_heights_to_resume_after_are_refused_and_the_connection_go
                 assert answer.refusal.code == refusal.code
             client.send(stream_blocks=wire.StreamBlocksRequest(after=pruned + 1))
             assert (await client.receive()).block.height > pruned + 1
+
+
+def test_a_stream_that_is_slower_than_events_are_given_up_ends_and_passes_over_none():
+    """It went on with what was left, and nobody could know that events were missing."""
+    world = World(names=("acme",), parameters=with_parameters(events_kept_blocks=100))
+    endpoint = Endpoint(world.ledger_id, "x", world.app)
+    slow, fresh = (
+        EventStream(endpoint, wire.StreamEventsRequest(after=after)) for after in (f"{world.committed.height}/0", "")
+    )
+    while world.committed.oldest_event <= 3:
+        world.execute("open plain 3600000")
+    with pytest.raises(q.CursorPruned):
+        slow.show()
+    # From the first event on that there is, whichever that is.
+    frames, _ = fresh.show()
+    assert frames[0].event.event.height >= world.committed.oldest_event
 
 
 async def test_a_cancelled_stream_shows_nothing_more(served):
