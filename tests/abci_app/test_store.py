@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abci_app.store import LevelStore, MemoryStore
-from abci_app.store.keys import DOCUMENTS, EXECUTED, PAST, STALE, index_prefix, parse_event_key, past_end
+from abci_app.store.keys import DOCUMENTS, EVENTS, EXECUTED, PAST, STALE, index_prefix, parse_event_key, past_end
 from abci_app.store.versioned import STEP, read_at, read_live, scan_at, scan_at_in_steps, scan_live, write_at
 from tests.abci_app.reference_state import ReferenceState, stored_index
 from tests.sim.test_replicas import listed
@@ -155,9 +155,13 @@ def test_events_are_kept_for_their_blocks_and_then_dropped():
     for _ in range(70):
         world.execute("open plain 3600000")
     committed = world.committed
-    events, _ = read_events(Position(0), committed, 1_000)
     assert committed.oldest_event == committed.height - 99
+    (first, _), *_ = committed.reader.scan(EVENTS, past_end(EVENTS))
+    assert parse_event_key(first)[0] >= committed.oldest_event
+    events, _ = read_events(Position(committed.oldest_event), committed, 1_000)
     assert events[0].height >= committed.oldest_event
+    with pytest.raises(CursorPruned):
+        read_events(Position(committed.oldest_event - 1), committed, 1_000)
     (first, _), *_ = committed.reader.scan(EXECUTED, past_end(EXECUTED))
     assert parse_event_key(first)[0] >= committed.oldest_event
     assert start_after("", committed).height == committed.oldest_event
