@@ -76,10 +76,9 @@ async def test_it_waits_for_what_it_needs_before_each_start(tmp_path):
         await until(lambda: lines == ["up"])
 
 
-async def test_stop_ends_a_process_that_ignores_sigterm(tmp_path, monkeypatch):
-    monkeypatch.setattr("node.process.STOP_GRACE_S", 0.5)
+async def test_stop_ends_a_process_that_ignores_sigterm(tmp_path):
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SAY.format(seconds=60)
-    async with kept(tmp_path, stubborn) as (process, lines):
+    async with kept(tmp_path, stubborn, stop_grace_s=0.5) as (process, lines):
         await until(lambda: lines == ["up"])
         pid = process.pid
     assert start_time(pid) == 0
