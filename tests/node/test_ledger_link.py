@@ -218,3 +218,17 @@ async def test_what_the_engine_knew_already_is_asked_for_once(scene):
     waiting = scene.link.wait_for_receipt(transaction_name(scene.world, raw), known)
     assert (await asyncio.wait_for(waiting, 10)).name == "REFUSED"
     assert scene.asked == {"get_receipt": 1}
+
+
+async def test_what_the_engine_knew_already_is_found_though_the_application_is_away_just_then(scene):
+    raw = scene.world.program("refuse")
+    scene.world.execute(raw)
+    await scene.service.close()
+
+    async def known():
+        return True
+
+    waiting = asyncio.create_task(scene.link.wait_for_receipt(transaction_name(scene.world, raw), known))
+    await asyncio.sleep(0.3)
+    await scene.serve()
+    assert (await asyncio.wait_for(waiting, 10)).name == "REFUSED"
