@@ -27,12 +27,20 @@ def world():
 
 
 def accepts(world, *txs, name="acme"):
-    return world.consensus.ask(name, list(txs))
+    """A question about a proposal changes nothing, whatever the answer."""
+    with unchanged(world):
+        return world.consensus.ask(name, list(txs))
 
 
 @pytest.mark.parametrize(("offset_ms", "accepted"), [(0, True), (AHEAD_MS, True), (AHEAD_MS + 1, False)])
 def test_a_timestamp_may_be_a_little_ahead_of_a_validators_clock(world, offset_ms, accepted):
     assert accepts(world, timestamp(world, offset_ms)) is accepted
+
+
+def test_invalid_timestamps_late_and_early_are_refused_at_first(world):
+    world.clock.now_ms += 60_000
+    assert not accepts(world, timestamp(world, -BEHIND_MS - 1))
+    assert not accepts(world, timestamp(world, AHEAD_MS + 1), name="alpha")
 
 
 def test_being_ahead_is_never_forgiven(world):
