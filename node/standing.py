@@ -113,7 +113,7 @@ class Standings:
 
 
 def identify(leaf_pem: bytes, membership: Membership, now: datetime.datetime) -> tuple[Identity, datetime.datetime]:
-    """The active member whose certificate this is, and until when it is valid. Raises Untrusted with the first reason."""
+    """The active member whose certificate this is, and until when that holds. Raises Untrusted with the first reason."""
     leaf = _read_leaf(leaf_pem)
     organization_name, member_name = named_member(leaf)
     organization = membership.organizations.get(organization_name)
@@ -132,7 +132,8 @@ def identify(leaf_pem: bytes, membership: Membership, now: datetime.datetime) ->
     if member.status != ACTIVE:
         raise Untrusted("the member is revoked on this ledger")
     digest = hashlib.sha256(leaf.public_bytes(_DER)).hexdigest()
-    return Identity(organization.id, member.id, digest), leaf.not_valid_after_utc
+    until = min(leaf.not_valid_after_utc, authority.not_valid_after_utc)
+    return Identity(organization.id, member.id, digest), until
 
 
 def named_member(leaf: x509.Certificate) -> tuple[str, str]:

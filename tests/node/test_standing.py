@@ -98,6 +98,17 @@ def test_a_remembered_verdict_does_not_outlive_the_certificate():
         standings.identify(short, NOW + timedelta(days=2))
 
 
+def test_a_remembered_verdict_does_not_outlive_the_ca():
+    authority = new_authority(days=1)
+    mine = organization(authority)
+    ledger = Membership.of([mine], [member(organization_id=authority.organization_id)])
+    standings, certificate = Standings(), leaf(authority, [uri(authority)], days=9)
+    standings.replace(ledger)
+    standings.identify(certificate, NOW)
+    with pytest.raises(Untrusted):
+        standings.identify(certificate, NOW + timedelta(days=2))
+
+
 def test_an_authority_under_another_organizations_name_is_left_out_of_the_handshake():
     """With the same subject twice, the handshake could look for a leaf's issuer at the wrong one."""
     key = ec.generate_private_key(ec.SECP256R1())
