@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 SOFTWARE_VERSION: Final = "syngraph/1"
 CODESPACE: Final = "syngraph"
+# Whoever commits a block that is younger than this is not replaying old ones.
+CAUGHT_UP_MS: Final = 60_000
 
 
 class LedgerApplication:
@@ -160,6 +162,9 @@ class LedgerApplication:
             self._blocks.forget()
             self._proposals.next_height()
             self.admission.block_committed(block.transactions)
+            if self.clock() - block.time_ms < CAUGHT_UP_MS:
+                # A full node is never asked about a proposal.
+                self._peers.caught_up = True
             self._log_block(block)
             if self._on_commit is not None:
                 self._on_commit(committed)

@@ -324,6 +324,21 @@ def test_peers_come_from_the_membership_and_until_caught_up_from_the_configurati
     assert not admits(node_id("configured"))
 
 
+def test_a_full_node_has_caught_up_with_its_first_young_block():
+    """It is never asked about a proposal, so it let peers of its configuration in for ever, removed ones too."""
+    world = World(names=("acme",), start=False)
+
+    def admits_configured():
+        return world.app.query(abci.RequestQuery(path=f"/p2p/filter/id/{node_id('configured')}")).code == 0
+
+    world.consensus.start()
+    world.clock.now_ms += 3_600_000
+    world.consensus.decide([timestamp(world, -3_000_000)])
+    assert admits_configured()
+    world.consensus.decide([timestamp(world, -1_000)])
+    assert not admits_configured()
+
+
 def test_node_ids_follow_the_ledger():
     from ledgers.transaction import Act
     from smartcontracts.membership import SetNodeIds
