@@ -45,16 +45,15 @@ class Unit:
     writes: list[DocumentVersion] = field(default_factory=list)
     events: list[Happening] = field(default_factory=list)
 
-    def apply(self, outcome: Outcome, around: Surroundings, cause: Cause | None) -> None:
+    def apply(
+        self, outcome: Outcome, around: Surroundings, cause: Cause | None, *, bytes_max: int | None = None
+    ) -> None:
         """Take what a transition returned. Rejects with DocumentTooLarge; raises LookupError on an outcome that makes no sense."""
         written: dict[str, Document] = {}
         for record in outcome.writes:
             document = self.layer.write(kind_of(record, around.table), record, around.block.time_ms)
-            if len(document.stored) > around.parameters.document_bytes_max:
-                raise TooLarge(
-                    f"A document may have at most {around.parameters.document_bytes_max} bytes.",
-                    document.kind.name,
-                )
+            if bytes_max is not None and len(document.stored) > bytes_max:
+                raise TooLarge(f"A document may have at most {bytes_max} bytes.", document.kind.name)
             written[document.key] = document
             self.writes.append(DocumentVersion(kind=document.kind.name, id=document.id, version=document.version))
         for event in outcome.events:
@@ -86,7 +85,8 @@ def run_transaction(transaction: Prepared, senders: tuple[Sender, ...], below: L
             table=around.table,
         )
         try:
-            unit.apply(run_message(command.message.name, command.record, call), around, command.cause)
+            outcome = run_message(command.message.name, command.record, call)
+            unit.apply(outcome, around, command.cause, bytes_max=around.parameters.document_bytes_max)
         except Rejected as refusal:
             refusal.message_index = place
             raise
@@ -103,6 +103,7 @@ def run_deadline(entry: DeadlineEntry, below: Layer, around: Surroundings) -> Un
     if document is None:
         raise LookupError(f"{key} has a deadline and is not there")
     due = Due(view=unit.layer, block=around.block, ledger_id=around.ledger_id, due_ms=due_ms)
+    # The document may be from before the ledger's limit was lowered, and its window must close all the same.
     unit.apply(kind.on_deadline[transition](document.record, due), around, None)
     after = unit.layer.documents.get(key)
     if after is None or entry in after.deadlines:

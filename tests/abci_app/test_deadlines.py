@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tendermint.abci import types_pb2 as abci
 
 from abci_app.failures import TickNotDue, TickRepeated
 from abci_app.records import QUARANTINE, QUARANTINE_ID_PREFIX
 from ledgers.transaction import encode_tick
+from smartcontracts.kernel import DocumentTooLarge
 from tests.abci_app.support import check_code, timestamp, unchanged
 from tests.counter import COUNTER
-from tests.world import World, with_parameters
+from tests.world import World, quiet_log, with_parameters
 
 
 @pytest.fixture
@@ -36,6 +39,21 @@ def fire(world, ms):
     events, _ = read_events(Position(block.height), world.committed, 10_000)
     assert world.committed.clock.event_sequence == before + len(events)
     return [(e.name, e.document_id) for e in events]
+
+
+def test_a_window_closes_though_its_document_is_over_a_limit_that_was_lowered_since(world):
+    """The write was refused as too large, so the document went into quarantine and its window never closed."""
+    from abci_app.execution.run import BlockRun
+
+    (receipt,) = world.execute("open plain 20000")
+    committed = world.committed
+    lowered = replace(committed.rules, parameters=replace(committed.parameters, document_bytes_max=1))
+    run = BlockRun(replace(committed, rules=lowered), world.app.reader, committed.next_due_ms() + 1, log=quiet_log())
+    run.fire_deadlines()
+    assert run.fired == 1
+    assert run.layer.get(COUNTER, receipt.documents[0].id).status == "lapsed"
+    # A transaction's document is refused all the same.
+    assert run.run_entry(world.program("open plain 20000")).receipt.code == DocumentTooLarge.code
 
 
 def test_a_window_is_open_through_its_last_millisecond(world):
