@@ -235,3 +235,18 @@ def test_golden_bytes_never_change():
     )
     assert common_pb2.Money.FromString(b"\x0a\x03EUR") == common_pb2.Money(currency="EUR")
     assert codec.encode(Cause(ledger_id="", event_id="", purpose="")) == b""
+
+
+def test_a_text_is_judged_as_character_by_character_at_every_bound():
+    """The loop over characters took 1 ms for 256 letters with an accent; one pass must say the same."""
+    for first, last in codec._UNSHOWN:
+        for point in (first - 1, first, last, last + 1):
+            if not 0 <= point <= 0x10FFFF:
+                continue
+            text = "é" + chr(point)
+            shown = not any(a <= point <= b for a, b in codec._UNSHOWN)
+            if shown:
+                assert codec.check_text(text, "p") == text
+            else:
+                with pytest.raises(codec.TextInvalid, match=f"Character 2 .U.{point:04X}. "):
+                    codec.check_text(text, "p")
