@@ -69,7 +69,8 @@ class EngineRpc:
             int(answer.get("code") or 0),
             str(answer.get("log") or ""),
             str(answer.get("info") or ""),
-            base64.b64decode(answer.get("data") or ""),
+            # The one field of this answer that the engine writes in hexadecimal.
+            bytes.fromhex(answer.get("data") or ""),
             str(answer.get("codespace") or ""),
         )
 

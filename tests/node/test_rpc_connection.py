@@ -105,3 +105,17 @@ async def test_the_engines_refusals_and_its_silence_are_told_apart(tmp_path, mon
     with pytest.raises(EngineAway) as caught:
         await away.status()
     assert not isinstance(caught.value, EngineSilent)
+
+
+async def test_what_the_application_said_of_a_transaction_is_read_from_hexadecimal(tmp_path):
+    """As base64 an answer of 33 bytes raised, and one of 32 was garbage."""
+    said = (
+        b'{"result": {"code": 1011, "data": "%s", "log": "no", "codespace": "syngraph"}}'
+        % bytes(33).hex().upper().encode()
+    )
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said)
+    async with server(tmp_path, [answer]):
+        rpc = EngineRpc(tmp_path / "rpc.sock")
+        checked = await rpc.broadcast(b"tx")
+        await rpc.close()
+    assert (checked.code, checked.data) == (1011, bytes(33))
