@@ -11,7 +11,7 @@ from ledgers.transaction import Act
 from smartcontracts.kernel import ContractTable
 from tests import counter
 
-TEXT_MAX = 8_192
+TEXT_MAX = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from tests.faults.harness import Network, until
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 # Under the quota of one organization, which is 500.
-OF_EACH = 420
+OF_EACH = 60
 IN_FLIGHT = 40
 
 
@@ -37,7 +37,7 @@ def signed(network, name, text):
     return make(network.id, [program(text)], [network.orgs[name].signer])
 
 
-def filling_size(bytes_max, room, least=2_600, most=4_000):
+def filling_size(bytes_max, room, least=20_000, most=30_000):
     """A transaction's size in a block, so that many of them leave fewer bytes free than a timestamp needs."""
     for size in range(least, most):
         if bytes_max % size < room:

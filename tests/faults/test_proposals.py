@@ -160,7 +160,12 @@ async def until_quick_proposer(network, seats):
         await network.settled(rest)
         if await network.next_proposer() in {"acme", "alpha"}:
             return
-        await seats["acme"].submit(program(f"open plain {HOUR_MS}"))
+        # One transaction alone takes two blocks, so that only every other validator would ever be next: the second one
+        # comes while the block of the first is on its way, and makes it three.
+        first = asyncio.create_task(seats["acme"].submit(program(f"open plain {HOUR_MS}")))
+        await asyncio.sleep(0.04)
+        await seats["alpha"].submit(program(f"open plain {HOUR_MS}"))
+        await first
     raise AssertionError("the turn never came")
 
 
@@ -198,28 +203,39 @@ async def test_a_block_with_a_polka_that_grew_old_is_decided(network):
         await network.assert_same_history(seats)
 
 
+@pytest.mark.timeout(300)
 async def test_a_block_with_a_polka_that_grew_old_is_decided_after_a_restart_of_everything(network):
     async with network.seats() as seats:
-        height, digest, sending = await lock_a_block(network, seats)
-        for node in network.nodes.values():
-            node.kill("application", "engine", "node")
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        network.calm()
-        network["south"].control(clock_offset_ms=HOUR_MS)
-        known = {name: len(node.journal("process")) for name, node in network.nodes.items()}
-        restarted = time.monotonic()
-        for node in network.nodes.values():
-            node.start()
-        await until(lambda: is_beyond(seats, height), 90, "the height is not decided after the restart")
-        print(f"height {height} decided {time.monotonic() - restarted:.1f} s after the restart of everything")
-        assert network["acme"].journal("finalize", height=height)[-1]["digest"] == digest
-        judged = [n for n in network["acme"].journal("process")[known["acme"] :] if n["digest"] == digest]
-        print("acme judged it (age in ms, accepted):", [(note["age_ms"], note["accepted"]) for note in judged])
-        assert any(note["age_ms"] > CLOCK_BEHIND_MS for note in judged), "nobody was asked about the old block"
-        network["south"].control(clock_offset_ms=None)
-        assert (await seats["acme"].submit(program(f"open plain {HOUR_MS}"))).height > height
-        await network.assert_same_history(seats)
+        for _ in range(3):
+            height, digest, sending = await lock_a_block(network, seats)
+            judged = await restart_everything(network, seats, height, digest, sending)
+            network["south"].control(clock_offset_ms=None)
+            # Whatever the engines' logs had kept of the lock, the height is decided and the ledger goes on.
+            assert (await seats["acme"].submit(program(f"open plain {HOUR_MS}"))).height > height
+            await network.assert_same_history(seats)
+            if any(note["age_ms"] > CLOCK_BEHIND_MS for note in judged):
+                assert network["acme"].journal("finalize", height=height)[-1]["digest"] == digest
+                return
+        raise AssertionError("in three attempts nobody was asked about the old block")
+
+
+async def restart_everything(network, seats, height, digest, sending):
+    """Kill all processes over a locked block, start them again, and return how acme then judged that block."""
+    for node in network.nodes.values():
+        node.kill("application", "engine", "node")
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    network.calm()
+    network["south"].control(clock_offset_ms=HOUR_MS)
+    known = len(network["acme"].journal("process"))
+    restarted = time.monotonic()
+    for node in network.nodes.values():
+        node.start()
+    await until(lambda: is_beyond(seats, height), 90, "the height is not decided after the restart")
+    print(f"height {height} decided {time.monotonic() - restarted:.1f} s after the restart of everything")
+    judged = [n for n in network["acme"].journal("process")[known:] if n["digest"] == digest]
+    print("acme judged it (age in ms, accepted):", [(note["age_ms"], note["accepted"]) for note in judged])
+    return judged
 
 
 async def is_beyond(seats, height):
