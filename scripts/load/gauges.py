@@ -44,6 +44,12 @@ def processor_s(pid: int) -> float:
     return (int(user) + int(system)) / _TICKS_A_SECOND
 
 
+def busy_s() -> float:
+    """Seconds for which all processors together have been busy since the machine started, for whatever program."""
+    user, nice, system, _, _, interrupts, soft, stolen = Path("/proc/stat").read_text(encoding="ascii").split()[1:9]
+    return sum(map(int, (user, nice, system, interrupts, soft, stolen))) / _TICKS_A_SECOND
+
+
 def processor_by_role(pids: Mapping[str, Iterable[int]]) -> dict[str, float]:
     """Seconds, summed over the processes of each role."""
     return {role: sum(map(processor_s, its)) for role, its in pids.items()}

@@ -19,7 +19,7 @@ from scripts.load import trade
 from scripts.load.engine import EngineBlocks, RecordedBlock
 from scripts.load.figures import Sample, blocks_of, committed_rate, percentile, sent_within
 from scripts.load.flows import ACTS_A_FLOW, Market, as_many_as, at_rate, one_by_one
-from scripts.load.gauges import Memory, disk_bytes, memory, processor_by_role
+from scripts.load.gauges import Memory, busy_s, disk_bytes, memory, processor_by_role
 from scripts.load.traders import Trader, written
 from smartcontracts.kernel import Role
 from smartcontracts.proposal import Propose, act_of
@@ -46,10 +46,14 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a load took, by role: processor milliseconds a transaction, and cores in use on average."""
+    """What a load took, by role: processor milliseconds a transaction, and cores in use on average.
+
+    `others_cores`: what programs that have nothing to do with the bench used meanwhile.
+    """
 
     ms_a_transaction: Mapping[str, float]
     cores: Mapping[str, float]
+    others_cores: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +156,9 @@ async def measure_maximum(network: Network, market_: Market, measured: Measured,
         disk = disk_by_part(network, BUYER)
         load = asyncio.create_task(as_many_as(clients, market_, seconds))
         await asyncio.sleep(WARM_UP_S)
-        began, before = time.monotonic(), processor_by_role(roles(network))
+        began, before, all_before = time.monotonic(), processor_by_role(roles(network)), busy_s()
         await asyncio.sleep(max(0.0, seconds - WARM_UP_S))
-        ended, after = time.monotonic(), processor_by_role(roles(network))
+        ended, after, all_after = time.monotonic(), processor_by_role(roles(network)), busy_s()
         measured.busy_memory = memory_by_process(network)
         await load
         used, total = disk_by_part(network, BUYER), len(_from_height(market_.samples(), first))
@@ -167,6 +171,7 @@ async def measure_maximum(network: Network, market_: Market, measured: Measured,
             cost=Cost(
                 ms_a_transaction={role: (after[role] - before[role]) * 1_000 / count for role in after},
                 cores=_cores(before, after, ended - began),
+                others_cores=(all_after - all_before - sum(after.values()) + sum(before.values())) / (ended - began),
             ),
             transactions_a_block=count / max(1, len(blocks)),
             sizes=_sizes(samples),

@@ -113,7 +113,7 @@ def _processor(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     cost = report["maximum"]["cost"]
     rows = [(f"{role}", number(ms), number(cost["cores"][role])) for role, ms in cost["ms_a_transaction"].items()]
     total = (sum(cost["ms_a_transaction"].values()), sum(cost["cores"].values()))
-    return [*rows, ("all", number(total[0]), number(total[1]))]
+    return [*rows, ("all", number(total[0]), number(total[1])), ("other programs", "", number(cost["others_cores"]))]
 
 
 def _memory(report: Mapping[str, Any]) -> list[tuple[str, ...]]:

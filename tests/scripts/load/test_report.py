@@ -25,7 +25,7 @@ def report(**changes):
         "idle": {"latency": LATENCY, "memory": MEMORY, "cores": {"node": 0.1}},
         "maximum": {
             "latency": {**LATENCY, "rate": 600.0},
-            "cost": {"ms_a_transaction": {"node": 1.5}, "cores": {"node": 0.5}},
+            "cost": {"ms_a_transaction": {"node": 1.5}, "cores": {"node": 0.5}, "others_cores": 0.25},
             "transactions_a_block": 120.0,
             "sizes": {"submit_inquiry": 7_500},
             "disk": {"engine": 9_000.0},
@@ -66,7 +66,7 @@ def test_every_target_is_judged_by_its_own_figure():
 
 def test_the_text_has_every_load_stage_process_and_size():
     shown = text(report())
-    for words in ("10 % of maximum", "80 % of maximum", "kvstore, maximum", *STAGES, "acme node", "submit_inquiry"):
+    for words in ("10 % of maximum", "80 % of maximum", "kvstore, maximum", *STAGES, "acme node", "submit_inquiry", "other programs"):
         assert words in shown
 
 
