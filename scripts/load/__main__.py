@@ -109,6 +109,7 @@ async def _measure(options: argparse.Namespace, directory: Path) -> dict[str, An
         },
         "maximum": {
             "latency": asdict(maximum.latency),
+            "rates_by_quarter": list(maximum.rates_by_quarter),
             "cost": asdict(maximum.cost),
             "transactions_a_block": maximum.transactions_a_block,
             "sizes": maximum.sizes,
@@ -184,6 +185,8 @@ def _plain(value: Any) -> Any:
     """What JSON can say: no NaN."""
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -64,9 +64,10 @@ def committed_rate(blocks: Sequence[Committed]) -> float:
     return sum(block.transactions for block in blocks[1:]) / seconds if seconds > 0 else math.nan
 
 
-def within(samples: Iterable[Sample], begin: float, end: float) -> list[Sample]:
-    """Those received from `begin` to before `end`."""
-    return [sample for sample in samples if begin <= sample.received_at < end]
+def rates_by_quarter(blocks: Sequence[Committed]) -> tuple[float, ...]:
+    """`committed_rate` of each quarter of the blocks, in their order: whether it stays."""
+    size = len(blocks) // 4
+    return tuple(committed_rate(blocks[size * quarter : size * (quarter + 1) + 1]) for quarter in range(4))
 
 
 def sent_within(samples: Iterable[Sample], begin: float, end: float) -> list[Sample]:

@@ -17,7 +17,7 @@ from localnet.topology import Topology, parse_topology
 from node.daemon import runtime_folder
 from scripts.load import trade
 from scripts.load.engine import EngineBlocks, RecordedBlock
-from scripts.load.figures import Sample, blocks_of, committed_rate, percentile, sent_within
+from scripts.load.figures import Sample, blocks_of, committed_rate, percentile, rates_by_quarter, sent_within
 from scripts.load.flows import ACTS_A_FLOW, Market, as_many_as, at_rate, one_by_one
 from scripts.load.gauges import Memory, busy_s, disk_bytes, memory, processor_by_role
 from scripts.load.traders import Trader, written
@@ -61,6 +61,7 @@ class Maximum:
     """The load of as many flows as clients. Bytes a transaction are on one node's disk."""
 
     latency: Latency
+    rates_by_quarter: tuple[float, ...]
     cost: Cost
     transactions_a_block: float
     sizes: Mapping[str, int]
@@ -168,6 +169,7 @@ async def measure_maximum(network: Network, market_: Market, measured: Measured,
         count = max(1, len(samples))
         measured.maximum = Maximum(
             latency=_latency(samples, rate),
+            rates_by_quarter=rates_by_quarter(blocks),
             cost=Cost(
                 ms_a_transaction={role: (after[role] - before[role]) * 1_000 / count for role in after},
                 cores=_cores(before, after, ended - began),

@@ -83,7 +83,8 @@ def _machine(report: Mapping[str, Any]) -> str:
         f"{machine['processors']} processors ({machine['processor']}), {machine['memory_bytes'] / MIB / 1024:.0f} GiB, "
         f"Linux {machine['kernel']}; load before the start {machine['load_before']}\n"
         f"{report['clients']} clients, {report['seconds']:g} s a load; network ready in {report['ready_s']:.1f} s; "
-        f"blocks of {report['maximum']['transactions_a_block']:.0f} transactions at maximum"
+        f"blocks of {report['maximum']['transactions_a_block']:.0f} transactions at maximum, "
+        f"by quarter of the time {', '.join(number(rate) for rate in report['maximum']['rates_by_quarter'])} tx/s"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.load.figures import Committed, Sample, blocks_of, committed_rate, percentile, sent_within
+from scripts.load.figures import Committed, Sample, blocks_of, committed_rate, percentile, rates_by_quarter, sent_within
 
 
 def sample(height, received_at, sent_at=0.0):
@@ -56,3 +56,18 @@ def test_of_two_blocks_there_is_no_rate(count):
 def test_what_was_sent_in_time_counts_whenever_it_was_answered():
     early, late, after = sample(1, 9.0, sent_at=1.0), sample(1, 90.0, sent_at=1.9), sample(1, 3.0, sent_at=2.0)
     assert sent_within([early, late, after], 1.0, 2.0) == [early, late]
+
+
+def test_quarters_show_a_rate_that_falls():
+    at, blocks = 0.0, []
+    for number in range(16):
+        at += 1 + number // 4
+        blocks.append(Committed(known_at=at, transactions=100))
+    rates = rates_by_quarter(blocks)
+    assert len(rates) == 4
+    assert list(rates) == sorted(rates, reverse=True)
+    assert rates[0] > 2 * rates[3]
+
+
+def test_of_too_few_blocks_there_are_no_quarters():
+    assert all(math.isnan(rate) for rate in rates_by_quarter([Committed(known_at=1.0, transactions=1)] * 7))

@@ -25,6 +25,7 @@ def report(**changes):
         "idle": {"latency": LATENCY, "memory": MEMORY, "cores": {"node": 0.1}},
         "maximum": {
             "latency": {**LATENCY, "rate": 600.0},
+            "rates_by_quarter": [700.0, 650.0, 550.0, math.nan],
             "cost": {"ms_a_transaction": {"node": 1.5}, "cores": {"node": 0.5}, "others_cores": 0.25},
             "transactions_a_block": 120.0,
             "sizes": {"submit_inquiry": 7_500},
@@ -66,7 +67,7 @@ def test_every_target_is_judged_by_its_own_figure():
 
 def test_the_text_has_every_load_stage_process_and_size():
     shown = text(report())
-    for words in ("10 % of maximum", "80 % of maximum", "kvstore, maximum", *STAGES, "acme node", "submit_inquiry", "other programs"):
+    for words in ("10 % of maximum", "80 % of maximum", "kvstore, maximum", *STAGES, "acme node", "submit_inquiry", "other programs", "700, 650, 550, - tx/s"):
         assert words in shown
 
 
@@ -87,4 +88,6 @@ def test_columns_are_as_wide_as_their_widest_cell():
 
 def test_the_json_has_no_nan():
     plain = _plain(report(tenth={"p50_ms": math.nan}))
-    assert json.loads(json.dumps(plain, allow_nan=False))["tenth"] == {"p50_ms": None}
+    read = json.loads(json.dumps(plain, allow_nan=False))
+    assert read["tenth"] == {"p50_ms": None}
+    assert read["maximum"]["rates_by_quarter"] == [700.0, 650.0, 550.0, None]
