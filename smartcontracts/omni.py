@@ -26,8 +26,8 @@ from smartcontracts.kernel import (
     View,
 )
 from smartcontracts.membership import present_organization
+from smartcontracts.score import TENTHS_MAX, score_text
 
-TENTHS_MAX: Final = 99
 APP_HASH_BYTES: Final = 32
 PARTIES: Final = 2
 _LEDGER_ID: Final = re.compile(r"sg_[a-z2-7]{32}", re.ASCII)
@@ -182,11 +182,6 @@ REPUTATION: Final = Kind(
     ),
     filters=("party", "offering", "related"),
 )
-
-
-def score_text(tenths: int, count: int) -> str:
-    """"8.9:132" for 89 tenths from 132 measurements. Req: R-20, R-21."""
-    return f"{tenths // 10}.{tenths % 10}:{count}"
 
 
 def registered_ledger(view: View, ledger_id: str) -> RegisteredLedger:
