@@ -42,7 +42,8 @@ async def propose_wrongly(network, seats, name, way):
     node.control(propose=way, entry=raising.encoded.hex())
     turns = 16
     for _ in range(turns):
-        if way == "early" and await network.settled(seats) and await network.next_proposer() == name:
+        if way == "early":
+            await until_next_proposer(network, seats, {name})
             last_ms = (await seats[name].status()).ledger_time_ms
             await until(lambda last_ms=last_ms: time.time() * 1_000 - last_ms > CLOCK_BEHIND_MS + 400, 10, "no time")
         await seats["acme"].submit(program(f"open plain {HOUR_MS}"), skip_simulation=True)
@@ -155,16 +156,20 @@ async def lock_a_block(network, seats):
 
 async def until_quick_proposer(network, seats):
     """Until it is the turn of acme or alpha to propose."""
-    for _ in range(12):
-        rest = {name: seat for name, seat in seats.items() if name != "south"}
-        await network.settled(rest)
-        if await network.next_proposer() in {"acme", "alpha"}:
+    await until_next_proposer(network, {name: seat for name, seat in seats.items() if name != "south"}, {"acme", "alpha"})
+
+
+async def until_next_proposer(network, seats, names):
+    """Until `seats` are at rest and it is the turn of one of `names` to propose."""
+    for _ in range(16):
+        await network.settled(seats)
+        if await network.next_proposer() in names:
             return
         # One transaction alone takes two blocks, so that only every other validator would ever be next: the second one
         # comes while the block of the first is on its way, and makes it three.
-        first = asyncio.create_task(seats["acme"].submit(program(f"open plain {HOUR_MS}")))
+        first = asyncio.create_task(seats["acme"].submit(program(f"open plain {HOUR_MS}"), skip_simulation=True))
         await asyncio.sleep(0.04)
-        await seats["alpha"].submit(program(f"open plain {HOUR_MS}"))
+        await seats["alpha"].submit(program(f"open plain {HOUR_MS}"), skip_simulation=True)
         await first
     raise AssertionError("the turn never came")
 
