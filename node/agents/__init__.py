@@ -1,0 +1,1 @@
+"""Agents: what moves an organization's work between the ledgers it sees. DESIGN section 8."""
