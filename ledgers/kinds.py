@@ -25,6 +25,7 @@ from smartcontracts import (
     sla,
     usage,
 )
+from smartcontracts.internal import release, rules
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
 BILATERAL: Final = "bilateral"
@@ -85,6 +86,6 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         sla.CONTRACT,
         score.CONTRACT,
     ),
-    INTERNAL: _GOVERNANCE,
+    INTERNAL: (*_GOVERNANCE, rules.CONTRACT, release.CONTRACT),
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }

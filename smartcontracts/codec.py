@@ -24,6 +24,7 @@ from syngraph.v1 import (
     assurance_pb2,
     billing_pb2,
     common_pb2,
+    internal_release_pb2,
     membership_pb2,
     omni_pb2,
     system_pb2,
@@ -44,6 +45,7 @@ _MODULES: Final = (
     membership_pb2,
     assurance_pb2,
     omni_pb2,
+    internal_release_pb2,
     system_pb2,
     common_pb2,
 )
