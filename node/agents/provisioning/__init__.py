@@ -13,7 +13,6 @@ from typing import Protocol
 from smartcontracts.trade import Action, Price, Term
 
 
-
 class Operation(StrEnum):
     """What is asked; a word of every call id."""
 
