@@ -43,7 +43,7 @@ from ledgers.client.identity import (
     write_secret,
 )
 from ledgers.genesis import LedgerGenesis, ledger_id
-from ledgers.kinds import VERSIONS
+from ledgers.kinds import INTERNAL, VERSIONS
 from localnet.topology import LedgerEntry, Topology
 from node.engine_keys import ensure_engine_keys, read_engine_keys
 from smartcontracts.kernel import Position, Role
@@ -332,7 +332,7 @@ def _ledger_section(
         "genesis": f"genesis/{ledger}.json",
         "engine_home": f"engines/{ledger}",
         "p2p_address": f"{HOST}:{p2p_ports[organization, ledger]}",
-        "pace": material.topology.pace,
+        "pace": material.topology.pace_of(ledger),
         "validator": organization in entry.voters,
         "peers": peers,
     }
@@ -356,8 +356,12 @@ def _client_section(material: Material, organization: str, member: str, grpc_por
 
 
 def partners(topology: Topology, organization: str) -> tuple[str, ...]:
-    """Who validates every ledger of this organization: their nodes can take over any of its transactions."""
+    """Who validates every ledger that this organization shares: their nodes can take over any of its transactions there.
+
+    An internal ledger's transactions are for nobody else, and no client hands them on.
+    """
     mine = [topology.ledgers[name] for name in topology.ledgers_of(organization)]
+    mine = [ledger for ledger in mine if ledger.kind != INTERNAL]
     return tuple(
         other
         for other in topology.organizations

@@ -26,6 +26,10 @@ MEMBERS_MAX: Final = 16
 TOLERANT_VALIDATORS_MIN: Final = 4
 BUILT_IN: Final = Path(__file__).with_name("topologies")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
+# One for each organization that trades, called after it.
+_INTERNAL_SUFFIX: Final = "-internal"
+# A ledger's name is an organization's with something after it, or two of them.
+_LEDGER_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _MEMBER: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}", re.ASCII)
 
 # A function of a provider signs with a key of its own (L-05).
@@ -34,6 +38,7 @@ _EVERY_FUNCTION: Final[dict[str, tuple[str, ...]]] = {
 }
 
 Names = Annotated[tuple[str, ...], Field(strict=False, max_length=ORGANIZATIONS_MAX)]
+Pace = Literal["hot", "cold"]
 Roles = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 
@@ -73,6 +78,8 @@ class LedgerEntry(_Entry):
     observers: Names = ()
     granted: Names = ()
     parameters: dict[str, int] = Field(default_factory=dict)
+    # Of the ledger's engines; by default the topology's.
+    pace: Pace | None = None
 
     @property
     def voters(self) -> tuple[str, ...]:
@@ -107,15 +114,37 @@ class LedgerEntry(_Entry):
 
 
 class Topology(_Entry):
-    """The whole file. `pace` is the engines': hot answers in 0.1 s, cold sleeps cheaply."""
+    """The whole file. `pace` is the engines': hot answers in 0.1 s, cold sleeps cheaply.
 
-    pace: Literal["hot", "cold"] = "hot"
+    `internal`: every party of a bilateral ledger gets an internal ledger, created with it. `agents` says where the agents of
+    those organizations run: in their nodes, each in a process of its own, or not at all.
+    """
+
+    pace: Pace = "hot"
+    internal: bool = True
+    agents: Literal["node", "processes", "none"] = "node"
     organizations: dict[str, OrganizationEntry] = Field(min_length=1, max_length=ORGANIZATIONS_MAX)
     ledgers: dict[str, LedgerEntry] = Field(min_length=1, max_length=LEDGERS_MAX)
 
     def ledgers_of(self, organization: str) -> tuple[str, ...]:
         """Names of the ledgers that the organization's node replicates."""
         return tuple(name for name, ledger in self.ledgers.items() if organization in ledger.everybody)
+
+    def traders(self) -> tuple[str, ...]:
+        """Organizations that buy or sell: the parties of bilateral ledgers, in the file's order."""
+        parties = {who for ledger in self.ledgers.values() if ledger.kind == BILATERAL for who in ledger.parties}
+        return tuple(name for name in self.organizations if name in parties)
+
+    def internal_ledger(self, organization: str) -> str | None:
+        """The name of the organization's own internal ledger, if it has one."""
+        for name, ledger in self.ledgers.items():
+            if ledger.kind == INTERNAL and ledger.parties == (organization,):
+                return name
+        return None
+
+    def pace_of(self, ledger: str) -> Pace:
+        """The pace of a ledger's engines."""
+        return self.ledgers[ledger].pace or self.pace
 
     def warnings(self) -> tuple[str, ...]:
         """Sentences on what is allowed and unwise."""
@@ -161,7 +190,17 @@ def parse_topology(values: dict[str, Any]) -> Topology:
         problems += _ledger_problems(f"ledgers.{name}", name, ledger, topology)
     if problems:
         raise TopologyInvalid(problems)
-    return topology
+    return _with_internal_ledgers(topology) if topology.internal else topology
+
+
+def _with_internal_ledgers(topology: Topology) -> Topology:
+    """An organization that trades has its internal ledger from the beginning (L-28), validated by its own node alone."""
+    missing = [name for name in topology.traders() if topology.internal_ledger(name) is None]
+    added = {f"{name}{_INTERNAL_SUFFIX}": LedgerEntry(kind="internal", parties=(name,)) for name in missing}
+    doubled = [name for name in added if name in topology.ledgers]
+    if doubled:
+        raise TopologyInvalid([f"ledgers.{name}: the name is kept for an internal ledger." for name in doubled])
+    return topology.model_copy(update={"ledgers": {**topology.ledgers, **added}})
 
 
 def _sentence(fault: Any) -> str:
@@ -191,7 +230,7 @@ def _organization_problems(topology: Topology) -> list[str]:
 
 def _ledger_problems(field: str, name: str, ledger: LedgerEntry, topology: Topology) -> list[str]:
     problems = []
-    if not _NAME.fullmatch(name):
+    if not _LEDGER_NAME.fullmatch(name):
         problems.append(f"{field}: a name has small letters, digits and dashes, and begins with a letter.")
     places = ("parties", "neutrals", "validators", "followers", "observers", "granted")
     seen: dict[str, str] = {}

@@ -21,6 +21,7 @@ from ledgers.client.records import (
     read_status,
 )
 from ledgers.client.transactions import TTL_MS, SignedBytes, SigningMember, body_of, make, make_from_plain
+from ledgers.kinds import INTERNAL
 from ledgers.receipts import Receipt
 from ledgers.transaction import Act
 from syngraph.v1 import api_pb2 as api
@@ -39,9 +40,12 @@ class Ledger:
     """One ledger, by the node that `connection` leads to. Made by `Client.ledger`."""
 
     def __init__(self, connection: Connection, others: Sequence[Connection], status: LedgerStatus) -> None:
-        """`others` lead to nodes of other members, for transactions that get no block through the first."""
+        """`others` lead to nodes of other members, for transactions that get no block through the first.
+
+        Transactions of an internal ledger are never handed to them: what stands in them is for no other organization.
+        """
         self._connection = connection
-        self._others = tuple(others)
+        self._others = () if status.kind == INTERNAL else tuple(others)
         self.id = status.ledger_id
         self.name = status.name
         self.kind = status.kind

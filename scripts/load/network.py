@@ -94,6 +94,9 @@ def topology() -> Topology:
     }
     return parse_topology(
         {
+            # One ledger and nothing beside it: what is measured stays comparable.
+            "internal": False,
+            "agents": "none",
             "organizations": {
                 name: {"name": name.capitalize(), "members": {"administrator": administrator, **its}}
                 for name, its in members.items()

@@ -71,7 +71,7 @@ async def repaired(network, organization):
 async def test_every_node_is_ready_and_all_app_hashes_agree(network):
     rows = await network.status()
     assert all(row.is_ready for row in rows)
-    assert [len(row.processes.engines) for row in rows] == [2, 3, 2, 3, 3, 1]
+    assert [len(row.processes.engines) for row in rows] == [3, 4, 3, 3, 3, 1]
     for ledger in network.topology.ledgers:
         assert await agreed(network, ledger)
 
@@ -221,7 +221,7 @@ async def test_the_end_leaves_no_process_no_socket_and_after_a_purge_no_file(tmp
     async with network:
         pids = [pid for name in network.organizations for pid in network.processes(name).all()]
         folders = [runtime_folder(network.material.files(name).data) for name in network.organizations]
-        assert len(pids) == 12
+        assert len(pids) == 14
         assert all(list(folder.glob("*.rpc")) for folder in folders)
     assert not [pid for pid in pids if start_time(pid)]
     assert not [folder for folder in folders if folder.exists()]

@@ -53,6 +53,53 @@ def test_the_default_has_a_buyer_a_provider_a_seller_two_neutrals_and_an_observe
     assert topology.ledgers_of("ofcom") == ("acme-alpha", "omni")
 
 
+@pytest.mark.req("L-28")
+@pytest.mark.parametrize("name", built_in_names())
+def test_who_trades_has_an_internal_ledger_that_its_own_node_alone_validates(name):
+    topology = load_topology(name)
+    assert topology.traders()
+    for organization in topology.organizations:
+        internal = topology.internal_ledger(organization)
+        assert (internal is not None) == (organization in topology.traders())
+        if internal is not None:
+            entry = topology.ledgers[internal]
+            assert (entry.voters, entry.everybody) == ((organization,), (organization,))
+
+
+def test_an_internal_ledger_may_have_a_name_of_its_own_or_be_left_out():
+    own = parse_topology(changed(("ledgers", "books"), {"kind": "internal", "parties": ["acme"]}))
+    assert own.internal_ledger("acme") == "books"
+    assert own.internal_ledger("alpha") == "alpha-internal"
+    assert list(parse_topology(changed(("internal",), False)).ledgers) == ["acme-alpha"]
+
+
+def test_the_name_of_an_internal_ledger_is_not_for_another_one():
+    values = changed(("ledgers", "acme-internal"), {"kind": "omni", "validators": ["north"]})
+    assert problems_of(values) == ("ledgers.acme-internal: the name is kept for an internal ledger.",)
+
+
+def test_three_tiers_have_a_diamond_a_loop_and_four_neutrals_none_of_which_sees_both_of_alphas_sides():
+    topology = load_topology("tiers")
+    bilateral = {name: entry for name, entry in topology.ledgers.items() if entry.kind == "bilateral"}
+    pairs = [("acme", "alpha"), ("alpha", "bravo"), ("alpha", "charlie"), ("bravo", "charlie"), ("bravo", "delta")]
+    assert [entry.parties for entry in bilateral.values()] == [*pairs, ("charlie", "delta")]
+    upstream = set(bilateral["acme-alpha"].neutrals)
+    downstream = {who for name in ("alpha-bravo", "alpha-charlie") for who in bilateral[name].neutrals}
+    assert not upstream & downstream
+    assert upstream | downstream == set(topology.ledgers["omni"].validators)
+    assert bilateral["acme-alpha"].granted == ("ofcom",)
+    assert (topology.pace_of("omni"), topology.pace_of("alpha-bravo")) == ("cold", "hot")
+
+
+def test_a_chain_of_five_tiers_has_no_neutral_on_both_sides_of_a_provider():
+    topology = load_topology("chain5")
+    chain = [entry for entry in topology.ledgers.values() if entry.kind == "bilateral"]
+    assert len(chain) == 5
+    for before, after in zip(chain, chain[1:], strict=False):
+        assert before.parties[1] == after.parties[0]
+        assert not set(before.neutrals) & set(after.neutrals)
+
+
 def test_a_ledger_with_three_validators_is_allowed_and_warned_about():
     values = changed(("ledgers", "acme-alpha", "neutrals"), ["north"])
     del values["organizations"]["south"]

@@ -10,7 +10,7 @@ import time
 import pytest
 from nacl.signing import SigningKey
 
-from ledgers.client import Act, Client, Connection, NodeUnreachable, SyncClient, make
+from ledgers.client import Act, Client, Connection, NodeUnreachable, Refused, SyncClient, make
 from ledgers.client.ledger import Ledger
 from smartcontracts.membership import AddMember
 from tests.node.network import Org, RunningNode, found, free_port, write_config
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hand-on")
     alpha = Org.make("alpha", folder)
-    ledger = found("int", "internal", folder, [alpha])
-    running = RunningNode(alpha, write_config(alpha, [ledger])).start()
+    ledgers = [found("pair", "bilateral", folder, [alpha]), found("int", "internal", folder, [alpha])]
+    running = RunningNode(alpha, write_config(alpha, ledgers)).start()
     try:
         yield running.wait_ready()
     finally:
@@ -44,10 +44,10 @@ def add_member():
     return Act(name="add_member", command=command)
 
 
-async def ledger_by(node, address, others):
+async def ledger_by(node, address, others, name="pair"):
     """The ledger through `address`, as if that node had answered before."""
     async with Client(f"127.0.0.1:{node.org.grpc_port}", node.org.credentials()) as client:
-        status = await (await client.ledger("int")).status()
+        status = await (await client.ledger(name)).status()
     first = Connection(address, node.org.credentials())
     return Ledger(first, others, status), first
 
@@ -65,6 +65,20 @@ async def test_another_node_gets_the_same_bytes(node, silent):
     assert receipt.name == "OK"
     assert (2.0 <= seconds < 8.0) if silent else seconds < 8.0
     await asyncio.gather(first.close(), good.close())
+
+
+async def test_a_transaction_of_an_internal_ledger_is_handed_to_nobody(node):
+    """What stands in it is for no other organization: who would take it gets no byte, and the own node's absence is said."""
+    others = Connection(f"127.0.0.1:{node.org.grpc_port}", node.org.credentials())
+    ledger, first = await ledger_by(node, f"127.0.0.1:{free_port()}", [others], "int")
+    signed = make(ledger.id, [add_member()], [node.org.signer])
+    with pytest.raises(NodeUnreachable):
+        await ledger.submit_signed(signed, timeout_s=5)
+    async with Client(f"127.0.0.1:{node.org.grpc_port}", node.org.credentials()) as client:
+        with pytest.raises(Refused) as unknown:
+            await (await client.ledger("int")).receipt(signed.id)
+    assert unknown.value.detail.name == "TRANSACTION_UNKNOWN"
+    await asyncio.gather(first.close(), others.close())
 
 
 async def test_without_another_node_it_is_unreachable(node):
