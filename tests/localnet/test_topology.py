@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from itertools import pairwise
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_a_chain_of_five_tiers_has_no_neutral_on_both_sides_of_a_provider():
     topology = load_topology("chain5")
     chain = [entry for entry in topology.ledgers.values() if entry.kind == "bilateral"]
     assert len(chain) == 5
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         assert before.parties[1] == after.parties[0]
         assert not set(before.neutrals) & set(after.neutrals)
 
