@@ -105,7 +105,7 @@ def parse(text: str) -> PriceBook:
         installation_interval_ms=_whole(book.get("installation_interval_ms", 0), "installation_interval_ms"),
         offerings=_entries(book.get("offering", {}), "offering"),
         types=_entries(book.get("type", {}), "type"),
-        default=_entry(book["default"], "default") if "default" in book else None,
+        default=read_entry(book["default"], "default") if "default" in book else None,
     )
 
 
@@ -248,10 +248,11 @@ def _bounded_nano(nano: Fraction, where: str) -> int:
 def _entries(tables: Any, path: str) -> dict[str, Entry]:
     if not isinstance(tables, dict):
         raise PriceBookWrong("This must be tables by id.", path)
-    return {key: _entry(table, f'{path}."{key}"') for key, table in tables.items()}
+    return {key: read_entry(table, f'{path}."{key}"') for key, table in tables.items()}
 
 
-def _entry(table: Any, path: str) -> Entry:
+def read_entry(table: Any, path: str) -> Entry:
+    """Prices from a table of a TOML file; `path` names it in refusals. Rejects with PriceBookWrong."""
     if not isinstance(table, dict):
         raise PriceBookWrong("This must be a table.", path)
     _require_known(table, _ENTRY_KEYS, f"{path}.")
