@@ -8,37 +8,23 @@ D-09, D-10, D-11 element, service and order ids stand on every message and docum
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from smartcontracts.kernel import (
     Call,
     Contract,
     Event,
-    Kind,
     MessageType,
     Outcome,
     Rejected,
     Role,
-    Terms,
     step,
 )
 from smartcontracts.order import LIFECYCLE as ORDER_LIFECYCLE
 from smartcontracts.order import Order, OrderStatus, require_seller_order
 from smartcontracts.quote import require_quote
-from smartcontracts.trade import Price, require_reason, words
-
-
-class ServiceStatus(StrEnum):
-    """Stored on the ledger: never rename a value."""
-
-    IN_OPERATION = "in_operation"
-    TERMINATED = "terminated"
-
-
-# The first pass ends no service: that is part of service change.
-LIFECYCLE: Final = MappingProxyType({(ServiceStatus.IN_OPERATION, "terminate"): ServiceStatus.TERMINATED})
+from smartcontracts.service import SERVICE, Service, ServiceItem
+from smartcontracts.trade import require_reason
 
 
 class OrderNotAccepted(Rejected):
@@ -78,31 +64,6 @@ class FailOrder:
 
     order_id: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceItem:
-    """A service element in operation and its prices; `id` is that of the order's item. Req: D-09."""
-
-    id: str
-    offering: str
-    prices: tuple[Price, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """A service in operation; it is billed from `activated_at_ms`. Req: D-10, D-23."""
-
-    id: str
-    status: ServiceStatus = ServiceStatus.IN_OPERATION
-    order_id: str
-    quote_id: str
-    inquiry_id: str
-    buyer: str
-    seller: str
-    agreement_id: str
-    activated_at_ms: int
-    items: tuple[ServiceItem, ...]
 
 
 def activate_order(command: ActivateOrder, call: Call) -> Outcome:
@@ -166,27 +127,6 @@ def _service_items(order: Order, call: Call) -> tuple[ServiceItem, ...]:
     prices = {item.id: item.prices for item in require_quote(order.quote_id, call.view).items}
     return tuple(ServiceItem(id=item.id, offering=item.offering, prices=prices[item.id]) for item in order.items)
 
-
-def _service_terms(service: Service) -> Terms:
-    return Terms(
-        status=service.status,
-        party=words((service.buyer, service.seller)),
-        offering=words(item.offering for item in service.items),
-        service=(service.id,),
-        related=words((service.order_id, service.quote_id, service.inquiry_id, service.agreement_id)),
-        keys=(f"{service.agreement_id}/{service.seller}",),
-    )
-
-
-# Keys: "<agreement id>/<seller>".
-SERVICE: Final = Kind(
-    name="service",
-    prefix="svc",
-    record=Service,
-    terms=_service_terms,
-    lifecycle=LIFECYCLE,
-    filters=("status", "party", "offering", "service", "related"),
-)
 
 CONTRACT: Final = Contract(
     name="delivery",

@@ -15,7 +15,6 @@ from typing import Final
 
 from smartcontracts import codec
 from smartcontracts.agreement import Agreement, PaymentForm, agreement_of, other_party
-from smartcontracts.delivery import SERVICE, Service
 from smartcontracts.interval import Interval, interval_numbered
 from smartcontracts.kernel import (
     ActType,
@@ -35,6 +34,7 @@ from smartcontracts.kernel import (
 )
 from smartcontracts.money import MINOR_MAX, Money, Rounding, bounded, require_currency
 from smartcontracts.rating import InvoiceLine, rate_interval
+from smartcontracts.service import SERVICE, Service
 from smartcontracts.usage import USAGE, USAGES_PER_INTERVAL_MAX, interval_key, invoiced
 
 LINES_MAX: Final = 1_000

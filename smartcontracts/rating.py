@@ -16,9 +16,9 @@ from fractions import Fraction
 from typing import Final
 
 from smartcontracts.agreement import PriceType
-from smartcontracts.delivery import Service, ServiceItem, ServiceStatus
 from smartcontracts.interval import Interval
 from smartcontracts.money import NANO, Money, Rate, Rounding, require_currency
+from smartcontracts.service import Service, ServiceItem, ServiceStatus
 from smartcontracts.trade import Price
 from smartcontracts.usage import Usage
 

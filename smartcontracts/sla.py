@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from smartcontracts.agreement import Agreement, SlaTarget, agreement_of, sla_target_of
-from smartcontracts.delivery import SERVICE, Service, ServiceItem, ServiceStatus
 from smartcontracts.ids import derive_id
 from smartcontracts.kernel import (
     Call,
@@ -26,6 +25,7 @@ from smartcontracts.kernel import (
     Terms,
 )
 from smartcontracts.score import SCORE, TENTHS_MAX, Score, score_id, with_record, without_records
+from smartcontracts.service import SERVICE, Service, ServiceItem, ServiceStatus
 
 # Disjoint spans that a series may have: records may come in any order, but not leave holes without end.
 SPANS_MAX: Final = 100

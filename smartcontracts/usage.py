@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Final
 
 from smartcontracts.agreement import PriceType, agreement_of
-from smartcontracts.delivery import SERVICE, Service, ServiceStatus
 from smartcontracts.interval import INTERVAL, Interval, interval_holding
 from smartcontracts.kernel import (
     Call,
@@ -28,6 +27,7 @@ from smartcontracts.kernel import (
     step,
 )
 from smartcontracts.money import MINOR_MAX, NANO, Rate, minor_digits
+from smartcontracts.service import SERVICE, Service, ServiceStatus
 
 # In billionths: nine million units a record, so that an interval's sum still fits into 64 bits.
 QUANTITY_NANO_MAX: Final = 9 * 10**15

@@ -13,13 +13,13 @@ from scripts.story.meter import SEED, bursts
 from scripts.story.scene import Seat, Stage
 from scripts.story.telling import plain_money, plural, rate, require
 from smartcontracts.agreement import Agreement, PriceType
-from smartcontracts.delivery import Service
 from smartcontracts.interval import Interval, interval_id
 from smartcontracts.invoice import CompareInvoice, FinalInvoice, Invoice, InvoiceStatus, IssueInvoice
 from smartcontracts.kernel import Role
 from smartcontracts.money import NANO, Money
 from smartcontracts.netting import Netting, NettingStatus, NettingTerms
 from smartcontracts.rating import InvoiceLine, rate_interval
+from smartcontracts.service import Service
 from smartcontracts.settlement import ClaimPayment, ConfirmPayment, Payment, PaymentStatus
 from smartcontracts.usage import RecordUsage
 

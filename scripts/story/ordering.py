@@ -17,10 +17,10 @@ from scripts.story.scene import Seat, Stage
 from scripts.story.telling import StepFailed, plural, require
 from scripts.story.terms import UNANSWERED_WINDOW_MS
 from smartcontracts.agreement import Agreement
-from smartcontracts.delivery import Service
 from smartcontracts.kernel import Role
 from smartcontracts.order import TIMEOUT, Order, OrderStatus
 from smartcontracts.quote import Quote, QuoteStatus
+from smartcontracts.service import Service
 
 _LATE_S: Final = 10.0
 

@@ -24,10 +24,10 @@ from scripts.story.request import Sourced, ask, buy_small_service, require_views
 from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, ALPHA_BRAVO, BRAVO, OMNI, Seat, Stage
 from scripts.story.terms import WHOLESALE, price_book
 from smartcontracts.agreement import Agreement
-from smartcontracts.delivery import Service
 from smartcontracts.invoice import Invoice
 from smartcontracts.kernel import Position
 from smartcontracts.order import Order
+from smartcontracts.service import Service
 
 # After the start of a period, so that both ledgers are in it.
 _AFTER_START_MS: Final = 200

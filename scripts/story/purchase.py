@@ -9,11 +9,12 @@ from scripts.story.scene import Seat, Stage
 from scripts.story.telling import money, plural, require
 from scripts.story.terms import ACCEPTANCE_WINDOW_MS, ACTIVATION_WINDOW_MS, QUOTE_VALIDITY_MS
 from smartcontracts.agreement import Agreement
-from smartcontracts.delivery import ActivateOrder, Service
+from smartcontracts.delivery import ActivateOrder
 from smartcontracts.inquiry import Inquiry, InquiryStatus, SubmitInquiry
 from smartcontracts.kernel import Role
 from smartcontracts.order import AcceptOrder, Order, OrderStatus, PlaceOrder
 from smartcontracts.quote import Quote, QuoteItem, QuoteStatus
+from smartcontracts.service import Service
 from smartcontracts.trade import QuoteLevel
 
 

@@ -18,10 +18,10 @@ from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, Seat, Stage
 from scripts.story.telling import plural, rate, require
 from scripts.story.terms import ACCEPTANCE_WINDOW_MS, ACTIVATION_WINDOW_MS
 from smartcontracts.agreement import Agreement
-from smartcontracts.delivery import Service
 from smartcontracts.inquiry import Inquiry, SubmitInquiry
 from smartcontracts.order import PlaceOrder
 from smartcontracts.quote import Quote, QuoteItem
+from smartcontracts.service import Service
 from smartcontracts.trade import Price
 
 BRAVO_REQUEST: Final = DATA / "bravo-request.json"

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from smartcontracts import agreement, delivery, invoice, netting, proposal, score, settlement, sla, usage
 from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms, PaymentForm, PriceType, SlaTarget
-from smartcontracts.delivery import Service, ServiceItem
 from smartcontracts.ids import derive_id
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, Invoice, IssueInvoice
 from smartcontracts.money import NANO, Money, Rate, Rounding
 from smartcontracts.netting import NETTING, NettingTerms
 from smartcontracts.proposal import PROPOSAL, AcceptProposal, Propose, act_of
+from smartcontracts.service import Service, ServiceItem
 from smartcontracts.settlement import PAYMENT, ClaimPayment, ConfirmPayment, DenyPayment
 from smartcontracts.trade import Price
 from smartcontracts.usage import USAGE, RecordUsage

@@ -1,11 +1,12 @@
 """From the real trade to the money: what was quoted and activated is what is billed, agreed, paid and measured."""
 
 from ledgers.kinds import BILATERAL, contract_table
-from smartcontracts.delivery import SERVICE, ActivateOrder
+from smartcontracts.delivery import ActivateOrder
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
 from smartcontracts.money import NANO, Money
 from smartcontracts.proposal import Propose, act_of
 from smartcontracts.score import SCORE
+from smartcontracts.service import SERVICE
 from smartcontracts.settlement import PAYMENT, ClaimPayment, ConfirmPayment
 from smartcontracts.sla import RecordPerformance
 from smartcontracts.usage import RecordUsage

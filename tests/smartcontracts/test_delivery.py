@@ -11,18 +11,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from smartcontracts import codec
 from smartcontracts.delivery import (
-    SERVICE,
     ActivateOrder,
     FailOrder,
     OrderActivated,
     OrderFailed,
     OrderNotAccepted,
     OrderOverdue,
-    ServiceStatus,
 )
 from smartcontracts.kernel import AlreadyDone, Cause, Rejected, RoleMissing
 from smartcontracts.order import ORDER, AcceptOrder, OrderStatus, OrderUnknown, RejectOrder
 from smartcontracts.quote import QUOTE
+from smartcontracts.service import SERVICE, ServiceStatus
 from smartcontracts.trade import NotTheSeller, ReasonInvalid
 from tests.smartcontracts.support import org
 from tests.smartcontracts.trading import (

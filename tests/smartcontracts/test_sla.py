@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from smartcontracts import codec, sla
 from smartcontracts.agreement import SlaTarget
 from smartcontracts.codec import encode
-from smartcontracts.delivery import ServiceItem, ServiceStatus
 from smartcontracts.ids import derive_id
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing
 from smartcontracts.money import NANO
 from smartcontracts.score import SCORE, Score, score_id
+from smartcontracts.service import ServiceItem, ServiceStatus
 from smartcontracts.sla import PERFORMANCE, SERIES, RecordPerformance, Series, Span
 from tests.smartcontracts.billing import (
     ACTIVATED_MS,

@@ -7,7 +7,6 @@ import pytest
 
 from smartcontracts import usage as u
 from smartcontracts.codec import BytesMalformed, decode, encode, message_class
-from smartcontracts.delivery import ServiceStatus
 from smartcontracts.ids import derive_id
 from smartcontracts.interval import (
     INTERVAL,
@@ -19,6 +18,7 @@ from smartcontracts.interval import (
 )
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing, WrongStatus
 from smartcontracts.money import NANO, Rate
+from smartcontracts.service import ServiceStatus
 from tests.smartcontracts.billing import (
     ACTIVATED_MS,
     AGREEMENT,
