@@ -40,6 +40,8 @@ from smartcontracts.parameters import Parameters, require_between, require_windo
 
 NAME_CHARACTERS_MAX: Final = 128
 SLA_TARGETS_MAX: Final = 100
+DISCOUNTS_MAX: Final = 100
+DELAY_PENALTIES_MAX: Final = 2
 TARGET_NANO_MAX: Final = 9 * 10**18
 TERMS_VERSION_MAX: Final = 1_000_000
 PARTIES: Final = 2
@@ -185,11 +187,38 @@ class SlaTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiscountRule:
+    """A discount that `seller` must give wherever it applies; an empty `offering` is every offering. Req: Q-43."""
+
+    id: str
+    seller: str
+    offering: str = ""
+    price_type: PriceType
+    basis_points: int
+    # The item's shortest term and the inquiry's smallest number of items for which it applies; 0 is any.
+    minimum_term_months: int = 0
+    minimum_items: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelayPenalty:
+    """What `seller` owes for each started `period_ms` of an order's delay, at most `cap_minor` (0: no bound)."""
+
+    seller: str
+    amount_minor: int
+    period_ms: int
+    cap_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgreementTerms:
     """Joint act: the terms of an agreement, or those that replace version `replaces_version`.
 
     `response_window_ms` is the default, `response_window_min_ms` the shortest that a buyer may ask for.
     `payment_terms` is what people call it, `payment_due_ms` what counts: from an invoice's issue to its due time.
+    `extension_answer_window_ms` is how long a buyer may think about an extension (0: the response window),
+    `cancellation_window_ms` how long after its activation it may still cancel an order, for the fee (0: not at all).
+    Only `only_seller` may sell, if it is given. Req: L-16.
     """
 
     name: str
@@ -206,6 +235,12 @@ class AgreementTerms:
     price_terms: tuple[PriceTerm, ...] = ()
     sla_targets: tuple[SlaTarget, ...] = field(default=(), metadata={"list_max": SLA_TARGETS_MAX})
     replaces_version: int = 0
+    discounts: tuple[DiscountRule, ...] = field(default=(), metadata={"list_max": DISCOUNTS_MAX})
+    delay_penalties: tuple[DelayPenalty, ...] = field(default=(), metadata={"list_max": DELAY_PENALTIES_MAX})
+    extension_answer_window_ms: int = 0
+    cancellation_window_ms: int = 0
+    cancellation_fee_minor: int = 0
+    only_seller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

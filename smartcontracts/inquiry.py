@@ -7,7 +7,7 @@ ids; O-05 a change of a quote is a new inquiry that names the one it replaces; X
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -31,9 +31,13 @@ from smartcontracts.kernel import (
     View,
     step,
 )
+from smartcontracts.lineage import LINEAGE_KEY_BYTES
 from smartcontracts.trade import (
+    HASH_BYTES,
+    RELEASES_MAX,
     Action,
     ActionNotSupported,
+    Change,
     InquiryItem,
     NotTheSeller,
     QuoteLevel,
@@ -207,6 +211,10 @@ class SubmitInquiry:
     ancestors: tuple[str, ...] = ()
     withheld: tuple[SaltedHash, ...] = ()
     replaces: str = ""
+    lineage_key: bytes = field(default=b"", metadata={"bytes_max": LINEAGE_KEY_BYTES})
+    change: Change | None = None
+    release: bytes = field(default=b"", metadata={"bytes_max": HASH_BYTES})
+    master_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +223,7 @@ class DeclareUnable:
 
     inquiry_id: str
     reason: str
+    release: bytes = field(default=b"", metadata={"bytes_max": HASH_BYTES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +253,10 @@ class Inquiry:
     unable_id: str = ""
     unable_reason: str = ""
     replaces: str = ""
+    lineage_key: bytes = b""
+    change: Change | None = None
+    releases: tuple[bytes, ...] = field(default=(), metadata={"list_max": RELEASES_MAX})
+    master_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +271,7 @@ class Unable:
     reason: str
     answered_at_ms: int
     in_window: bool
+    releases: tuple[bytes, ...] = field(default=(), metadata={"list_max": RELEASES_MAX})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

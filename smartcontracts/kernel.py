@@ -261,6 +261,8 @@ class Call:
     cause: Cause | None
     parameters: Any
     table: ContractTable
+    # Whether the message came with a cause: an agent's act, not a person's. Also where no id derives from the cause.
+    by_agent: bool = False
     # Only while a joint act is checked or enacted: its proposal, and the signers ("organization/member") that accepted it.
     proposal_id: str = ""
     accepted_by: tuple[str, ...] = ()
@@ -360,10 +362,11 @@ def run_message(message_name: str, command: object, call: Call) -> Outcome:
             f"Ledgers of kind {call.ledger_kind} do not offer the message {message_name}.", "command"
         )
     require_standing(call.sender, message.positions, message.roles, message_name)
-    if message.creates is None:
+    if call.cause is not None and message.creates is None:
         # Nothing guards a cause's ids here, so what the message writes on the way is named by the transaction.
-        call = replace(call, cause=None)
-    elif call.cause is not None:
+        call = replace(call, cause=None, by_agent=True)
+    elif call.cause is not None and message.creates is not None:
+        call = replace(call, by_agent=True)
         refuse_repeat(message.creates, call)
     return message.handler(command, call)
 

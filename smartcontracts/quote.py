@@ -48,11 +48,15 @@ from smartcontracts.kernel import (
 )
 from smartcontracts.money import Money, Rounding, require_currency, require_rate
 from smartcontracts.trade import (
+    HASH_BYTES,
     LABEL_MS,
     PRICES_MAX,
+    RELEASES_MAX,
+    ChangeAnswer,
     NotTheBuyer,
     PeriodLabel,
     Price,
+    QuoteForm,
     QuoteLevel,
     SaltedHash,
     Term,
@@ -64,6 +68,7 @@ from smartcontracts.trade import (
 )
 
 VALIDITY_ENDS: Final = "validity_ends"
+PERFORMANCE_BYTES_MAX: Final = 4_096
 
 
 class QuoteStatus(StrEnum):
@@ -174,6 +179,8 @@ class QuoteItem:
     subject_to_feasibility: bool = False
     installation_interval_ms: int = 0
     expedite: bool = False
+    # Canonical JSON of the performance that is offered; empty is what was asked for or agreed.
+    performance: bytes = field(default=b"", metadata={"bytes_max": PERFORMANCE_BYTES_MAX})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +195,11 @@ class IssueQuote:
     term_total: Money
     withheld: tuple[SaltedHash, ...] = ()
     seller_reference: str = ""
+    form: QuoteForm = QuoteForm.ITEMISED
+    bundle: tuple[Price, ...] = field(default=(), metadata={"list_max": PRICES_MAX})
+    change_answer: ChangeAnswer | None = None
+    release: bytes = field(default=b"", metadata={"bytes_max": HASH_BYTES})
+    master_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +208,7 @@ class TakeLateQuote:
 
     inquiry_id: str
     quote_id: str
+    release: bytes = field(default=b"", metadata={"bytes_max": HASH_BYTES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +232,16 @@ class Quote:
     order_id: str = ""
     seller_reference: str = ""
     withheld: tuple[SaltedHash, ...] = ()
+    form: QuoteForm = QuoteForm.ITEMISED
+    bundle: tuple[Price, ...] = field(default=(), metadata={"list_max": PRICES_MAX})
+    change_answer: ChangeAnswer | None = None
+    releases: tuple[bytes, ...] = field(default=(), metadata={"list_max": RELEASES_MAX})
+    master_id: str = ""
+    # What the term's total would be at list rates.
+    list_total: Money
+    # Set in a standing quote: the offering's document and version. Req: X-75.
+    offering_id: str = ""
+    offering_version: int = 0
 
 
 def issue_quote(command: IssueQuote, call: Call) -> Outcome:
@@ -255,6 +278,7 @@ def issue_quote(command: IssueQuote, call: Call) -> Outcome:
         items=items,
         one_time_total=one_time,
         term_total=over_term,
+        list_total=over_term,
         late=not is_in_window(inquiry, now_ms),
         seller_reference=command.seller_reference,
         withheld=command.withheld,

@@ -16,7 +16,7 @@ from typing import Final
 
 from smartcontracts.agreement import PriceType
 from smartcontracts.canonical_json import Json, require_canonical
-from smartcontracts.kernel import Grpc, Rejected
+from smartcontracts.kernel import Call, Grpc, Rejected
 from smartcontracts.money import Rate
 
 TIME_MS_MAX: Final = 253_402_300_799_999  # the last millisecond of the year 9999
@@ -25,6 +25,7 @@ RELATIONS_MAX: Final = 64
 PRICES_MAX: Final = 16
 WITHHELD_MAX: Final = 64
 HASH_BYTES: Final = 32
+RELEASES_MAX: Final = 64
 ROLL_INTERVAL_BYTES_MAX: Final = 256
 REFERENCES_BYTES_MAX: Final = 4_096
 # What a seller gives as its reason: a word for machines, so that nothing about a person comes in by it.
@@ -66,6 +67,39 @@ class QuoteLevel(StrEnum):
     FIRM = "firm"
     FIRM_SUBJECT_TO_FEASIBILITY_CHECK = "firmSubjectToFeasibilityCheck"
     BUDGETARY = "budgetary"
+
+
+class QuoteForm(StrEnum):
+    """How a quote is priced: each item, or all in one. Stored on the ledger: never rename a value. Req: Q-40."""
+
+    ITEMISED = "itemised"
+    BUNDLED = "bundled"
+
+
+class ChangeKind(StrEnum):
+    """What is to change of a service. Stored on the ledger: never rename a value. Req: C-02."""
+
+    TERMINATION = "termination"
+    CHARACTERISTICS = "characteristics"
+    QOS = "qos"
+    PARAMETER = "parameter"
+    RELOCATION = "relocation"
+    OTHER = "other"
+
+
+class Outage(StrEnum):
+    """Whether a change interrupts the service. Stored on the ledger: never rename a value. Req: C-08."""
+
+    YES = "yes"
+    NO = "no"
+
+
+class ChangeMethod(StrEnum):
+    """How a change is made. Stored on the ledger: never rename a value. Req: C-07."""
+
+    PARALLEL_BUILD_COLD = "parallel_build_cold"
+    PARALLEL_BUILD_HOT = "parallel_build_hot"
+    RECONFIGURE = "reconfigure"
 
 
 class TermUnit(StrEnum):
@@ -194,6 +228,26 @@ class WindowTooLong(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class ReleaseMissing(Rejected):
+    """An agent acts without the release of its own internal ledger (DESIGN section 8)."""
+
+    code = 3050
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ReleaseInvalid(Rejected):
+    """A release is given by a hash of 32 bytes."""
+
+    code = 3051
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ReleasesFull(Rejected):
+    """The document has as many releases as it may have."""
+
+    code = 3052
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaltedHash:
     """SHA-256 of what stays in the sender's node under a salt that stays there too."""
@@ -232,11 +286,33 @@ class InquiryItem:
     term: Term | None = None
     installation_interval_ms: int = 0
     references: bytes = field(default=b"", metadata={"bytes_max": REFERENCES_BYTES_MAX})
+    # What the element is called all the way down; the contract gives it where the request begins. Req: X-05.
+    lineage_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an inquiry wishes to change of a service of the two. Req: C-02, C-05, C-06."""
+
+    service_id: str
+    kind: ChangeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeAnswer:
+    """How the seller would make a change; `outage_ms` is 0 exactly when there is no outage. Req: C-07, C-08."""
+
+    outage: Outage
+    outage_ms: int = 0
+    method: ChangeMethod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """One price of an item. Recurring: `rate` is for `period_ms`. Usage based: `rate` is for one `unit`."""
+    """One price of an item. Recurring: `rate` is for `period_ms`. Usage based: `rate` is for one `unit`.
+
+    Where the agreement gives a discount, `list_rate` is what `rate` would be without it. Req: Q-43.
+    """
 
     price_type: PriceType
     rate: Rate
@@ -244,6 +320,8 @@ class Price:
     period_label: PeriodLabel = PeriodLabel.NONE
     unit: str = ""
     name: str = ""
+    list_rate: Rate | None = None
+    discount_id: str = ""
 
 
 def periods_in_term(term: Term, price: Price) -> Fraction:
@@ -291,6 +369,22 @@ def require_withheld(withheld: tuple[SaltedHash, ...]) -> None:
                 f"withheld[{place}]",
             )
         seen[one.subject] = None
+
+
+def require_release(release: bytes, call: Call, held: tuple[bytes, ...] = ()) -> tuple[bytes, ...]:
+    """The releases of a document that has `held` ones, with that of this act at the end.
+
+    An agent needs one; a person's act may have one. Rejects with the first of: ReleaseMissing, ReleaseInvalid, ReleasesFull.
+    """
+    if not release:
+        if call.by_agent:
+            raise ReleaseMissing("An agent's act carries the hash of its release.", "release")
+        return held
+    if len(release) != HASH_BYTES:
+        raise ReleaseInvalid(f"The hash of a release has {HASH_BYTES} bytes.", "release")
+    if len(held) >= RELEASES_MAX:
+        raise ReleasesFull(f"A document has at most {RELEASES_MAX} releases.", "release")
+    return (*held, release)
 
 
 def holds_mail_address(text: str) -> bool:
