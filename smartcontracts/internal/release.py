@@ -40,9 +40,9 @@ REFUSAL_NAME_MAX: Final = 64
 _TAG: Final = b"syngraph/release/1"
 # Contracts of bilateral ledgers whose messages may be let out.
 _OUTWARD_CONTRACTS: Final = (inquiry.CONTRACT, quote.CONTRACT, order.CONTRACT, delivery.CONTRACT)
-# What an outward act is called, and the record of its command.
-COMMANDS: Final = MappingProxyType(
-    {message.name: message.command for contract in _OUTWARD_CONTRACTS for message in contract.messages}
+# What an outward act is called, and what it is out there.
+MESSAGES: Final = MappingProxyType(
+    {message.name: message for contract in _OUTWARD_CONTRACTS for message in contract.messages}
 )
 
 
@@ -150,7 +150,7 @@ def open_release(
     """
     if len(salt) != SALT_BYTES:
         raise SaltInvalid(f"A release needs {SALT_BYTES} random bytes as its salt.", "salt")
-    if COMMANDS.get(act) is not type(command_record):
+    if MESSAGES[act].command is not type(command_record):
         raise TypeError(f"{type(command_record).__name__} is not the command of an outward act {act}")
     data = encode(command_record)
     return Release(
@@ -194,7 +194,7 @@ def release_hash(act: str, salt: bytes, data: bytes) -> bytes:
 
 def released_command(release: Release) -> Any:
     """The record of the command as it goes out: with the release's hash in it. Rejects as the codec."""
-    command = decode(COMMANDS[release.act], release.command.data)
+    command = decode(MESSAGES[release.act].command, release.command.data)
     return replace(command, release=release.sha256)
 
 

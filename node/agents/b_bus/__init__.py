@@ -1,0 +1,10 @@
+"""B-BUS's duties. Each module of this package exports its own `DUTIES`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.agents.carrier import B_BUS_CARRIER
+from node.agents.duties import Duty
+
+DUTIES: Final[tuple[Duty, ...]] = (B_BUS_CARRIER,)

@@ -1,0 +1,66 @@
+"""Duties: what agents do, declared as data, so that the runtime, the simulation and the kill tests see all of it.
+
+Agents are level-triggered. An event only says that a document may need attention; the duty reads the document as it stands,
+looks what of its work is there already, and submits what is missing. Nothing is remembered between two calls. DESIGN section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from node.agents.desk import Desk
+from node.agents.ports import LedgerPort
+from smartcontracts.kernel import Role
+
+# A function of this form: (desk, the port of the ledger on which the document stands, the document's record).
+Do = Callable[[Desk, LedgerPort, Any], Awaitable[None]]
+
+
+class Later(Exception):
+    """Call this duty again for this document at `at_ms`, Unix time, though no event may say so."""
+
+    def __init__(self, at_ms: int) -> None:
+        """`at_ms` in the past is at once, but never in a row without a pause."""
+        super().__init__(f"again at {at_ms}")
+        self.at_ms = at_ms
+
+
+def every(_desk: Desk, _record: Any) -> bool:
+    """For duties that concern each document with one of their statuses."""
+    return True
+
+
+def is_seller(desk: Desk, record: Any) -> bool:
+    """For duties about documents of a trade in which the own organization sells."""
+    return bool(record.seller == desk.organization)
+
+
+def is_buyer(desk: Desk, record: Any) -> bool:
+    """For duties about documents of a trade in which the own organization buys."""
+    return bool(record.buyer == desk.organization)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """What a role does about documents of a kind while they have one of `statuses`.
+
+    `do` must be idempotent, and wait only for ports. A refusal that it does not expect it lets pass: the runtime logs a final
+    one and waits for the next event or round; it retries a transient one.
+    """
+
+    # Stable: logs and boundaries show it.
+    name: str
+    role: Role
+    # Where the document lives: "internal" or "bilateral".
+    ledger_kind: str
+    kind: str
+    statuses: tuple[str, ...]
+    # Every purpose that `do` may submit under.
+    submits: tuple[str, ...]
+    do: Do
+    # Whether a document with one of the statuses is this duty's: pure, and asked before `do`.
+    applies: Callable[[Desk, Any], bool] = every
+    # A word of the documents' `related`, to list fewer.
+    related: str = ""

@@ -1,0 +1,281 @@
+"""Policies: what an organization decides for itself, as methods to override; the defaults are good for most.
+
+A plug-in is a subclass, named in the node's configuration as "package.module:Name" (docs/agents.md). Every method is pure:
+what it decides by is in its arguments, so that a repeat after a crash decides alike. The contracts check what it answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from smartcontracts.internal.rules import Prefer, SourcingRules, markup_of
+from smartcontracts.trade import Action, InquiryItem, Term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An inquiry to decompose: the `attempt`th time, from 1."""
+
+    handover_id: str
+    buyer: str
+    items: tuple[InquiryItem, ...]
+    attempt: int
+    now_ms: int
+    respond_by_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One element of a decomposition. `depends_on` names parts that come before it in the chain. Req: Q-02, Q-22."""
+
+    id: str
+    item_ids: tuple[str, ...]
+    offering: str
+    product: bytes
+    term: Term | None
+    action: Action
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOffer:
+    """What SOF said it would cost to make an element: over the whole term, in minor units."""
+
+    total_minor: int
+    currency: str
+    lead_time_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seller:
+    """An organization that could be asked, on the bilateral ledger with it."""
+
+    organization: str
+    ledger_id: str
+    # Its score in tenths, 0..99; -1 where it has none.
+    score_tenths: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedQuote:
+    """A collected quote with its place in INT's ranking, from 1."""
+
+    quote_id: str
+    seller: str
+    rank: int
+    total_minor: int
+    currency: str
+    lead_time_ms: int
+    score_tenths: int
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A quote that is taken though another ranks first, and why: a word in capitals. Req: Q-37."""
+
+    quote_id: str
+    reason: str
+
+
+class Recovery(StrEnum):
+    """What is done about an element that failed. Req: D-30."""
+
+    ALTERNATIVE_INTERNAL = "alternative_internal"
+    ALTERNATIVE_EXTERNAL = "alternative_external"
+    ABANDON = "abandon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An element that was not activated. `failures` counts those of this order so far, this one included."""
+
+    element_id: str
+    offering: str
+    was_internal: bool
+    cause: str
+    failures: int
+    now_ms: int
+    activate_by_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """An order that is not, or will not be, activated by its end."""
+
+    order_id: str
+    now_ms: int
+    activate_by_ms: int
+    # How often its end was moved before.
+    extensions: int
+    # When the elements still open are expected, if anything is known of it; else 0.
+    expected_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What is asked of the buyer: a later end, and why: a word in capitals. Req: D-33."""
+
+    activate_by_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtensionAsked:
+    """A seller wants more time. `downstream` is true where our own buyer's end decides about it."""
+
+    order_id: str
+    seller: str
+    now_ms: int
+    activate_by_ms: int
+    asked_ms: int
+    reason: str
+    # The end that our own buyer holds us to; 0 where we are the customer.
+    own_activate_by_ms: int = 0
+    extensions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The buyer's answer to a wish for more time. Req: D-41."""
+
+    granted: bool
+    waive_penalty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceAsked:
+    """A change that interrupts a service for `outage_ms`: between `earliest_ms` and `latest_ms`, where that is not 0. Req: C-09."""
+
+    change_id: str
+    service_id: str
+    outage_ms: int
+    now_ms: int
+    earliest_ms: int
+    latest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From the first to the last millisecond."""
+
+    from_ms: int
+    until_ms: int
+
+
+class Process(StrEnum):
+    """What own time is kept for."""
+
+    QUOTING = "quoting"
+    ORDERING = "ordering"
+    DELIVERY = "delivery"
+
+
+# How long before a maintenance window the neighbours hear of it, unless the change must be done sooner.
+MAINTENANCE_NOTICE_MS = 60_000
+FAILURES_MAX = 3
+
+
+class Policies:
+    """The defaults."""
+
+    # Inquiry and quote
+
+    def decompose(self, asked: Asked) -> tuple[Part, ...]:
+        """The elements to ask for in this attempt; empty gives up. Default: each item is one, and there is no second way. Req: Q-22, Q-23, Q-41."""
+        return parts_of_items(asked.items) if asked.attempt == 1 else ()
+
+    def buy_too(self, part: Part, own: OwnOffer, rules: SourcingRules) -> bool:
+        """Whether sellers are asked for an element that could be made. Default: by the rules' `prefer`. Req: Q-27."""
+        return rules.prefer == Prefer.CHEAPEST
+
+    def sellers(self, part: Part, candidates: tuple[Seller, ...]) -> tuple[Seller, ...]:
+        """Which of the candidates are asked (none is upstream of the inquiry). Default: all. Req: Q-30."""
+        return candidates
+
+    def prefer(self, part: Part, ranked: tuple[RankedQuote, ...]) -> Preference | None:
+        """A quote to take though another ranks first. Default: the ranking decides. Req: Q-37."""
+        return None
+
+    def make(self, part: Part, own: OwnOffer, best: RankedQuote | None, rules: SourcingRules) -> bool:
+        """Whether an element that can be made and bought is made. Default: by the rules' `prefer`; a tie is made."""
+        if best is None or rules.prefer == Prefer.INTERNAL or best.currency != own.currency:
+            return True
+        return own.total_minor <= best.total_minor
+
+    def take_late_quote(self, part: Part, quote: RankedQuote, now_ms: int, respond_by_ms: int) -> bool:
+        """Whether a quote that came after its window is taken. Default: while our own answer is still owed. Req: Q-32."""
+        return now_ms < respond_by_ms
+
+    def reuse(self, buyer: str, age_ms: int, rules: SourcingRules) -> bool:
+        """Whether a quote to an identical inquiry, `age_ms` old, is used again. Default: for half of its validity. Req: Q-20."""
+        return age_ms * 2 <= rules.quote_validity_ms
+
+    def markup_basis_points(self, offering: str, buyer: str, rules: SourcingRules) -> int:
+        """The mark-up. Default: the rules'. Another one stands on INT as decided by the agent."""
+        return markup_of(rules, offering)
+
+    def quote_validity_ms(self, buyer: str, rules: SourcingRules) -> int:
+        """How long a quote is valid, before its parts' own ends cut it short. Default: the rules'. Req: Q-49."""
+        return rules.quote_validity_ms
+
+    def own_time_ms(self, process: Process, window_ms: int, rules: SourcingRules) -> int:
+        """What is kept of a window before the rest goes to sellers. Default: the rules', at most a third of it. Req: O-33."""
+        kept = {
+            Process.QUOTING: rules.quoting_ms,
+            Process.ORDERING: rules.ordering_ms,
+            Process.DELIVERY: rules.delivery_ms,
+        }
+        return min(kept[process], window_ms // 3)
+
+    # Delivery and recovery
+
+    def recover(self, failure: Failure) -> Recovery:
+        """What is done about a failed element. Default: the other source first, and after three failures the end. Req: D-30."""
+        if failure.failures >= FAILURES_MAX or failure.now_ms >= failure.activate_by_ms:
+            return Recovery.ABANDON
+        if failure.was_internal:
+            return Recovery.ALTERNATIVE_EXTERNAL
+        return Recovery.ALTERNATIVE_INTERNAL if failure.failures == 1 else Recovery.ALTERNATIVE_EXTERNAL
+
+    def ask_extension(self, delay: Delay) -> Extension | None:
+        """Whether the buyer is asked for more time. Default: once, until what is expected, else for an hour. Req: D-33."""
+        if delay.extensions:
+            return None
+        later_ms = max(delay.now_ms, delay.activate_by_ms) + 3_600_000
+        return Extension(max(delay.expected_ms, later_ms), "DELIVERY_LATE")
+
+    def grant_extension(self, asked: ExtensionAsked) -> Grant:
+        """Whether a seller gets more time. Default: if our own end allows it; a customer grants the first wish. Req: D-41."""
+        if asked.own_activate_by_ms:
+            return Grant(granted=asked.asked_ms < asked.own_activate_by_ms)
+        return Grant(granted=asked.extensions == 0)
+
+    # Change
+
+    def maintenance_window(self, asked: MaintenanceAsked) -> Window | None:
+        """When a service may be interrupted; None if never in time. Default: as soon as neighbours had a minute's notice. Req: C-09."""
+        from_ms = max(asked.earliest_ms, asked.now_ms + MAINTENANCE_NOTICE_MS)
+        until_ms = from_ms + asked.outage_ms
+        return None if asked.latest_ms and until_ms > asked.latest_ms else Window(from_ms, until_ms)
+
+    def agree_maintenance(self, asked: MaintenanceAsked, window: Window) -> bool:
+        """Whether a window that the other side proposes is fine. Default: if it lies inside what was asked."""
+        return window.from_ms >= asked.earliest_ms and (not asked.latest_ms or window.until_ms <= asked.latest_ms)
+
+
+def parts_of_items(items: tuple[InquiryItem, ...]) -> tuple[Part, ...]:
+    """Each item as one element, after those that it is related to. Req: Q-23."""
+    return tuple(
+        Part(
+            id=item.id,
+            item_ids=(item.id,),
+            offering=item.offering,
+            product=item.product,
+            term=item.term,
+            action=item.action,
+            depends_on=tuple(dict.fromkeys(relation.item_id for relation in item.relations)),
+        )
+        for item in items
+    )

@@ -1,0 +1,9 @@
+"""SOF's duties. Each module of this package exports its own `DUTIES`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.agents.duties import Duty
+
+DUTIES: Final[tuple[Duty, ...]] = ()
