@@ -1,0 +1,184 @@
+"""What crosses the loopback interface: a process that records every frame, and the streams in what it recorded.
+
+Raw frames need CAP_NET_RAW. Who is not root has it in a network namespace of its own, where that namespace's loopback carries
+nothing but the network that was started in it: `scripts/demo` goes there by `unshare`, where this machine lets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+LOOPBACK: Final = "lo"
+INSIDE: Final = "SYNGRAPH_DEMO_NAMESPACE"
+_ALL_PROTOCOLS: Final = 0x0003
+_RECEIVE_BUFFER: Final = 33  # SO_RCVBUFFORCE, which Python's socket module does not name
+_BUFFER_BYTES: Final = 64 << 20
+_SOL_PACKET: Final = 263
+_PACKET_STATISTICS: Final = 6
+_OUTGOING: Final = 4
+_FRAME_MAX: Final = 1 << 17
+_LENGTH: Final = struct.Struct("!I")
+_ETHERNET_BYTES: Final = 14
+_IPV4: Final = 0x0800
+_TCP: Final = 6
+_STOP_S: Final = 20.0
+_SIOCGIFFLAGS: Final = 0x8913
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 1
+
+# Source address and port, destination address and port.
+Flow = tuple[bytes, int, bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a capture has: frames, frames that the kernel had to drop, and bytes of each direction of each connection."""
+
+    frames: int
+    dropped: int
+    streams: dict[Flow, bytes]
+
+    @property
+    def size(self) -> int:
+        """Payload bytes."""
+        return sum(map(len, self.streams.values()))
+
+
+class Capture:
+    """A recording of the loopback interface into a file. `start`, then `stop`."""
+
+    def __init__(self, path: Path) -> None:
+        """Records into `path`."""
+        self._path = path
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Begin; returns when frames are recorded. Raises PermissionError where raw frames are not for us."""
+        require_permission()
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "scripts.story.capture", str(self._path), stdout=asyncio.subprocess.PIPE
+        )
+        if self._process.stdout is not None:
+            await self._process.stdout.readline()
+
+    async def stop(self) -> Captured:
+        """End it, and read what it recorded."""
+        process = self._process
+        if process is None:
+            return Captured(0, 0, {})
+        process.send_signal(signal.SIGTERM)
+        said, _ = await asyncio.wait_for(process.communicate(), _STOP_S)
+        counts = json.loads(said)
+        return Captured(counts["frames"], counts["dropped"], streams_of(self._path))
+
+
+def is_permitted() -> bool:
+    """Whether this process may see raw frames."""
+    try:
+        require_permission()
+    except PermissionError:
+        return False
+    return True
+
+
+def require_permission() -> None:
+    """Raises PermissionError."""
+    socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS)).close()
+
+
+def namespace_command() -> tuple[str, ...]:
+    """What runs a command in a network namespace of its own, as somebody who may capture there; empty where that is not allowed."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return ()
+    command = (unshare, "--user", "--net", "--map-root-user")
+    tried = subprocess.run([*command, "true"], check=False, capture_output=True)
+    return command if tried.returncode == 0 else ()
+
+
+def bring_loopback_up() -> None:
+    """In a new namespace the loopback interface is down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh14x", LOOPBACK.encode(), 0)
+        (flags,) = struct.unpack("16xh14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", LOOPBACK.encode(), flags | _IFF_UP))
+
+
+def streams_of(path: Path) -> dict[Flow, bytes]:
+    """The payload of every direction of every TCP connection in a recording, in the order in which it was seen."""
+    found: dict[Flow, list[bytes]] = defaultdict(list)
+    for frame in _frames(path):
+        segment = _segment(frame)
+        if segment is not None and segment[1]:
+            found[segment[0]].append(segment[1])
+    return {flow: b"".join(parts) for flow, parts in found.items()}
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
+            yield source.read(_LENGTH.unpack(head)[0])
+
+
+def _segment(frame: bytes) -> tuple[Flow, bytes] | None:
+    """The flow and payload of a frame that holds TCP over IPv4."""
+    packet = frame[_ETHERNET_BYTES:]
+    if len(packet) < 40 or int.from_bytes(frame[12:14], "big") != _IPV4 or packet[9] != _TCP:
+        return None
+    head = (packet[0] & 0x0F) * 4
+    end = int.from_bytes(packet[2:4], "big") or len(packet)
+    tcp = packet[head:end]
+    source, target = struct.unpack("!HH", tcp[:4])
+    return (packet[12:16], source, packet[16:20], target), tcp[(tcp[12] >> 4) * 4 :]
+
+
+def _record(path: Path) -> None:
+    """Until SIGTERM: every frame that comes in on the loopback interface (what goes out comes in again)."""
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS))
+    with contextlib.suppress(OSError):
+        raw.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER, _BUFFER_BYTES)
+    raw.bind((LOOPBACK, 0))
+    frames, ended = 0, False
+
+    def end(*_: Any) -> None:
+        nonlocal ended
+        ended = True
+        raw.settimeout(0.2)
+
+    signal.signal(signal.SIGTERM, end)
+    raw.settimeout(0.5)
+    print("recording", flush=True)
+    with path.open("wb", buffering=1 << 20) as target:
+        while True:
+            try:
+                frame, address = raw.recvfrom(_FRAME_MAX)
+            except TimeoutError:
+                if ended:
+                    break
+                continue
+            if address[2] == _OUTGOING:
+                continue
+            frames += 1
+            target.write(_LENGTH.pack(len(frame)) + frame)
+    statistics = raw.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+    print(json.dumps({"frames": frames, "dropped": struct.unpack("II", statistics)[1]}), flush=True)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    _record(Path(sys.argv[1]))
