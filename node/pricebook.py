@@ -101,7 +101,7 @@ def parse(text: str) -> PriceBook:
     minor_digits(currency, "currency")
     return PriceBook(
         currency=currency,
-        mark_up=Fraction(_nano(book.get("mark_up", "0"), "mark_up"), NANO),
+        mark_up=Fraction(read_nano(book.get("mark_up", "0"), "mark_up"), NANO),
         installation_interval_ms=_whole(book.get("installation_interval_ms", 0), "installation_interval_ms"),
         offerings=_entries(book.get("offering", {}), "offering"),
         types=_entries(book.get("type", {}), "type"),
@@ -256,19 +256,19 @@ def read_entry(table: Any, path: str) -> Entry:
     if not isinstance(table, dict):
         raise PriceBookWrong("This must be a table.", path)
     _require_known(table, _ENTRY_KEYS, f"{path}.")
-    recurring = _nano(table.get("recurring", "0"), f"{path}.recurring")
-    per_mbps = _nano(table.get("per_mbps", "0"), f"{path}.per_mbps")
+    recurring = read_nano(table.get("recurring", "0"), f"{path}.recurring")
+    per_mbps = read_nano(table.get("per_mbps", "0"), f"{path}.per_mbps")
     label, period_ms = _period(table, path, needed=bool(recurring or per_mbps))
     usage = table.get("usage", {})
     if not isinstance(usage, dict):
         raise PriceBookWrong("Give unit = amount pairs.", f"{path}.usage")
     entry = Entry(
-        non_recurring_nano=_nano(table.get("non_recurring", "0"), f"{path}.non_recurring"),
+        non_recurring_nano=read_nano(table.get("non_recurring", "0"), f"{path}.non_recurring"),
         recurring_nano=recurring,
         per_mbps_nano=per_mbps,
         period_ms=period_ms,
         period_label=label,
-        usage=tuple((unit, _nano(amount, f"{path}.usage.{unit}")) for unit, amount in usage.items()),
+        usage=tuple((unit, read_nano(amount, f"{path}.usage.{unit}")) for unit, amount in usage.items()),
     )
     if not (entry.non_recurring_nano or entry.recurring_nano or entry.usage):
         raise PriceBookWrong("At least one of non_recurring, recurring and usage is needed.", path)
@@ -293,8 +293,8 @@ def _period(table: Mapping[str, Any], path: str, *, needed: bool) -> tuple[Perio
     return found, LABEL_MS[found]
 
 
-def _nano(amount: Any, path: str) -> int:
-    """Billionths of a decimal that is written as a text, so that no binary fraction comes in between."""
+def read_nano(amount: Any, path: str) -> int:
+    """Billionths of a decimal that is written as a text, so that no binary fraction comes in between. Rejects with PriceBookWrong."""
     if not isinstance(amount, str) or _DECIMAL.fullmatch(amount) is None:
         raise PriceBookWrong('Write the amount as a text, like "12.50", with at most nine decimals.', path)
     nano = int(Fraction(amount) * NANO)
