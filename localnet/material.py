@@ -9,6 +9,7 @@
         known/<organization>.pem               CA certificates of other organizations
         genesis/<ledger>.json                  with the ledger's secret: mode 0600
         engines/<ledger>/                      the engine's home, with its keys
+        inventory.json                         what it can deliver itself, where it trades
         data/                                  the node's data
 
 Here all organizations' keys are made on one machine: right for trying, wrong for trading.
@@ -137,6 +138,11 @@ class OrganizationFiles:
         return self.folder / "data"
 
     @property
+    def inventory(self) -> Path:
+        """What its SOF has to deliver: a file of the reference adapter."""
+        return self.folder / "inventory.json"
+
+    @property
     def log(self) -> Path:
         """What node, application and engines print."""
         return self.folder / "node.log"
@@ -255,6 +261,9 @@ def make_material(topology: Topology, directory: Path) -> Material:
     ledger_ids = {name: _found(material, name, ledger) for name, ledger in topology.ledgers.items()}
     for name in topology.organizations:
         _exchange_authorities(material, name)
+    for name in topology.traders():
+        inventory = json.dumps(topology.organizations[name].inventory, indent=1, ensure_ascii=False)
+        material.files(name).inventory.write_text(inventory + "\n", encoding="utf-8")
     manifest = unfounded.model_copy(update={"ledger_ids": ledger_ids})
     # Last: a directory without a manifest was not made to the end.
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ docs/localnet.md explains every key.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import fields
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ledgers.kinds import BILATERAL, INTERNAL, OMNI
+from node.agents.provisioning.inventory import InventoryWrong
+from node.agents.provisioning.inventory import parse as parse_inventory
 from smartcontracts.kernel import Position, Rejected, Role
 from smartcontracts.parameters import Parameters, check
 
@@ -56,10 +59,14 @@ class _Entry(BaseModel):
 
 
 class OrganizationEntry(_Entry):
-    """An organization: the name that its ledgers show, and its members as name to roles."""
+    """An organization: the name that its ledgers show, and its members as name to roles.
+
+    `inventory` is what it can deliver itself, as docs/provisioning.md says; without one it makes nothing and buys everything.
+    """
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
     members: dict[str, Roles] = Field(default_factory=lambda: dict(_EVERY_FUNCTION), max_length=MEMBERS_MAX)
+    inventory: dict[str, Any] = Field(default_factory=lambda: {"currency": "EUR", "pool": []})
 
 
 class LedgerEntry(_Entry):
@@ -220,6 +227,12 @@ def _organization_problems(topology: Topology) -> list[str]:
             problems.append(f"{field}: it is on no ledger.")
         if not any(Role.ADMINISTRATOR in roles for roles in organization.members.values()):
             problems.append(f"{field}.members: one member must be an administrator.")
+        try:
+            parse_inventory(json.dumps(organization.inventory).encode(), is_json=True)
+        except InventoryWrong as wrong:
+            problems += [f"{field}.inventory.{sentence}" for sentence in str(wrong).splitlines()]
+        except TypeError:
+            problems.append(f"{field}.inventory: give texts, numbers, truth values, lists and tables.")
         for member, roles in organization.members.items():
             if not _MEMBER.fullmatch(member):
                 problems.append(f"{field}.members.{member}: a name has small letters, digits, dashes and underscores.")

@@ -10,6 +10,7 @@ import pytest
 from ledgers.genesis import parse_app_state
 from localnet.material import MANIFEST, MaterialWrong, load_material, make_material, write_configurations
 from localnet.topology import load_topology
+from node.agents.provisioning.inventory import read as read_inventory
 from node.configuration import check_files, load_client, load_node, read_sources
 from node.engine_keys import read_engine_keys
 
@@ -78,6 +79,14 @@ def test_the_nodes_own_reader_takes_every_configuration(material, organization):
         client = load_client(read_sources(material.files(organization).member(member).config, {})).client
         assert client.signer == material.signer(organization, member).name
         assert client.signing_key.is_file()
+
+
+def test_who_trades_has_its_inventory_in_a_file_that_its_provisioning_reads(material):
+    for name in TOPOLOGY.organizations:
+        file = material.files(name).inventory
+        assert file.exists() == (name in TOPOLOGY.traders())
+    assert [pool.id for pool in read_inventory(material.files("alpha").inventory).pools] == ["lines", "lisbon"]
+    assert read_inventory(material.files("acme").inventory).pools == ()
 
 
 def test_an_organization_without_its_grant_is_nobodys_configured_peer(material):

@@ -89,7 +89,19 @@ def test_three_tiers_have_a_diamond_a_loop_and_four_neutrals_none_of_which_sees_
     assert not upstream & downstream
     assert upstream | downstream == set(topology.ledgers["omni"].validators)
     assert bilateral["acme-alpha"].granted == ("ofcom",)
+    cities = {name: places(entry) for name, entry in topology.organizations.items() if places(entry)}
+    assert cities == {
+        "alpha": {"lisbon-dock-7"},
+        "bravo": {"porto-market-2", "braga-square-1"},
+        "charlie": {"braga-square-1"},
+        "delta": {"faro-pier-3"},
+    }
     assert (topology.pace_of("omni"), topology.pace_of("alpha-bravo")) == ("cold", "hot")
+
+
+def places(entry):
+    """Where the organization has ports."""
+    return {place for pool in entry.inventory["pool"] for place in pool.get("locations", ())}
 
 
 def test_a_chain_of_five_tiers_has_no_neutral_on_both_sides_of_a_provider():
@@ -124,6 +136,12 @@ WRONG = {
     "unknown pace": (("pace",), "warm", "pace: Input should be 'hot' or 'cold'"),
     "idle organization": (("organizations", "idle"), {"name": "Idle"}, "organizations.idle: it is on no ledger"),
     "bad name": (("organizations", "A/../b"), {"name": "x"}, "organizations.A/../b: a name has small letters"),
+    "inventory without a currency": (
+        ("organizations", "acme", "inventory"), {"pool": []}, "organizations.acme.inventory.currency: Field required"
+    ),
+    "inventory that is no plain data": (
+        ("organizations", "acme", "inventory"), {"currency": b"EUR"}, "organizations.acme.inventory: give texts, numbers"
+    ),
     "unknown role": (
         ("organizations", "acme", "members"),
         {"boss": ["king"], "administrator": ["administrator"]},
