@@ -1,0 +1,338 @@
+"""Runtime: one role's agent. It follows the ledgers, looks at documents that may need its role, and performs its duties.
+
+Several documents at once, each by one call at a time. What it holds in memory is a list of documents to look at: killed at
+any instant, it finds them again, by the events since a cursor that was saved when nothing was left to do, or by listing what
+is open, which it also does every few minutes. docs/agents.md; DESIGN section 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+
+from ledgers.client import ClientError
+from node.agents.boundaries import Observer, ignore, perform
+from node.agents.desk import Desk
+from node.agents.duties import Duty, Later
+from node.agents.policies import Policies
+from node.agents.ports import LedgerPort, Refused
+from node.agents.provisioning import Provisioning
+from node.agents.worklist import Subject, Worklist
+from smartcontracts.kernel import Role
+
+INTERNAL: Final = "internal"
+BILATERAL: Final = "bilateral"
+# After what only a person can mend (a bug, a plug-in that raises): no hurry, and no silence either.
+BROKEN_PAUSE_MS: Final = 60_000
+_UNREADABLE_CURSORS: Final = ("CURSOR_PRUNED", "CURSOR_INVALID")
+
+
+class Clock(Protocol):
+    """Time, so that tests can have their own."""
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds."""
+
+    async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+        """Return when `news` is set, or it is `until_ms`."""
+
+
+class FollowedLedger(LedgerPort, Protocol):
+    """A ledger whose events can be followed."""
+
+    async def position(self) -> str:
+        """A cursor at the latest block: what happens after it is told to those that follow from it."""
+
+    def events(
+        self, after: str, kinds: tuple[str, ...], on_cursor: Callable[[str], None]
+    ) -> AsyncIterator[tuple[str, str]]:
+        """(kind, id) of documents to which something happened, without end. Raises Refused where the cursor can't be read."""
+
+
+class NodePorts(Protocol):
+    """The organization's node, as this role's member sees it."""
+
+    @property
+    def organization(self) -> str: ...
+
+    async def ledgers(self) -> tuple[FollowedLedger, ...]:
+        """The internal and bilateral ledgers; the same port for the same ledger each time."""
+
+    async def counterparty(self, port: LedgerPort) -> str:
+        """The other party of a bilateral ledger; empty where this organization is not a party itself."""
+
+
+class Cursors(Protocol):
+    """Where cursors are kept between two runs. Losing them costs time only."""
+
+    def read(self, ledger_id: str) -> str:
+        """Empty if there is none."""
+
+    def write(self, ledger_id: str, cursor: str) -> None:
+        """Keep it; empty forgets it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much an agent does at once, and how often it looks by itself."""
+
+    concurrency: int = 16
+    sweep_ms: int = 120_000
+    ledgers_ms: int = 10_000
+    cursor_ms: int = 5_000
+    pause_ms: int = 2_000
+
+
+class Agent:
+    """One role. `run` until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        role: Role,
+        duties: Iterable[Duty],
+        node: NodePorts,
+        policies: Policies,
+        clock: Clock,
+        chance: Callable[[], bytes],
+        cursors: Cursors,
+        provisioning: Provisioning | None = None,
+        pace: Pace | None = None,
+        observe: Observer = ignore,
+    ) -> None:
+        """`observe` is told of every boundary as it is passed."""
+        self._role = role
+        self._node = node
+        self._policies = policies
+        self._clock = clock
+        self._chance = chance
+        self._cursors = cursors
+        self._provisioning = provisioning
+        self._pace = pace or Pace()
+        self._observe = observe
+        self._duties: dict[tuple[str, str], tuple[Duty, ...]] = {}
+        for duty in duties:
+            place = (duty.ledger_kind, duty.kind)
+            self._duties[place] = (*self._duties.get(place, ()), duty)
+        self._ports: dict[str, FollowedLedger] = {}
+        self._internal: FollowedLedger | None = None
+        self._bilateral: dict[str, LedgerPort] = {}
+        self._counterparties: dict[str, str] = {}
+        # Ledgers on which this organization is no party: a neutral sees the trade of others.
+        self._foreign: set[str] = set()
+        self._worklist = Worklist()
+        self._reached: dict[str, str] = {}
+        self._saved: dict[str, str] = {}
+        self._news = asyncio.Event()
+        self._never = asyncio.Event()
+        self._log = structlog.get_logger().bind(agent=role.value)
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises only what is a bug of this module."""
+        self._log.info("agent_started")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_ledgers(tasks))
+                tasks.create_task(self._dispatch(tasks))
+                tasks.create_task(self._sweep())
+                tasks.create_task(self._save_cursors())
+        finally:
+            self._log.info("agent_stopped", waiting=len(self._worklist))
+
+    # Ledgers
+
+    async def _keep_ledgers(self, tasks: asyncio.TaskGroup) -> None:
+        """Take up ledgers that the node has joined."""
+        while True:
+            try:
+                for port in await self._node.ledgers():
+                    if port.id not in self._ports and port.id not in self._foreign:
+                        await self._take_up(port, tasks)
+            except ClientError as error:
+                self._log.warning("agent_node_away", reason=_reason(error))
+            waiting = self._pace.ledgers_ms if self._internal else self._pace.pause_ms
+            await self._sleep(waiting)
+
+    async def _take_up(self, port: FollowedLedger, tasks: asyncio.TaskGroup) -> None:
+        if port.kind == BILATERAL:
+            counterparty = await self._node.counterparty(port)
+            if not counterparty:
+                self._foreign.add(port.id)
+                return
+            self._counterparties[port.id] = counterparty
+            self._bilateral[port.id] = port
+        elif port.kind == INTERNAL:
+            self._internal = port
+        self._ports[port.id] = port
+        self._log.info("agent_ledger_taken_up", ledger=port.name)
+        self._news.set()
+        tasks.create_task(self._follow(port))
+
+    async def _follow(self, port: FollowedLedger) -> None:
+        """Look at every document to which something happens; first at what is open, unless a cursor tells what is new."""
+        kinds = tuple(sorted({kind for ledger_kind, kind in self._duties if ledger_kind == port.kind}))
+        if not kinds:
+            return
+        cursor = self._cursors.read(port.id)
+        while True:
+            try:
+                if not cursor:
+                    cursor = await port.position()
+                    await self._list_open(port)
+                async for kind, document_id in port.events(cursor, kinds, lambda at: self._arrived(port.id, at)):
+                    self._wake(Subject(port.id, kind, document_id))
+            except Refused as refused:
+                self._log.warning("agent_events_refused", ledger=port.name, refusal=refused.detail.name)
+                unreadable = refused.detail.name in _UNREADABLE_CURSORS
+                cursor = "" if unreadable else self._reached.get(port.id, cursor)
+            except ClientError as error:
+                self._log.warning("agent_node_away", ledger=port.name, reason=_reason(error))
+                cursor = self._reached.get(port.id, "")
+            await self._sleep(self._pace.pause_ms)
+
+    def _arrived(self, ledger_id: str, cursor: str) -> None:
+        self._reached[ledger_id] = cursor
+
+    async def _save_cursors(self) -> None:
+        """A cursor is kept when nothing of its ledger is left to do, so that what it passes over needs no second look."""
+        while True:
+            await self._sleep(self._pace.cursor_ms)
+            for ledger_id, cursor in self._reached.items():
+                if self._saved.get(ledger_id) != cursor and self._worklist.is_idle(ledger_id):
+                    self._cursors.write(ledger_id, cursor)
+                    self._saved[ledger_id] = cursor
+
+    # What is open
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._sleep(self._pace.sweep_ms)
+            for port in tuple(self._ports.values()):
+                try:
+                    await self._list_open(port)
+                except ClientError as error:
+                    self._log.warning("agent_sweep_failed", ledger=port.name, reason=_reason(error))
+
+    async def _list_open(self, port: LedgerPort) -> None:
+        """Wake every document with a status that some duty serves. Raises ClientError."""
+        searches = {
+            (duty.kind, status, duty.related)
+            for (ledger_kind, _), duties in self._duties.items()
+            for duty in duties
+            for status in duty.statuses or ("",)
+            if ledger_kind == port.kind
+        }
+        for kind, status, related in sorted(searches):
+            for record in await port.list(kind, status=status, related=related):
+                self._wake(Subject(port.id, kind, record.id))
+
+    def _wake(self, subject: Subject) -> None:
+        self._worklist.wake(subject, self._clock.now_ms())
+        self._news.set()
+
+    # Work
+
+    async def _dispatch(self, tasks: asyncio.TaskGroup) -> None:
+        """Start a call for each document that is due, as many at once as the pace allows."""
+        running: set[asyncio.Task[None]] = set()
+        while True:
+            self._news.clear()
+            desk = self._desk()
+            free = self._pace.concurrency - len(running) if desk is not None else 0
+            while desk is not None and free > 0:
+                subject = self._worklist.take(self._clock.now_ms())
+                if subject is None:
+                    break
+                task = tasks.create_task(self._look(desk, subject))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                free -= 1
+            await self._clock.wait(self._news, self._worklist.next_due_ms() if free > 0 else None)
+
+    def _desk(self) -> Desk | None:
+        if self._internal is None:
+            return None
+        return Desk(
+            organization=self._node.organization,
+            role=self._role,
+            internal=self._internal,
+            bilateral=self._bilateral,
+            counterparties=self._counterparties,
+            policies=self._policies,
+            provisioning=self._provisioning,
+            clock=self._clock.now_ms,
+            chance=self._chance,
+        )
+
+    async def _look(self, desk: Desk, subject: Subject) -> None:
+        """Perform whatever duties the document calls for, and note when it must be looked at again."""
+        port = self._ports[subject.ledger_id]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(ledger=port.name, document=f"{subject.kind}/{subject.document_id}")
+        again_ms: int | None = None
+        failed = False
+        for duty in self._duties.get((port.kind, subject.kind), ()):
+            try:
+                await self._perform(duty, desk, port, subject)
+            except Later as later:
+                again_ms = later.at_ms if again_ms is None else min(again_ms, later.at_ms)
+            except ClientError as error:
+                failed = self._may_pass(duty, error) or failed
+            except Exception as error:  # noqa: BLE001 - a bug of a duty or a plug-in stops neither the others nor the agent
+                self._log.error("agent_duty_broken", duty=duty.name, error=type(error).__name__, where=_where(error))
+                broken_ms = self._clock.now_ms() + BROKEN_PAUSE_MS
+                again_ms = broken_ms if again_ms is None else min(again_ms, broken_ms)
+        self._put_back(subject, again_ms, failed=failed)
+
+    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, subject: Subject) -> None:
+        record: Any = await port.get(subject.kind, subject.document_id)
+        if record is None or (duty.statuses and record.status not in duty.statuses) or not duty.applies(desk, record):
+            return
+        self._log.info("agent_taken", duty=duty.name, status=getattr(record, "status", ""))
+        await perform(duty, desk, port, record, self._observe)
+
+    def _may_pass(self, duty: Duty, error: ClientError) -> bool:
+        """Whether a failure is worth another try; a final refusal is told and left, until something happens or the next round."""
+        if not isinstance(error, Refused):
+            self._log.warning("agent_interrupted", duty=duty.name, reason=_reason(error))
+            return True
+        detail = error.detail
+        level = self._log.info if detail.transient else self._log.warning
+        level(
+            "agent_refused",
+            duty=duty.name,
+            code=detail.code,
+            refusal=detail.name,
+            field=detail.field,
+            again=detail.transient,
+        )
+        return detail.transient
+
+    def _put_back(self, subject: Subject, again_ms: int | None, *, failed: bool) -> None:
+        now_ms = self._clock.now_ms()
+        if failed:
+            self._worklist.failed(subject, now_ms)
+        elif again_ms is not None:
+            self._worklist.later(subject, again_ms, now_ms)
+        else:
+            self._worklist.done(subject, now_ms)
+        self._news.set()
+
+    async def _sleep(self, duration_ms: int) -> None:
+        await self._clock.wait(self._never, self._clock.now_ms() + duration_ms)
+
+
+def _where(error: Exception) -> str:
+    """The line that raised; the error's own words may hold what no log may."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _reason(error: ClientError) -> str:
+    """Which sort of failure, in words that hold no payload."""
+    return error.detail.name if isinstance(error, Refused) else type(error).__name__
