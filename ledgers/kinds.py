@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from smartcontracts import (
     agreement,
+    change,
     delivery,
     inquiry,
     invoice,
@@ -79,6 +80,7 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         quote.CONTRACT,
         order.CONTRACT,
         delivery.CONTRACT,
+        change.CONTRACT,
         usage.CONTRACT,
         invoice.CONTRACT,
         netting.CONTRACT,

@@ -23,6 +23,7 @@ from syngraph.v1 import (
     agreement_pb2,
     assurance_pb2,
     billing_pb2,
+    change_pb2,
     common_pb2,
     internal_inquiry_pb2,
     internal_order_pb2,
@@ -42,6 +43,7 @@ LIST_MAX: Final = 1_000
 _MODULES: Final = (
     transaction_pb2,
     trade_pb2,
+    change_pb2,
     billing_pb2,
     agreement_pb2,
     membership_pb2,
