@@ -23,7 +23,8 @@ LEDGERS_MAX: Final = 1_000
 ENVIRONMENT_PREFIX: Final = "SYNGRAPH_"
 CONFIG_VARIABLE: Final = "SYNGRAPH_CONFIG"
 DEFAULT_FILE: Final = "syngraph.toml"
-_SECTIONS: Final = ("node", "tls", "log", "ledgers", "client")
+_SECTIONS: Final = ("node", "tls", "log", "ledgers", "client", "agents")
+AGENT_ROLES: Final = ("s_bus", "b_bus", "sco", "sof")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 T = TypeVar("T", bound=BaseModel)
@@ -130,6 +131,63 @@ class ClientSection(_Section):
     )
 
 
+class AgentSection(_Section):
+    """One agent: the member of the organization as which it acts, on every ledger the same."""
+
+    signer: str = Field(
+        pattern=r"^org_[a-z2-7]{32}/mbr_[a-z2-7]{32}$",
+        description="The member, organization/member; it needs the role.",
+    )
+    signing_key: ConfiguredPath = Field(description="The Ed25519 key that signs; a secret file.")
+    certificate: ConfiguredPath = Field(description="The member's certificate.")
+    key: ConfiguredPath = Field(description="The certificate's key; a secret file.")
+
+
+class AgentsSection(_Section):
+    """What the organization's agents are told, in `syngraph node run` and in `syngraph agent ROLE`; docs/agents.md."""
+
+    in_node: bool = Field(
+        default=True, description="Whether `syngraph node run` runs them; else each is started by itself."
+    )
+    node: Address | None = Field(default=None, description="The node, host:port; by default `node.grpc_address`.")
+    server_name: str = Field(default="", description="What the node's certificate names, if not the host of `node`.")
+    ca_certificate: ConfiguredPath | None = Field(
+        default=None, description="CA certificate of the organization; by default `tls.ca_certificate`."
+    )
+    folder: ConfiguredPath | None = Field(
+        default=None, description="Folder for cursors and bookings; by default `<data_dir>/agents`."
+    )
+    policies: str = Field(
+        default="",
+        pattern=r"^$|^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
+        description="A plug-in for the policies, package.module:Name; none are the built-in ones.",
+    )
+    policy_file: ConfiguredPath | None = Field(default=None, description="What the policies are told; TOML.")
+    provisioning: Literal["none", "reference", "http"] = Field(
+        default="none", description="What SOF asks: nothing, an inventory file, or a TM Forum system."
+    )
+    provisioning_file: ConfiguredPath | None = Field(
+        default=None, description="The inventory (`reference`) or where the system is and how it is asked (`http`)."
+    )
+    concurrency: int = Field(default=16, ge=1, le=1_000, description="Documents that an agent looks at at once.")
+    sweep_ms: int = Field(
+        default=120_000,
+        ge=1_000,
+        le=86_400_000,
+        description="How often an agent lists what is open, whatever events said.",
+    )
+    other_nodes: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=20,
+        description="Other members' nodes, each host:port=ca.pem, for transactions that get no block through the first.",
+    )
+    s_bus: AgentSection | None = Field(default=None, description="The agent that sells; a table of its own.")
+    b_bus: AgentSection | None = Field(default=None, description="The agent that buys; a table of its own.")
+    sco: AgentSection | None = Field(default=None, description="The agent that composes; a table of its own.")
+    sof: AgentSection | None = Field(default=None, description="The agent that provisions; a table of its own.")
+
+
 class NodeConfiguration(_Section):
     """What `syngraph node run` needs."""
 
@@ -138,6 +196,14 @@ class NodeConfiguration(_Section):
     log: LogSection = LogSection()
     ledgers: dict[str, LedgerSection] = Field(default_factory=dict, max_length=LEDGERS_MAX)
     client: ClientSection = ClientSection()
+    agents: AgentsSection = AgentsSection()
+
+
+class AgentsConfiguration(_Section):
+    """What `syngraph agent ROLE` needs, which may run where no node does; `node` and `tls` only lend their defaults."""
+
+    log: LogSection = LogSection()
+    agents: AgentsSection = AgentsSection()
 
 
 class ClientConfiguration(_Section):
@@ -214,6 +280,36 @@ def load_client(sources: Sources) -> ClientConfiguration:
     return _validated(ClientConfiguration, Sources(known, sources.origins, sources.base))
 
 
+def load_agents(sources: Sources) -> AgentsConfiguration:
+    """The agents' configuration, with what it takes from the node's filled in. Raises ConfigurationWrong."""
+    unknown = sorted(set(sources.values) - set(_SECTIONS))
+    if unknown:
+        raise ConfigurationWrong([f"{name}: there is no such section." for name in unknown])
+    if "node" in sources.values:
+        whole = load_node(sources)
+        return AgentsConfiguration(log=whole.log, agents=agents_of(whole))
+    known = {name: section for name, section in sources.values.items() if name in ("log", "agents")}
+    return _validated(AgentsConfiguration, Sources(known, sources.origins, sources.base))
+
+
+def agents_of(configuration: NodeConfiguration) -> AgentsSection:
+    """The agents' section, with what it takes from the node's filled in."""
+    agents = configuration.agents
+    return agents.model_copy(
+        update={
+            "node": agents.node or reachable(configuration.node.grpc_address),
+            "ca_certificate": agents.ca_certificate or configuration.tls.ca_certificate,
+            "folder": agents.folder or configuration.node.data_dir / "agents",
+        }
+    )
+
+
+def reachable(listening: str) -> str:
+    """The address under which a program on the same machine reaches one that listens here."""
+    host, _, port = listening.rpartition(":")
+    return f"{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}"  # noqa: S104 - the host is replaced
+
+
 def check_files(configuration: NodeConfiguration) -> list[str]:
     """Sentences on every configured file that is missing or lets others read a secret; empty when all is well."""
     problems = []
@@ -226,6 +322,22 @@ def check_files(configuration: NodeConfiguration) -> list[str]:
         problems += _secret_problems("client.signing_key", configuration.client.signing_key)
     if configuration.client.key is not None:
         problems += _secret_problems("client.key", configuration.client.key)
+    return problems + check_agent_files(configuration.agents)
+
+
+def check_agent_files(agents: AgentsSection, roles: Sequence[str] = AGENT_ROLES) -> list[str]:
+    """As `check_files`, of what the agents of these roles need."""
+    problems = []
+    for key in ("policy_file", "provisioning_file"):
+        path = getattr(agents, key)
+        if path is not None:
+            problems += _missing(f"agents.{key}", path)
+    for role in roles:
+        agent: AgentSection | None = getattr(agents, role)
+        if agent is not None:
+            problems += _missing(f"agents.{role}.certificate", agent.certificate)
+            problems += _secret_problems(f"agents.{role}.signing_key", agent.signing_key)
+            problems += _secret_problems(f"agents.{role}.key", agent.key)
     return problems
 
 
@@ -262,6 +374,8 @@ SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("log", LogSection),
     ("ledgers.NAME", LedgerSection),
     ("client", ClientSection),
+    ("agents", AgentsSection),
+    ("agents.ROLE", AgentSection),
 )
 
 
@@ -301,7 +415,8 @@ def _key_of_variable(variable: str, ledgers: Sequence[str]) -> str | None:
     if section not in _SECTIONS:
         return None
     if section != "ledgers":
-        key = f"{section}.{name}"
+        agent = next((role for role in AGENT_ROLES if section == "agents" and name.startswith(f"{role}_")), "")
+        key = f"{section}.{agent}.{name.removeprefix(f'{agent}_')}" if agent else f"{section}.{name}"
         return key if _field_of(key) is not None else ""
     for ledger in ledgers:
         prefix = ledger.replace("-", "_") + "_"
@@ -318,10 +433,13 @@ def _field_of(key: str) -> Any:
         "tls": TlsSection,
         "log": LogSection,
         "client": ClientSection,
+        "agents": AgentsSection,
     }
     section = sections.get(parts[0])
-    if section is not None and len(parts) == 2:
+    if section is not None and len(parts) == 2 and not (section is AgentsSection and parts[1] in AGENT_ROLES):
         found = _fields_of(section).get(parts[1])
+    elif parts[0] == "agents" and len(parts) == 3 and parts[1] in AGENT_ROLES:
+        found = _fields_of(AgentSection).get(parts[2])
     elif parts[0] == "ledgers" and len(parts) == 3:
         found = LedgerSection.model_fields.get(parts[2])
     else:

@@ -6,9 +6,13 @@ what it decides by is in its arguments, so that a repeat after a crash decides a
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from node.agents.policy_settings import ALL_MEMBERS, PolicySettings, Recipe, RecipePart
+from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.internal.rules import Prefer, SourcingRules, markup_of
 from smartcontracts.trade import Action, InquiryItem, Term
 
@@ -172,27 +176,37 @@ class Process(StrEnum):
     DELIVERY = "delivery"
 
 
-# How long before a maintenance window the neighbours hear of it, unless the change must be done sooner.
-MAINTENANCE_NOTICE_MS = 60_000
-FAILURES_MAX = 3
-
-
 class Policies:
-    """The defaults."""
+    """The defaults, as the policies' file sets them."""
+
+    def __init__(self, settings: PolicySettings | None = None) -> None:
+        """A plug-in is made with the settings, too."""
+        self.settings = settings or PolicySettings()
 
     # Inquiry and quote
 
     def decompose(self, asked: Asked) -> tuple[Part, ...]:
-        """The elements to ask for in this attempt; empty gives up. Default: each item is one, and there is no second way. Req: Q-22, Q-23, Q-41."""
-        return parts_of_items(asked.items) if asked.attempt == 1 else ()
+        """The elements to ask for in this attempt; empty gives up. Req: Q-22, Q-23, Q-41.
+
+        Default: by the recipes of the items' offerings, the nth in the nth attempt; an item without one is taken whole.
+        Something that is in operation already is changed as it is, whole.
+        """
+        ways = [self._ways(item) for item in asked.items]
+        if asked.attempt > max(map(len, ways), default=0):
+            return ()
+        chosen = [way[min(asked.attempt, len(way)) - 1] for way in ways]
+        return parts_by_recipes(asked.items, chosen)
 
     def buy_too(self, part: Part, own: OwnOffer, rules: SourcingRules) -> bool:
         """Whether sellers are asked for an element that could be made. Default: by the rules' `prefer`. Req: Q-27."""
         return rules.prefer == Prefer.CHEAPEST
 
     def sellers(self, part: Part, candidates: tuple[Seller, ...]) -> tuple[Seller, ...]:
-        """Which of the candidates are asked (none is upstream of the inquiry). Default: all. Req: Q-30."""
-        return candidates
+        """Which of the candidates are asked (none is upstream of the inquiry). Default: those of the file's rule, else all. Req: Q-30."""
+        rules = {rule.offering: rule.organizations for rule in self.settings.seller}
+        named = rules.get(part.offering, rules.get(""))
+        chosen = candidates if named is None else [one for one in candidates if one.organization in named]
+        return tuple(chosen[: self.settings.sellers_max])
 
     def prefer(self, part: Part, ranked: tuple[RankedQuote, ...]) -> Preference | None:
         """A quote to take though another ranks first. Default: the ranking decides. Req: Q-37."""
@@ -232,31 +246,33 @@ class Policies:
     # Delivery and recovery
 
     def recover(self, failure: Failure) -> Recovery:
-        """What is done about a failed element. Default: the other source first, and after three failures the end. Req: D-30."""
-        if failure.failures >= FAILURES_MAX or failure.now_ms >= failure.activate_by_ms:
+        """What is done about a failed element. Default: the other source first, and after `failures_max` the end. Req: D-30."""
+        if failure.failures >= self.settings.failures_max or failure.now_ms >= failure.activate_by_ms:
             return Recovery.ABANDON
         if failure.was_internal:
             return Recovery.ALTERNATIVE_EXTERNAL
         return Recovery.ALTERNATIVE_INTERNAL if failure.failures == 1 else Recovery.ALTERNATIVE_EXTERNAL
 
     def ask_extension(self, delay: Delay) -> Extension | None:
-        """Whether the buyer is asked for more time. Default: once, until what is expected, else for an hour. Req: D-33."""
-        if delay.extensions:
+        """Whether the buyer is asked for more time. Default: `extensions_max` times, for `extension_ms` or until what is expected. Req: D-33."""
+        if delay.extensions >= self.settings.extensions_max:
             return None
-        later_ms = max(delay.now_ms, delay.activate_by_ms) + 3_600_000
+        later_ms = max(delay.now_ms, delay.activate_by_ms) + self.settings.extension_ms
         return Extension(max(delay.expected_ms, later_ms), "DELIVERY_LATE")
 
     def grant_extension(self, asked: ExtensionAsked) -> Grant:
-        """Whether a seller gets more time. Default: if our own end allows it; a customer grants the first wish. Req: D-41."""
+        """Whether a seller gets more time. Default: if our own end allows it; a customer grants the first `grants_max`. Req: D-41."""
         if asked.own_activate_by_ms:
-            return Grant(granted=asked.asked_ms < asked.own_activate_by_ms)
-        return Grant(granted=asked.extensions == 0)
+            granted = asked.asked_ms < asked.own_activate_by_ms
+        else:
+            granted = asked.extensions < self.settings.grants_max
+        return Grant(granted=granted, waive_penalty=granted and self.settings.waive_penalty)
 
     # Change
 
     def maintenance_window(self, asked: MaintenanceAsked) -> Window | None:
-        """When a service may be interrupted; None if never in time. Default: as soon as neighbours had a minute's notice. Req: C-09."""
-        from_ms = max(asked.earliest_ms, asked.now_ms + MAINTENANCE_NOTICE_MS)
+        """When a service may be interrupted; None if never in time. Default: as soon as neighbours had their notice. Req: C-09."""
+        from_ms = max(asked.earliest_ms, asked.now_ms + self.settings.maintenance_notice_ms)
         until_ms = from_ms + asked.outage_ms
         return None if asked.latest_ms and until_ms > asked.latest_ms else Window(from_ms, until_ms)
 
@@ -264,18 +280,55 @@ class Policies:
         """Whether a window that the other side proposes is fine. Default: if it lies inside what was asked."""
         return window.from_ms >= asked.earliest_ms and (not asked.latest_ms or window.until_ms <= asked.latest_ms)
 
+    def _ways(self, item: InquiryItem) -> tuple[Recipe, ...]:
+        """The ways to make an item, in order; there is always one."""
+        whole = Recipe(offering=item.offering or "-")
+        if item.action != Action.ADD:
+            return (whole,)
+        return tuple(recipe for recipe in self.settings.recipe if recipe.offering == item.offering) or (whole,)
 
-def parts_of_items(items: tuple[InquiryItem, ...]) -> tuple[Part, ...]:
-    """Each item as one element, after those that it is related to. Req: Q-23."""
-    return tuple(
-        Part(
-            id=item.id,
-            item_ids=(item.id,),
-            offering=item.offering,
-            product=item.product,
-            term=item.term,
-            action=item.action,
-            depends_on=tuple(dict.fromkeys(relation.item_id for relation in item.relations)),
-        )
-        for item in items
+
+def parts_by_recipes(items: tuple[InquiryItem, ...], recipes: list[Recipe]) -> tuple[Part, ...]:
+    """The parts of all items, each by its recipe; a part comes after all parts of those items that its item relates to."""
+    names = {
+        item.id: tuple(f"{item.id}.{part.name}" for part in recipe.part) or (item.id,)
+        for item, recipe in zip(items, recipes, strict=True)
+    }
+    parts: list[Part] = []
+    for item, recipe in zip(items, recipes, strict=True):
+        related = dict.fromkeys(name for relation in item.relations for name in names.get(relation.item_id, ()))
+        if not recipe.part:
+            parts.append(_part(item, item.id, item.offering, item.product, tuple(related)))
+        for part in recipe.part:
+            before = (*related, *(f"{item.id}.{name}" for name in part.after))
+            parts.append(_part(item, f"{item.id}.{part.name}", part.offering, part_product(item.product, part), before))
+    return tuple(parts)
+
+
+def part_product(product: bytes, part: RecipePart) -> bytes:
+    """The canonical product of a recipe's part, made from that of its item."""
+    whole: Any = load(product, "product")
+    configuration = whole.get("productConfiguration", {})
+    kept = {name: value for name, value in configuration.items() if ALL_MEMBERS in part.keep or name in part.keep}
+    added: Any = load(json.dumps(part.set).encode(), "set")
+    made: dict[str, Json] = {
+        **whole,
+        "productOffering": {"id": part.offering},
+        "productConfiguration": {**kept, **added},
+    }
+    places = whole.get("place")
+    if part.places and isinstance(places, list):
+        made["place"] = [places[place] for place in part.places if 0 <= place < len(places)]
+    return dump(made)
+
+
+def _part(item: InquiryItem, part_id: str, offering: str, product: bytes, depends_on: tuple[str, ...]) -> Part:
+    return Part(
+        id=part_id,
+        item_ids=(item.id,),
+        offering=offering,
+        product=product,
+        term=item.term,
+        action=item.action,
+        depends_on=depends_on,
     )
