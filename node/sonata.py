@@ -152,6 +152,8 @@ class QuoteContext:
     agreement_id: str
     agreement_name: str
     response_window_ms: int = 0
+    # Under the key the ancestors have their pseudonyms; the last of them is the buyer's own.
+    lineage_key: bytes = b""
     ancestors: tuple[str, ...] = ()
     replaces: str = ""
 
@@ -254,6 +256,7 @@ def inquiry_from_quote_request(data: bytes, context: QuoteContext, secret: bytes
         response_window_ms=context.response_window_ms,
         instant=_flag(request.get("instantSyncQuote", False), "instantSyncQuote"),
         requested_completion_ms=_instant(request, "requestedQuoteCompletionDate", ""),
+        lineage_key=context.lineage_key,
         ancestors=context.ancestors,
         replaces=context.replaces,
         withheld=_hashes(cut, secret),

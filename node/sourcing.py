@@ -12,6 +12,7 @@ from typing import Final
 
 from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.inquiry import Inquiry, SubmitInquiry, connected
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.trade import InquiryItem
 
 _PLACE: Final = "place"
@@ -29,17 +30,16 @@ def inquiries_to(
     inquiry: Inquiry,
     bought: tuple[str, ...],
     *,
+    buyer: str,
     seller: str,
     agreement_id: str,
     response_window_ms: int = 0,
-    ancestors: tuple[str, ...] = (),
 ) -> tuple[SubmitInquiry, ...]:
-    """What is asked of `seller` for the bought items: one inquiry for each group of items that are related.
+    """What `buyer` asks of `seller` for the bought items: one inquiry for each group of items that are related.
 
     Items go as they stand, without relations to what is not bought. One without a place of its own gets those of the
     items that it was related to, or else the existing products at which they are, since they are not there to take them
-    from. Who is upstream is named by pseudonyms that the caller gives: an organization's id would tell the seller who
-    the customer is.
+    from. Who is upstream is named by pseudonyms: an organization's id would tell the seller who the customer is.
     """
     wanted = tuple(item for item in _with_places(inquiry.items) if item.id in bought)
     cut = tuple(
@@ -54,7 +54,8 @@ def inquiries_to(
             level=inquiry.level,
             items=tuple(item for item, group in zip(cut, groups, strict=True) if group == first),
             response_window_ms=response_window_ms,
-            ancestors=ancestors,
+            lineage_key=inquiry.lineage_key,
+            ancestors=ancestors_of(inquiry.lineage_key, buyer, inquiry.ancestors),
         )
         for first in sorted(set(groups))
     )

@@ -2,7 +2,8 @@
 
 There is one document a pair, whoever proposed it and whoever sells (L-33: the key is the unordered pair). New terms are a
 joint act too and raise the version. It holds windows (Q-07, S-21), currency and rounding (B-03), price terms and SLA targets
-(L-36), the dispute threshold (S-10), the form of payment (S-20) and the netting clause (N-04).
+(L-36), discounts that the seller must give (Q-43), what delay and cancellation cost, the dispute threshold (S-10), the form
+of payment (S-20), the netting clause (N-04), and whether only one of the two may sell (L-16).
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ NAME_CHARACTERS_MAX: Final = 128
 SLA_TARGETS_MAX: Final = 100
 DISCOUNTS_MAX: Final = 100
 DELAY_PENALTIES_MAX: Final = 2
+# A discount of all of it.
+BASIS_POINTS: Final = 10_000
+MINIMUM_MONTHS_MAX: Final = 1_200
 TARGET_NANO_MAX: Final = 9 * 10**18
 TERMS_VERSION_MAX: Final = 1_000_000
 PARTIES: Final = 2
@@ -148,9 +152,29 @@ class TermsVersionStale(Rejected):
 
 
 class TermFixed(Rejected):
-    """The currency and the billing period of an agreement can't change: intervals and debts are counted in them."""
+    """The currency, the billing period and who alone sells can't change: intervals, debts and roles stand on them."""
 
     code = 2311
+
+
+class DiscountInvalid(Rejected):
+    """A discount has no id, takes nothing or more than all off, or could never apply."""
+
+    code = 2320
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class DelayPenaltyInvalid(Rejected):
+    """A delay penalty has no amount or period, or a bound below one period's amount."""
+
+    code = 2321
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class RolesFixed(Rejected):
+    """Under this agreement only the other party sells (L-16)."""
+
+    code = 2322
 
 
 class NoPair(Rejected):
@@ -317,6 +341,17 @@ def sla_target_of(terms: AgreementTerms, seller: str, offering: str, metric: str
     return exact or next((t for t in fitting if not t.offering), None)
 
 
+def require_may_sell(terms: AgreementTerms, seller: str, field: str) -> None:
+    """Rejects with RolesFixed. Req: L-16."""
+    if terms.only_seller not in ("", seller):
+        raise RolesFixed("The agreement fixes who sells and who buys.", field)
+
+
+def delay_penalty_of(terms: AgreementTerms, seller: str) -> DelayPenalty | None:
+    """What `seller` owes for delay, if anything is agreed."""
+    return next((penalty for penalty in terms.delay_penalties if penalty.seller == seller), None)
+
+
 def required_to_agree(_: AgreementTerms, call: Call) -> tuple[str, ...]:
     """Both parties of the ledger. Rejects with NoPair."""
     parties = parties_of(call.view)
@@ -327,8 +362,9 @@ def required_to_agree(_: AgreementTerms, call: Call) -> tuple[str, ...]:
 
 def check_terms(command: AgreementTerms, call: Call) -> None:
     """Rejects with the first of: NoPair, TermsVersionStale, TermFixed, AgreementNameInvalid, CurrencyUnknown, WindowOutOfBounds,
-    PaymentTermsInvalid, AmountOutOfRange, TooManyTerms; then for price terms and for SLA targets SellerNotAParty, those of the
-    rate, PriceTermInvalid or SlaTargetInvalid, TermDoubled.
+    PaymentTermsInvalid, AmountOutOfRange, SellerNotAParty (who alone sells), TooManyTerms; then for price terms, SLA targets,
+    discounts and delay penalties SellerNotAParty, those of the rate, PriceTermInvalid, SlaTargetInvalid, DiscountInvalid or
+    DelayPenaltyInvalid, TermDoubled.
     """
     parties = required_to_agree(command, call)
     _require_current(command, agreement_between(call.view, parties))
@@ -340,8 +376,14 @@ def check_terms(command: AgreementTerms, call: Call) -> None:
         raise PaymentTermsInvalid("Give AxB in days, for example 30x15.", "payment_terms")
     if not 0 <= command.dispute_threshold_minor <= MINOR_MAX:
         raise AmountOutOfRange(f"The threshold is from 0 to {MINOR_MAX} minor units.", "dispute_threshold_minor")
+    if not 0 <= command.cancellation_fee_minor <= MINOR_MAX:
+        raise AmountOutOfRange(f"The fee is from 0 to {MINOR_MAX} minor units.", "cancellation_fee_minor")
+    if command.only_seller and command.only_seller not in parties:
+        raise SellerNotAParty("Who alone sells must be one of the ledger's two parties.", "only_seller")
     _require_price_terms(command, parties, call.parameters)
     _require_sla_targets(command, parties, call.parameters)
+    _require_discounts(command, parties, call.parameters)
+    _require_delay_penalties(command, parties, call.parameters)
 
 
 def agree(command: AgreementTerms, call: Call) -> Outcome:
@@ -379,9 +421,9 @@ def _require_current(command: AgreementTerms, before: Agreement | None) -> None:
         )
     if before is None:
         return
-    for name in ("currency", "billing_period_ms"):
+    for name in ("currency", "billing_period_ms", "only_seller"):
         if getattr(command, name) != getattr(before.terms, name):
-            raise TermFixed(f"It stays {getattr(before.terms, name)} for the agreement's life.", name)
+            raise TermFixed(f"It stays {getattr(before.terms, name) or 'open'} for the agreement's life.", name)
 
 
 def _require_windows(command: AgreementTerms, parameters: Parameters) -> None:
@@ -394,6 +436,9 @@ def _require_windows(command: AgreementTerms, parameters: Parameters) -> None:
     )
     require_window(command.billing_period_ms, parameters, "billing_period_ms")
     require_window(command.payment_due_ms, parameters, "payment_due_ms")
+    require_between(command.cancellation_window_ms, 0, parameters.window_max_ms, "cancellation_window_ms")
+    if command.extension_answer_window_ms:
+        require_window(command.extension_answer_window_ms, parameters, "extension_answer_window_ms")
 
 
 def _require_price_terms(command: AgreementTerms, parties: tuple[str, ...], parameters: Parameters) -> None:
@@ -438,6 +483,42 @@ def _require_sla_targets(command: AgreementTerms, parties: tuple[str, ...], para
         if subject in seen:
             raise TermDoubled("There is a target for this already.", path)
         seen.append(subject)
+
+
+def _require_discounts(command: AgreementTerms, parties: tuple[str, ...], parameters: Parameters) -> None:
+    seen: dict[str, None] = {}
+    for place, rule in enumerate(command.discounts):
+        path = f"discounts[{place}]"
+        _require_seller(rule.seller, parties, path)
+        if not rule.id:
+            raise DiscountInvalid("A discount needs an id, which quotes name.", f"{path}.id")
+        if not 1 <= rule.basis_points <= BASIS_POINTS:
+            raise DiscountInvalid(f"A discount is from 1 to {BASIS_POINTS} basis points.", f"{path}.basis_points")
+        if rule.minimum_term_months > MINIMUM_MONTHS_MAX:
+            raise DiscountInvalid(f"At most {MINIMUM_MONTHS_MAX} months.", f"{path}.minimum_term_months")
+        if rule.minimum_items > parameters.items_max:
+            raise DiscountInvalid(
+                f"An inquiry has at most {parameters.items_max} items.", f"{path}.minimum_items"
+            )
+        if rule.id in seen:
+            raise TermDoubled("There is a discount of this id already.", path)
+        seen[rule.id] = None
+
+
+def _require_delay_penalties(command: AgreementTerms, parties: tuple[str, ...], parameters: Parameters) -> None:
+    seen: dict[str, None] = {}
+    for place, penalty in enumerate(command.delay_penalties):
+        path = f"delay_penalties[{place}]"
+        _require_seller(penalty.seller, parties, path)
+        if not 1 <= penalty.amount_minor <= MINOR_MAX:
+            raise DelayPenaltyInvalid(f"The amount is from 1 to {MINOR_MAX} minor units.", f"{path}.amount_minor")
+        if not 1 <= penalty.period_ms <= parameters.window_max_ms:
+            raise DelayPenaltyInvalid(f"A period is from 1 to {parameters.window_max_ms} ms.", f"{path}.period_ms")
+        if penalty.cap_minor and not penalty.amount_minor <= penalty.cap_minor <= MINOR_MAX:
+            raise DelayPenaltyInvalid("The bound is at least one period's amount, or 0 for none.", f"{path}.cap_minor")
+        if penalty.seller in seen:
+            raise TermDoubled("There is a penalty for this seller already.", path)
+        seen[penalty.seller] = None
 
 
 def _require_seller(seller: str, parties: tuple[str, ...], path: str) -> None:

@@ -1,18 +1,21 @@
 """Inquiry: a buyer asks one seller for service elements; it ends in a quote or in 'Unable to Quote'.
 
 Q-02, Q-13 it has technical, operational and commercial groups, and its parts' relations; Q-05, Q-06 one answer of two;
-Q-07 inside the response window; Q-18 receipt and id are this document; Q-31 silence is 'Unable to Quote'; Q-47 answers have
-ids; O-05 a change of a quote is a new inquiry that names the one it replaces; X-09 the answer stays owed after the window.
+Q-07 inside the response window; Q-08, Q-09 the list of upstream buyers comes with it and has no loop; Q-18 receipt and id
+are this document; Q-31 silence is 'Unable to Quote'; Q-47 answers have ids; C-05, C-06 a change of a service is an inquiry
+that names it; O-05 a change of a quote is a new inquiry that names the one it replaces; X-05 an element has its lineage id;
+X-09 the answer stays owed after the window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from smartcontracts.agreement import Agreement, AgreementUnknown, agreement_of
+from smartcontracts.agreement import Agreement, AgreementUnknown, agreement_of, require_may_sell
 from smartcontracts.canonical_json import Json, require_canonical
 from smartcontracts.ids import derive_id
 from smartcontracts.kernel import (
@@ -31,21 +34,24 @@ from smartcontracts.kernel import (
     View,
     step,
 )
-from smartcontracts.lineage import LINEAGE_KEY_BYTES
+from smartcontracts.lineage import LINEAGE_KEY_BYTES, MARK, element_lineage, pseudonym
+from smartcontracts.service import SERVICE, ServiceItem, ServiceStatus
 from smartcontracts.trade import (
     HASH_BYTES,
     RELEASES_MAX,
     Action,
-    ActionNotSupported,
     Change,
+    ChangeKind,
     InquiryItem,
     NotTheSeller,
     QuoteLevel,
     SaltedHash,
+    Term,
     may_be_personal,
     require_impersonal,
     require_impersonal_text,
     require_reason,
+    require_release,
     require_term_form,
     require_time,
     require_window,
@@ -164,7 +170,7 @@ class RelationsMissing(Rejected):
 
 
 class AncestorsInvalid(Rejected):
-    """The list of upstream buyers is too long, or has an empty or doubled entry."""
+    """The list of upstream buyers is empty or too long, has an entry that is none or doubled, or does not end with the buyer."""
 
     code = 3024
     grpc = Grpc.INVALID_ARGUMENT
@@ -193,6 +199,61 @@ class InquiryAnswered(Rejected):
     """The seller has answered already; there is exactly one answer (Q-06)."""
 
     code = 3028
+
+
+class LineageKeyInvalid(Rejected):
+    """The lineage key, under which upstream buyers have their pseudonyms, is not 32 bytes (X-06)."""
+
+    code = 3053
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class LineageMissing(Rejected):
+    """An item that goes on from another request does not say which element it is (X-05)."""
+
+    code = 3054
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class LineageInvalid(Rejected):
+    """An item's lineage id has not the form of one, or is not the one that its request begins with (X-05)."""
+
+    code = 3055
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ChangeMissing(Rejected):
+    """An item modifies or deletes, and the inquiry does not say what of which service is to change (C-05)."""
+
+    code = 3056
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ChangeActionWrong(Rejected):
+    """An item's action does not go with the change: a termination deletes, every other change modifies."""
+
+    code = 3057
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ServiceUnknown(Rejected):
+    """There is no such service that this seller delivers to this buyer (C-06)."""
+
+    code = 3058
+    grpc = Grpc.NOT_FOUND
+
+
+class ServiceTerminated(Rejected):
+    """The service has ended, so nothing of it can change (C-01)."""
+
+    code = 3059
+
+
+class ChangeItemsWrong(Rejected):
+    """The items are not what the change can be about: elements of the service, new ones only, or all for a termination."""
+
+    code = 3060
+    grpc = Grpc.INVALID_ARGUMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,23 +349,24 @@ class ResponseRecord:
 def submit_inquiry(command: SubmitInquiry, call: Call) -> Outcome:
     """Record the inquiry; its id and time are the receipt, and the window runs from there. Req: Q-02, Q-13, Q-18.
 
-    Rejects with the first of: SellerIsBuyer, AgreementUnknown, ItemsMissing, TooManyItems, ItemIdMissing, ItemIdDoubled,
-    ActionNotSupported, GroupMissing and what is wrong with one item after the other, what is wrong with the relations,
-    location, performance, AncestorsInvalid, Loop, ReplacedInquiryUnknown, TimeOutOfRange, WindowNotPositive, WindowTooShort,
-    WindowTooLong, WithheldInvalid, PersonalData.
+    Rejects with the first of: SellerIsBuyer, AgreementUnknown, RolesFixed, ItemsMissing, TooManyItems, ItemIdMissing,
+    ItemIdDoubled, ChangeMissing, ChangeActionWrong, ServiceUnknown, ServiceTerminated, ChangeItemsWrong, OfferingMismatch
+    with the service, GroupMissing and what is wrong with one item after the other, what is wrong with the relations,
+    location, performance, LineageKeyInvalid, AncestorsInvalid, Loop, LineageMissing, LineageInvalid, ReplacedInquiryUnknown,
+    TimeOutOfRange, WindowNotPositive, WindowTooShort, WindowTooLong, WithheldInvalid, PersonalData, ReleaseMissing,
+    ReleaseInvalid.
     """
     buyer = call.sender.organization
     agreement = _require_agreement(command, buyer, call.view)
-    _require_item_ids(command.items, call.parameters.items_max)
-    products = tuple(_require_item(item, f"items[{place}]") for place, item in enumerate(command.items))
-    _require_relations(command.items)
-    _require_places_and_targets(command, products, agreement)
-    _require_no_loop(command)
+    require_item_ids(command.items, call.parameters.items_max)
+    existing = _require_change(command, buyer, call.view)
+    _require_requirements(command, existing, agreement)
+    items = require_lineage(command.items, command.lineage_key, command.ancestors, buyer, command.seller)
     _require_replaceable(command, buyer, call.view)
     respond_by_ms = _respond_by_ms(command, agreement, call)
     require_withheld(command.withheld)
-    require_impersonal_text(command.buyer_reference, "buyer_reference")
-    require_impersonal_text(command.project, "project")
+    for name in ("buyer_reference", "project", "master_id"):
+        require_impersonal_text(getattr(command, name), name)
     inquiry = Inquiry(
         id=call.new_id(INQUIRY),
         buyer=buyer,
@@ -315,11 +377,15 @@ def submit_inquiry(command: SubmitInquiry, call: Call) -> Outcome:
         received_at_ms=call.block.time_ms,
         respond_by_ms=respond_by_ms,
         level=command.level,
-        items=command.items,
+        items=items,
         ancestors=command.ancestors,
         withheld=command.withheld,
         requested_completion_ms=command.requested_completion_ms,
         replaces=command.replaces,
+        lineage_key=command.lineage_key,
+        change=command.change,
+        releases=require_release(command.release, call),
+        master_id=command.master_id,
     )
     return Outcome(writes=(inquiry,), events=(Event("inquiry.received", inquiry),))
 
@@ -327,7 +393,7 @@ def submit_inquiry(command: SubmitInquiry, call: Call) -> Outcome:
 def declare_unable(command: DeclareUnable, call: Call) -> Outcome:
     """Answer 'Unable to Quote', once; it is still owed after the window (X-09). Req: Q-06, Q-47.
 
-    Rejects with the first of: InquiryUnknown, NotTheSeller, InquiryAnswered, ReasonInvalid.
+    Rejects with the first of: InquiryUnknown, NotTheSeller, InquiryAnswered, ReasonInvalid, ReleaseMissing, ReleaseInvalid.
     """
     inquiry = require_answerable(command.inquiry_id, call)
     require_reason(command.reason)
@@ -341,6 +407,7 @@ def declare_unable(command: DeclareUnable, call: Call) -> Outcome:
         reason=command.reason,
         answered_at_ms=call.block.time_ms,
         in_window=in_window,
+        releases=require_release(command.release, call),
     )
     answered = replace(
         inquiry,
@@ -417,10 +484,12 @@ def _require_agreement(command: SubmitInquiry, buyer: str, view: View) -> Agreem
     agreement = agreement_of(view, command.agreement_id)
     if buyer not in agreement.parties or command.seller not in agreement.parties:
         raise AgreementUnknown("Name the agreement in force between you and this seller.", "agreement_id")
+    require_may_sell(agreement.terms, command.seller, "seller")
     return agreement
 
 
-def _require_item_ids(items: tuple[InquiryItem, ...], items_max: int) -> None:
+def require_item_ids(items: tuple[InquiryItem, ...], items_max: int) -> None:
+    """Rejects with the first of: ItemsMissing, TooManyItems, ItemIdMissing, ItemIdDoubled."""
     if not items:
         raise ItemsMissing("An inquiry asks for at least one item.", "items")
     if len(items) > items_max:
@@ -434,34 +503,126 @@ def _require_item_ids(items: tuple[InquiryItem, ...], items_max: int) -> None:
         seen[item.id] = None
 
 
-def _require_item(item: InquiryItem, path: str) -> dict[str, Json]:
-    """The parsed product of an item that is complete in itself. Rejects as `submit_inquiry` says. Req: Q-02, Q-13."""
-    if item.action != Action.ADD:
-        raise ActionNotSupported("Only new services can be asked for yet.", f"{path}.action")
-    if not item.offering:
-        raise GroupMissing("The offering says what service is asked for.", f"{path}.offering")
-    if not item.product:
-        raise GroupMissing("The product holds the service's attributes.", f"{path}.product")
-    product = require_canonical(item.product, f"{path}.product")
-    if not isinstance(product, dict) or not isinstance(product.get("productConfiguration"), dict):
-        raise GroupMissing("The configuration holds the service's attributes.", f"{path}.product.productConfiguration")
-    if may_be_personal(item.product):
-        require_impersonal(product, f"{path}.product")
-    offering = product.get("productOffering")
-    if not isinstance(offering, dict) or offering.get("id") != item.offering:
-        raise OfferingMismatch("The product names another offering.", f"{path}.offering")
+def _require_change(command: SubmitInquiry, buyer: str, view: View) -> dict[str, ServiceItem]:
+    """The elements of the service that is to change, by id; none without a change. Req: C-01, C-05, C-06.
+
+    Rejects with the first of: ChangeMissing, ChangeActionWrong, ServiceUnknown, ServiceTerminated, ChangeItemsWrong,
+    OfferingMismatch.
+    """
+    change = command.change
+    for place, item in enumerate(command.items):
+        if change is None and item.action != Action.ADD:
+            raise ChangeMissing("Say what is to change of which service.", "change")
+        if change is not None and item.action != _action_of(change.kind):
+            raise ChangeActionWrong(f"A {change.kind} has items to {_action_of(change.kind)}.", f"items[{place}].action")
+    if change is None:
+        return {}
+    service = view.get(SERVICE, change.service_id)
+    if service is None or (service.buyer, service.seller) != (buyer, command.seller):
+        raise ServiceUnknown("Name a service that this seller delivers to you.", "change.service_id")
+    if service.status == ServiceStatus.TERMINATED:
+        raise ServiceTerminated("This service has ended.", "change.service_id")
+    elements = {element.id: element for element in service.items}
+    _require_elements(command.items, change.kind, elements)
+    return elements
+
+
+def _action_of(kind: ChangeKind) -> Action:
+    return Action.DELETE if kind == ChangeKind.TERMINATION else Action.MODIFY
+
+
+def _require_elements(items: tuple[InquiryItem, ...], kind: ChangeKind, elements: dict[str, ServiceItem]) -> None:
+    """Rejects with ChangeItemsWrong, OfferingMismatch. Of a deletion the offering may be left out."""
+    known = [item.id for item in items if item.id in elements]
+    if kind == ChangeKind.TERMINATION and (len(known) < len(items) or len(known) < len(elements)):
+        raise ChangeItemsWrong(f"A termination names every element: {', '.join(elements)}.", "items")
+    if known and len(known) < len(items):
+        raise ChangeItemsWrong("Change elements of the service, or add new ones; ask for each in its turn.", "items")
+    for place, item in enumerate(items):
+        element = elements.get(item.id)
+        left_out = item.action == Action.DELETE and not item.offering
+        if element is not None and item.offering != element.offering and not left_out:
+            raise OfferingMismatch(f"The element is of the offering {element.offering}.", f"items[{place}].offering")
+
+
+def _require_requirements(command: SubmitInquiry, existing: dict[str, ServiceItem], agreement: Agreement) -> None:
+    """Rejects with what is wrong with the items, the relations, location or performance. Req: Q-02, Q-13.
+
+    A service that ends has no requirements any more: only what is given of them must have its form.
+    """
+    if command.change is not None and command.change.kind == ChangeKind.TERMINATION:
+        for place, item in enumerate(command.items):
+            _require_deletion(item, f"items[{place}]")
+        require_edges(command.items)
+        return
+    products = tuple(require_item(item, f"items[{place}]") for place, item in enumerate(command.items))
+    require_relations(command.items)
+    require_places_and_targets(command.items, products, existing, agreement, command.seller)
+
+
+def _require_deletion(item: InquiryItem, path: str) -> None:
+    if item.product:
+        require_impersonal(require_canonical(item.product, f"{path}.product"), f"{path}.product")
+    if item.term is not None:
+        _require_term(item.term, f"{path}.term")
+    _require_rest(item, path)
+
+
+def require_item(item: InquiryItem, path: str) -> dict[str, Json]:
+    """The parsed product of an item that is complete in itself. Req: Q-02, Q-13.
+
+    Rejects with the first of: those of `require_product`, GroupMissing, TermInvalid, TimeOutOfRange, and what is wrong
+    with the references.
+    """
+    product = require_product(item.offering, item.product, path)
     if item.term is None:
         raise GroupMissing("The term is part of the commercial requirements.", f"{path}.term")
-    if wrong := require_term_form(item.term):
-        raise TermInvalid("The term's amount or roll interval is not possible.", f"{path}.term.{wrong}")
-    require_time(item.installation_interval_ms, f"{path}.installation_interval_ms")
-    if item.references:
-        require_impersonal(require_canonical(item.references, f"{path}.references"), f"{path}.references")
+    _require_term(item.term, f"{path}.term")
+    _require_rest(item, path)
     return product
 
 
-def _require_relations(items: tuple[InquiryItem, ...]) -> None:
-    """Rejects with the first of: RelationUnknown, RelationDoubled, RelationCycle, RelationsMissing. Req: Q-02."""
+def require_product(offering: str, data: bytes, path: str) -> dict[str, Json]:
+    """The product that an item, or what else stands at `path`, has for its offering.
+
+    Rejects with the first of: GroupMissing, those of `require_canonical`, PersonalData, OfferingMismatch.
+    """
+    if not offering:
+        raise GroupMissing("The offering says what service this is about.", f"{path}.offering".removeprefix("."))
+    at = f"{path}.product".removeprefix(".")
+    if not data:
+        raise GroupMissing("The product holds the service's attributes.", at)
+    product = require_canonical(data, at)
+    if not isinstance(product, dict) or not isinstance(product.get("productConfiguration"), dict):
+        raise GroupMissing("The configuration holds the service's attributes.", f"{at}.productConfiguration")
+    if may_be_personal(data):
+        require_impersonal(product, at)
+    named = product.get("productOffering")
+    if not isinstance(named, dict) or named.get("id") != offering:
+        raise OfferingMismatch("The product names another offering.", f"{path}.offering".removeprefix("."))
+    return product
+
+
+def _require_term(term: Term, path: str) -> None:
+    if wrong := require_term_form(term):
+        raise TermInvalid("The term's amount or roll interval is not possible.", f"{path}.{wrong}")
+
+
+def _require_rest(item: InquiryItem, path: str) -> None:
+    require_time(item.installation_interval_ms, f"{path}.installation_interval_ms")
+    if item.references:
+        require_impersonal(require_canonical(item.references, f"{path}.references"), f"{path}.references")
+
+
+def require_relations(items: tuple[InquiryItem, ...]) -> None:
+    """Rejects with the first of: RelationUnknown, RelationDoubled, RelationCycle, RelationsMissing. Req: Q-02, Q-14."""
+    require_edges(items)
+    if len(items) > 1 and not any(item.relations for item in items):
+        raise RelationsMissing("Say how the items are related, or send an inquiry for each.", "items")
+
+
+def require_edges(items: tuple[InquiryItem, ...]) -> None:
+    """Rejects with the first of: RelationUnknown, RelationDoubled, RelationCycle."""
     ids = {item.id: place for place, item in enumerate(items)}
     for place, item in enumerate(items):
         seen: dict[tuple[str, str], None] = {}
@@ -474,8 +635,6 @@ def _require_relations(items: tuple[InquiryItem, ...]) -> None:
             seen[relation.type, relation.item_id] = None
     for place in _places_in_circles(items, ids):
         raise RelationCycle("These relations lead around in a circle.", f"items[{place}].relations")
-    if len(items) > 1 and not any(item.relations for item in items):
-        raise RelationsMissing("Say how the items are related, or send an inquiry for each.", "items")
 
 
 def _places_in_circles(items: tuple[InquiryItem, ...], ids: dict[str, int]) -> list[int]:
@@ -517,18 +676,27 @@ def connected(items: tuple[InquiryItem, ...]) -> tuple[int, ...]:
     return tuple(group)
 
 
-def _require_places_and_targets(
-    command: SubmitInquiry, products: tuple[dict[str, Json], ...], agreement: Agreement
+def require_places_and_targets(
+    items: tuple[InquiryItem, ...],
+    products: tuple[dict[str, Json], ...],
+    existing: Mapping[str, object],
+    agreement: Agreement,
+    seller: str,
 ) -> None:
     """Location and performance of every item: its own, or those of items that it is related to. Req: Q-13.
 
-    An existing product that an item relates to has its place. Performance may also be the agreement's targets.
+    An existing product that an item relates to has its place, and so has an existing element that is to change.
+    Performance may also be the agreement's targets. Rejects with GroupMissing.
     """
-    groups = connected(command.items)
-    placed = {group: None for group, product in zip(groups, products, strict=True) if _has_place(product)}
+    groups = connected(items)
+    placed = {
+        group: None
+        for group, item, product in zip(groups, items, products, strict=True)
+        if item.id in existing or _has_place(product)
+    }
     aimed = {group: None for group, product in zip(groups, products, strict=True) if _has_targets(product)}
-    targets = [target.offering for target in agreement.terms.sla_targets if target.seller == command.seller]
-    for place, (group, item) in enumerate(zip(groups, command.items, strict=True)):
+    targets = [target.offering for target in agreement.terms.sla_targets if target.seller == seller]
+    for place, (group, item) in enumerate(zip(groups, items, strict=True)):
         path = f"items[{place}].product"
         if group not in placed:
             raise GroupMissing("Neither this item nor one related to it has a place.", f"{path}.place")
@@ -548,17 +716,48 @@ def _has_targets(product: dict[str, Json]) -> bool:
     return isinstance(configuration, dict) and bool(configuration.get("carrierEthernetSls"))
 
 
-def _require_no_loop(command: SubmitInquiry) -> None:
-    """Rejects with AncestorsInvalid, Loop."""
-    if len(command.ancestors) > ANCESTORS_MAX:
-        raise AncestorsInvalid(f"At most {ANCESTORS_MAX} upstream buyers are allowed.", "ancestors")
-    seen: dict[str, None] = {}
-    for place, ancestor in enumerate(command.ancestors):
-        if not ancestor or ancestor in seen:
-            raise AncestorsInvalid("Every upstream buyer stands in the list once.", f"ancestors[{place}]")
-        seen[ancestor] = None
-    if command.seller in seen:
+def require_lineage(
+    items: tuple[InquiryItem, ...], lineage_key: bytes, ancestors: tuple[str, ...], buyer: str, seller: str
+) -> tuple[InquiryItem, ...]:
+    """The items, each with its lineage id, of a request that has no loop. Req: Q-08, Q-09, X-05, X-06.
+
+    Rejects with the first of: LineageKeyInvalid, AncestorsInvalid, Loop, LineageMissing, LineageInvalid.
+    """
+    if len(lineage_key) != LINEAGE_KEY_BYTES:
+        raise LineageKeyInvalid(f"A lineage key has {LINEAGE_KEY_BYTES} bytes.", "lineage_key")
+    _require_ancestors(ancestors, pseudonym(lineage_key, buyer))
+    if pseudonym(lineage_key, seller) in ancestors:
         raise Loop("This seller is upstream of the request already.", "ancestors")
+    begins = len(ancestors) == 1
+    return tuple(
+        replace(item, lineage_id=_lineage_of(item, lineage_key, begins, f"items[{place}].lineage_id"))
+        for place, item in enumerate(items)
+    )
+
+
+def _require_ancestors(ancestors: tuple[str, ...], own: str) -> None:
+    """Rejects with AncestorsInvalid."""
+    if not 1 <= len(ancestors) <= ANCESTORS_MAX:
+        raise AncestorsInvalid(f"Name the upstream buyers, from 1 to {ANCESTORS_MAX}.", "ancestors")
+    seen: dict[str, None] = {}
+    for place, ancestor in enumerate(ancestors):
+        if MARK.fullmatch(ancestor) is None or ancestor in seen:
+            raise AncestorsInvalid("Every upstream buyer stands in the list once, as its pseudonym.", f"ancestors[{place}]")
+        seen[ancestor] = None
+    if ancestors[-1] != own:
+        raise AncestorsInvalid("The last of the list is your own pseudonym.", f"ancestors[{len(ancestors) - 1}]")
+
+
+def _lineage_of(item: InquiryItem, lineage_key: bytes, begins: bool, path: str) -> str:
+    """Rejects with LineageMissing, LineageInvalid."""
+    first = element_lineage(lineage_key, item.id)
+    if begins and item.lineage_id in ("", first):
+        return first
+    if not item.lineage_id:
+        raise LineageMissing("Say which element of the request upstream this is.", path)
+    if begins or MARK.fullmatch(item.lineage_id) is None:
+        raise LineageInvalid("Leave it out where the request begins; else 64 lower-case hexadecimal digits.", path)
+    return item.lineage_id
 
 
 def _require_replaceable(command: SubmitInquiry, buyer: str, view: View) -> None:
@@ -594,6 +793,7 @@ def _inquiry_terms(inquiry: Inquiry) -> Terms:
         status=inquiry.status,
         party=words((inquiry.buyer, inquiry.seller)),
         offering=words(item.offering for item in inquiry.items),
+        service=words((inquiry.change.service_id,) if inquiry.change is not None else ()),
         related=words(
             (
                 inquiry.agreement_id,
@@ -603,6 +803,7 @@ def _inquiry_terms(inquiry: Inquiry) -> Terms:
                 inquiry.replaces,
                 inquiry.buyer_reference,
                 inquiry.project,
+                inquiry.master_id,
             )
         ),
     )
@@ -622,7 +823,7 @@ INQUIRY: Final = Kind(
     deadlines=_inquiry_deadlines,
     on_deadline=MappingProxyType({WINDOW_ENDS: end_window}),
     lifecycle=LIFECYCLE,
-    filters=("status", "party", "offering", "related"),
+    filters=("status", "party", "offering", "service", "related"),
 )
 
 UNABLE: Final = Kind(

@@ -22,6 +22,11 @@ def pseudonym(lineage_key: bytes, organization: str) -> str:
     return _mark(lineage_key, "organization/" + organization)
 
 
+def ancestors_of(lineage_key: bytes, buyer: str, above: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The list that goes with a request of `buyer`; `above` is that of the request it serves, if there is one. Req: Q-09."""
+    return (*above, pseudonym(lineage_key, buyer))
+
+
 def element_lineage(lineage_key: bytes, item_id: str) -> str:
     """The lineage id of an item where its request begins. Req: X-05."""
     return _mark(lineage_key, "element/" + item_id)

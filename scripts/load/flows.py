@@ -30,6 +30,7 @@ class Market:
 
     buyers: Sequence[Trader]
     sellers: Sequence[Trader]
+    buyer_id: str
     seller_id: str
     agreement_id: str
     product: bytes
@@ -44,7 +45,7 @@ async def run_flow(market: Market, number: int, act: Act) -> None:
     """Inquiry, quote, order, acceptance, activation; members take turns by `number`. Raises FlowFailed."""
     buyer = market.buyers[number % len(market.buyers)]
     seller = market.sellers[number % len(market.sellers)]
-    command = trade.inquiry(market.seller_id, market.agreement_id, market.product, f"bench-{number}")
+    command = trade.inquiry(market.buyer_id, market.seller_id, market.agreement_id, market.product, f"bench-{number}")
     inquiry_id = written(await act(buyer, "submit_inquiry", command), "inquiry")
     now_ms = time.time_ns() // 1_000_000
     quote_id = written(await act(seller, "issue_quote", trade.quote(inquiry_id, now_ms)), "quote")

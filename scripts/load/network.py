@@ -124,6 +124,7 @@ async def market(network: Network) -> AsyncIterator[Market]:
         yield Market(
             buyers=await traders(BUYER, "buyer"),
             sellers=await traders(SELLER, "seller"),
+            buyer_id=network.organization_id(BUYER),
             seller_id=network.organization_id(SELLER),
             agreement_id=agreement_id,
             product=trade.product(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Final
 
@@ -9,6 +10,7 @@ from smartcontracts.agreement import AgreementTerms, PaymentForm, PriceType
 from smartcontracts.canonical_json import canonical
 from smartcontracts.delivery import ActivateOrder
 from smartcontracts.inquiry import SubmitInquiry
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.money import NANO, Money, Rate, Rounding
 from smartcontracts.order import AcceptOrder, PlaceOrder
 from smartcontracts.parameters import DAY_MS
@@ -87,8 +89,9 @@ def _class_of_service(number: int) -> dict[str, object]:
     }
 
 
-def inquiry(seller: str, agreement_id: str, product_: bytes, reference: str) -> SubmitInquiry:
+def inquiry(buyer: str, seller: str, agreement_id: str, product_: bytes, reference: str) -> SubmitInquiry:
     """A request for one item."""
+    lineage_key = hashlib.sha256(reference.encode()).digest()
     item = InquiryItem(
         id=ITEM,
         action=Action.ADD,
@@ -97,7 +100,13 @@ def inquiry(seller: str, agreement_id: str, product_: bytes, reference: str) -> 
         term=Term(amount=_MONTHS, unit=TermUnit.CALENDAR_MONTHS, end_action=EndAction.AUTO_RENEW),
     )
     return SubmitInquiry(
-        seller=seller, agreement_id=agreement_id, level=QuoteLevel.FIRM, items=(item,), buyer_reference=reference
+        seller=seller,
+        agreement_id=agreement_id,
+        level=QuoteLevel.FIRM,
+        items=(item,),
+        buyer_reference=reference,
+        lineage_key=lineage_key,
+        ancestors=ancestors_of(lineage_key, buyer),
     )
 
 

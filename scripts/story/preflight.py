@@ -20,6 +20,7 @@ from scripts.story.terms import QUOTE_VALIDITY_MS, WHOLESALE, agreement_terms, p
 from smartcontracts.agreement import Agreement, AgreementStatus
 from smartcontracts.inquiry import Inquiry, SubmitInquiry, submit_inquiry
 from smartcontracts.kernel import Block, Call, Position, Role, Sender, View
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.parameters import Parameters
 from smartcontracts.quote import IssueQuote, QuoteItem
 
@@ -33,11 +34,17 @@ def check(requests: Requests) -> None:
 
 def _check(requests: Requests) -> None:
     retail, wholesale = _agreement(requests.agreement, ACME, ALPHA), _agreement(WHOLESALE, ALPHA, BRAVO)
-    context = QuoteContext(seller=ALPHA, agreement_id=retail.id, agreement_name=requests.agreement)
+    context = QuoteContext(
+        seller=ALPHA,
+        agreement_id=retail.id,
+        agreement_name=requests.agreement,
+        lineage_key=_SALT,
+        ancestors=ancestors_of(_SALT, ACME),
+    )
     inquiry = _asked(inquiry_of(requests.quote, context, _SALT).command, ACME, retail)
     bought = bought_items(inquiry.items)
     supplied: dict[str, QuoteItem | None] = {}
-    for command in inquiries_to(inquiry, bought, seller=BRAVO, agreement_id=wholesale.id, ancestors=("somebody",)):
+    for command in inquiries_to(inquiry, bought, buyer=ALPHA, seller=BRAVO, agreement_id=wholesale.id):
         quoted = _priced(_asked(command, ALPHA, wholesale), wholesale, BRAVO)
         supplied |= {item.id: item for item in quoted.items}
     _priced(inquiry, retail, ALPHA, supplied)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import secrets
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from node.pricebook import PriceBook
@@ -19,6 +18,7 @@ from scripts.story.telling import plural, rate, require
 from scripts.story.terms import ACCEPTANCE_WINDOW_MS, ACTIVATION_WINDOW_MS
 from smartcontracts.agreement import Agreement
 from smartcontracts.inquiry import Inquiry, SubmitInquiry
+from smartcontracts.lineage import LINEAGE_KEY_BYTES, ancestors_of
 from smartcontracts.order import PlaceOrder
 from smartcontracts.quote import Quote, QuoteItem
 from smartcontracts.service import Service
@@ -48,7 +48,7 @@ class Sourced:
 async def buy_small_service(stage: Stage, buyer: Seat, seller: Seat, agreement: Agreement, book: PriceBook) -> Service:
     """The whole process in the other direction, so that there is something to net later."""
     secret, data = secrets.token_bytes(SALT_BYTES), BRAVO_REQUEST.read_bytes()
-    mapped = inquiry_of(data, _quote_context(seller, agreement), secret)
+    mapped = inquiry_of(data, _quote_context(buyer, seller, agreement), secret)
     inquiry = await inquire(stage, buyer, mapped.command, f"{plural(len(mapped.command.items), 'item')}, a backhaul")
     keep_withheld(stage, buyer, inquiry.id, mapped, secret)
     quoted = await quote(stage, seller, inquiry, agreement, book)
@@ -60,7 +60,7 @@ async def buy_small_service(stage: Stage, buyer: Seat, seller: Seat, agreement: 
 async def ask(stage: Stage, buyer: Seat, seller: Seat, agreement: Agreement, requests: Requests) -> Inquiry:
     """The customer's request, as an inquiry; what is about persons stays in the customer's node as a file."""
     secret = secrets.token_bytes(SALT_BYTES)
-    mapped = inquiry_of(requests.quote, _quote_context(seller, agreement), secret)
+    mapped = inquiry_of(requests.quote, _quote_context(buyer, seller, agreement), secret)
     inquiry = await inquire(stage, buyer, mapped.command, plural(len(mapped.command.items), "item"))
     path = keep_withheld(stage, buyer, inquiry.id, mapped, secret)
     subjects = ", ".join(mapped.withheld) or "nothing"
@@ -76,11 +76,8 @@ async def source(
     wanted = bought_items(read.items)
     made = [item.id for item in read.items if item.id not in wanted]
     stage.teller.tell(f"makes {', '.join(made) or 'nothing'} itself, buys {', '.join(wanted)}", who=down.name)
-    # The seller must not learn who the customer is: only a pseudonym goes along.
-    pseudonym = "up-" + sha256(secrets.token_bytes(SALT_BYTES) + read.buyer.encode()).hexdigest()[:16]
-    commands = inquiries_to(
-        read, wanted, seller=supplier.id, agreement_id=agreement.id, ancestors=(pseudonym,)
-    )
+    # The seller must not learn who the customer is: only pseudonyms go along.
+    commands = inquiries_to(read, wanted, buyer=up.id, seller=supplier.id, agreement_id=agreement.id)
     bought = [ask_for_quote(stage, up, supplier, command, agreement, book) for command in commands]
     return tuple(await asyncio.gather(*bought))
 
@@ -145,8 +142,15 @@ def keep_withheld(
     return stage.network.keep(seat.name, f"{document_id}.json", content.encode())
 
 
-def _quote_context(seller: Seat, agreement: Agreement) -> QuoteContext:
-    return QuoteContext(seller=seller.id, agreement_id=agreement.id, agreement_name=agreement.terms.name)
+def _quote_context(buyer: Seat, seller: Seat, agreement: Agreement) -> QuoteContext:
+    lineage_key = secrets.token_bytes(LINEAGE_KEY_BYTES)
+    return QuoteContext(
+        seller=seller.id,
+        agreement_id=agreement.id,
+        agreement_name=agreement.terms.name,
+        lineage_key=lineage_key,
+        ancestors=ancestors_of(lineage_key, buyer.id),
+    )
 
 
 def _charge(price: Price) -> str:

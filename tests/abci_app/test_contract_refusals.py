@@ -23,13 +23,14 @@ from smartcontracts import settlement as s
 from smartcontracts import usage as u
 from smartcontracts.agreement import PaymentForm
 from smartcontracts.invoice import CompareInvoice, FinalInvoice
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rate
 from smartcontracts.order import OrderItem, PlaceOrder
 from smartcontracts.quote import IssueQuote, QuoteItem
 from smartcontracts.trade import QuoteLevel, WindowNotPositive
 from smartcontracts.verify.hashing import document_commitment, document_salt
 from tests.abci_app.reference_tree import leaves_of, root_of
-from tests.smartcontracts.trading import SINGLE, once, recurring, usage
+from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, once, recurring, usage
 from tests.vectors.recording import PERIOD_MS, TERM_MINUTES, WINDOW_MS, BilateralLife
 from tests.world import person, quiet_log
 
@@ -83,7 +84,12 @@ class Life(BilateralLife):
 
     def asking(self, **changes):
         command = i.SubmitInquiry(
-            seller=self.alpha, agreement_id=self.agreement, level=QuoteLevel.FIRM, items=(SINGLE,)
+            seller=self.alpha,
+            agreement_id=self.agreement,
+            level=QuoteLevel.FIRM,
+            items=(SINGLE,),
+            lineage_key=LINEAGE_KEY,
+            ancestors=ancestors_of(LINEAGE_KEY, self.acme),
         )
         return replace(command, **changes)
 

@@ -15,9 +15,10 @@ from dataclasses import replace
 
 from ledgers.client import Act, ClientError
 from smartcontracts.inquiry import SubmitInquiry
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.proposal import AcceptProposal, Propose, act_of
 from smartcontracts.trade import QuoteLevel
-from tests.smartcontracts.trading import SINGLE, TERMS, product
+from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, TERMS, product
 
 WINDOW_MS = 10_000
 WORKERS = 3
@@ -53,7 +54,7 @@ class Load:
         self._tasks = []
         self._lost = 0
 
-    def _inquiry(self, seller):
+    def _inquiry(self, buyer, seller):
         number = self.sent
         item = replace(SINGLE, product=product("port", place="rome", sls=True, mbps=1 + number % 1_000))
         return SubmitInquiry(
@@ -62,12 +63,14 @@ class Load:
             level=QuoteLevel.FIRM,
             items=(item,),
             buyer_reference=f"load-{number}",
+            lineage_key=LINEAGE_KEY,
+            ancestors=ancestors_of(LINEAGE_KEY, self._seats[buyer].org.id),
         )
 
     async def _work(self, buyer, seller):
         while True:
             self.sent += 1
-            act = Act(name="submit_inquiry", command=self._inquiry(seller))
+            act = Act(name="submit_inquiry", command=self._inquiry(buyer, seller))
             try:
                 receipt = await self._seats[buyer].submit(act, timeout_s=20)
             except ClientError:

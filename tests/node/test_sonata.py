@@ -58,7 +58,9 @@ from tests.smartcontracts.support import org
 from tests.smartcontracts.trading import (
     AGREEMENT_ID,
     ASK,
+    BUYER,
     DAY_MS,
+    LINEAGE_KEY,
     SELLER,
     TERMS,
     ask,
@@ -72,11 +74,18 @@ from tests.smartcontracts.trading import (
     sell,
     target,
     trading_ledger,
+    upstream,
     usage,
 )
 
 SECRET = b"\x05" * 32
-CONTEXT = QuoteContext(seller=org(SELLER), agreement_id=AGREEMENT_ID, agreement_name=TERMS.name)
+CONTEXT = QuoteContext(
+    seller=org(SELLER),
+    agreement_id=AGREEMENT_ID,
+    agreement_name=TERMS.name,
+    lineage_key=LINEAGE_KEY,
+    ancestors=upstream(BUYER),
+)
 ORDERING = OrderContext(
     agreement_name=TERMS.name, acceptance_window_ms=30_000, activation_window_ms=40_000, quote_id="quo_given"
 )

@@ -16,6 +16,7 @@ from node.sonata import (
     product_order_of,
 )
 from node.sourcing import bought_items, inquiries_to
+from smartcontracts.lineage import element_lineage
 from smartcontracts.trade import ItemRelation
 from tests.node.sonata_samples import NAMES, sample
 from tests.smartcontracts.support import START_MS, org
@@ -25,6 +26,7 @@ from tests.smartcontracts.trading import (
     BUYER,
     DAY_MS,
     LINE,
+    LINEAGE_KEY,
     PORT_A,
     PORT_Z,
     SELLER,
@@ -36,6 +38,8 @@ from tests.smartcontracts.trading import (
     sell,
     target,
     trading_ledger,
+    upstream,
+    wholesale_ledger,
 )
 
 BARE = replace(SINGLE, product=product("port", sls=True))
@@ -62,16 +66,17 @@ def downstream(items, sla=True):
     upstream = trading_ledger(sla_targets=(target(),))
     inquiry = ask(upstream, replace(ASK, items=items))
     bought = bought_items(items)
-    commands = inquiries_to(inquiry, bought, seller=org(BUYER), agreement_id=AGREEMENT_ID, ancestors=("pseudonym",))
-    below = trading_ledger(sla_targets=(target(BUYER),) if sla else ())
+    commands = inquiries_to(inquiry, bought, buyer=org(SELLER), seller=org("bravo"), agreement_id=AGREEMENT_ID)
+    below = wholesale_ledger("bravo", sla_targets=(target("bravo"),) if sla else ())
     return [ask(below, command, buyer=SELLER) for command in commands]
 
 
 def test_what_is_bought_goes_out_as_it_stands_and_the_contract_takes_it():
     (inquiry,) = downstream((LINE, PORT_A, PORT_Z))
-    assert inquiry.items == (PORT_Z,)
-    assert inquiry.ancestors == ("pseudonym",)
-    assert (inquiry.buyer, inquiry.seller) == (org(SELLER), org(BUYER))
+    assert [replace(item, lineage_id="") for item in inquiry.items] == [PORT_Z]
+    assert inquiry.ancestors == (*upstream(BUYER), *upstream(SELLER))
+    assert inquiry.items[0].lineage_id == element_lineage(LINEAGE_KEY, PORT_Z.id)
+    assert (inquiry.buyer, inquiry.seller) == (org(SELLER), org("bravo"))
 
 
 def test_bought_items_that_nothing_joins_any_more_are_asked_for_one_by_one():
@@ -125,14 +130,21 @@ def as_quote_request(qualification):
 @pytest.mark.parametrize("name", [name for name in NAMES if "-poq-" in name and not name.startswith(CHANGES)])
 def test_every_published_new_service_can_be_asked_for_bought_in_quoted_and_ordered(name):
     data = as_quote_request(sample(name))
-    context = QuoteContext(seller=org(SELLER), agreement_id=AGREEMENT_ID, agreement_name=TERMS.name)
+    context = QuoteContext(
+        seller=org(SELLER),
+        agreement_id=AGREEMENT_ID,
+        agreement_name=TERMS.name,
+        lineage_key=LINEAGE_KEY,
+        ancestors=upstream(BUYER),
+    )
     above = trading_ledger(sla_targets=(target(),))
     inquiry = ask(above, inquiry_from_quote_request(data, context, b"1" * 32).command)
-    below = trading_ledger(sla_targets=(target(BUYER),))
+    below = wholesale_ledger("bravo", sla_targets=(target("bravo"),))
     bought, book, until_ms = {}, parse(BOOK), START_MS + DAY_MS
-    for command in inquiries_to(inquiry, bought_items(inquiry.items), seller=org(BUYER), agreement_id=AGREEMENT_ID):
+    bought_in = bought_items(inquiry.items)
+    for command in inquiries_to(inquiry, bought_in, buyer=org(SELLER), seller=org("bravo"), agreement_id=AGREEMENT_ID):
         asked = ask(below, command, buyer=SELLER)
-        answer = sell(below, "issue_quote", draft_quote(asked, TERMS, book, until_ms), seller=BUYER).writes[0]
+        answer = sell(below, "issue_quote", draft_quote(asked, TERMS, book, until_ms), seller="bravo").writes[0]
         bought |= {item.id: item for item in answer.items}
     assert tuple(sorted(bought)) == bought_items(inquiry.items)
     quote = sell(above, "issue_quote", draft_quote(inquiry, TERMS, book, until_ms, bought)).writes[0]
@@ -149,11 +161,11 @@ def test_a_bought_item_without_a_place_is_where_its_group_is_or_at_the_product_t
     end = replace(BARE, id="end", product=product("port"), relations=(ItemRelation(type="A", item_id=line.id),))
     ledger = trading_ledger(sla_targets=(target(),))
     asked = ask(ledger, replace(ASK, items=(line, end)))
-    (command,) = inquiries_to(asked, ("end",), seller=org(SELLER), agreement_id=AGREEMENT_ID)
+    (command,) = inquiries_to(asked, ("end",), buyer=org(SELLER), seller=org("bravo"), agreement_id=AGREEMENT_ID)
     sent = json.loads(command.items[0].product)
     assert (sent["productRelationship"], "place" in sent) == (json.loads(existing), False)
     placed = replace(line, product=product("line", sls=True, place="rome"))
     asked = ask(ledger, replace(ASK, items=(placed, end)))
-    (command,) = inquiries_to(asked, ("end",), seller=org(SELLER), agreement_id=AGREEMENT_ID)
+    (command,) = inquiries_to(asked, ("end",), buyer=org(SELLER), seller=org("bravo"), agreement_id=AGREEMENT_ID)
     sent = json.loads(command.items[0].product)
     assert (sent["place"][0]["id"], "productRelationship" in sent) == ("rome", False)

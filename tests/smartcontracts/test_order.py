@@ -70,6 +70,7 @@ from tests.smartcontracts.trading import (
     restated,
     sell,
     trading_ledger,
+    upstream,
 )
 
 RESTATED = tuple(restated(item) for item in (LINE, PORT_A, PORT_Z))
@@ -385,7 +386,7 @@ class TradeHistory(RuleBasedStateMachine):
         other = SELLER if who == BUYER else BUYER
         line = replace(LINE, product=product("line", sls=True, mbps=mbps))
         replaces = self.ledger.get(QUOTE, replaced).inquiry_id if replaced else ""
-        command = replace(ASK, seller=org(other), items=(line, PORT_A, PORT_Z), replaces=replaces)
+        command = replace(ASK, seller=org(other), ancestors=upstream(who), items=(line, PORT_A, PORT_Z), replaces=replaces)
         inquiry = self.do("submit_inquiry", command, who, "b_bus")
         if inquiry is None:
             return multiple()

@@ -17,6 +17,7 @@ from tests.smartcontracts.support import org
 from tests.smartcontracts.test_vectors import FOLDER, Story
 from tests.smartcontracts.trading import (
     ASK,
+    ASK_BACK,
     BUYER,
     LINE,
     PORT_A,
@@ -78,7 +79,7 @@ def trade():
     story.sell("accept_order", AcceptOrder(order_id=order.id))
     story.sell("reject_order", RejectOrder(order_id=order.id, reason="NO"))
     story.sell("activate_order", ActivateOrder(order_id=order.id))
-    back = story.ask(replace(ASK, seller=org(BUYER)), by=SELLER)
+    back = story.ask(ASK_BACK, by=SELLER)
     sold_back = story.buy(story.give(back, by=BUYER), by=SELLER)
     story.sell("accept_order", AcceptOrder(order_id=sold_back.id), by=BUYER, at=sold_back.accept_by_ms + 1)
     story.buy(story.give(story.ask(), level=QuoteLevel.BUDGETARY))

@@ -9,9 +9,12 @@ from smartcontracts import agreement, delivery, inquiry, order, quote
 from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms, PaymentForm, PriceType, SlaTarget
 from smartcontracts.canonical_json import canonical
 from smartcontracts.inquiry import SubmitInquiry
+from smartcontracts.kernel import Position
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.money import Money, Rate, Rounding
 from smartcontracts.order import OrderItem, PlaceOrder
 from smartcontracts.quote import IssueQuote, QuoteItem
+from smartcontracts.service import Service, ServiceItem
 from smartcontracts.trade import (
     LABEL_MS,
     Action,
@@ -50,11 +53,11 @@ TERMS = AgreementTerms(
 YEAR = Term(amount=12, unit=TermUnit.CALENDAR_MONTHS, end_action=EndAction.AUTO_RENEW)
 
 
-def agreement_record(**changes: Any) -> Agreement:
+def agreement_record(*parties: str, **changes: Any) -> Agreement:
     return Agreement(
         id=AGREEMENT_ID,
         status=AgreementStatus.ACTIVE,
-        parties=tuple(sorted((org(BUYER), org(SELLER)))),
+        parties=tuple(sorted(org(name) for name in parties or (BUYER, SELLER))),
         terms=replace(TERMS, **changes),
         terms_version=1,
         proposal_id="prp_1",
@@ -78,6 +81,38 @@ def trading_ledger(**terms: Any) -> MemoryLedger:
     ledger = MemoryLedger.bilateral(*CONTRACTS)
     ledger.write(agreement_record(**terms))
     return ledger
+
+
+def pair_ledger(first: str, second: str, **terms: Any) -> MemoryLedger:
+    """A ledger of these two."""
+    positions = {first: Position.PARTY, second: Position.PARTY, "north": Position.NEUTRAL, "south": Position.NEUTRAL}
+    ledger = MemoryLedger(*CONTRACTS, positions=positions)
+    ledger.write(agreement_record(first, second, **terms))
+    return ledger
+
+
+def wholesale_ledger(seller: str, **terms: Any) -> MemoryLedger:
+    """The ledger on which alpha buys from `seller`."""
+    return pair_ledger(SELLER, seller, **terms)
+
+
+def serving_ledger(**changes: Any) -> tuple[MemoryLedger, Service]:
+    """A ledger on which alpha delivers the line with its two ports to acme, and that service; by default in operation."""
+    ledger = trading_ledger()
+    made = Service(
+        id="svc_line",
+        order_id="ord_line",
+        quote_id="quo_line",
+        inquiry_id="inq_line",
+        buyer=org(BUYER),
+        seller=org(SELLER),
+        agreement_id=AGREEMENT_ID,
+        activated_at_ms=START_MS,
+        items=tuple(ServiceItem(id=item.id, offering=item.offering, prices=()) for item in (LINE, PORT_A, PORT_Z)),
+    )
+    service = replace(made, **changes)
+    ledger.write(service)
+    return ledger, service
 
 
 def product(offering: str, *, place: str = "", sls: bool = False, mbps: int = 70, **more: Any) -> bytes:
@@ -107,6 +142,17 @@ SINGLE = InquiryItem(
     id="item-001", action=Action.ADD, offering="port", product=product("port", place="rome", sls=True), term=YEAR
 )
 
+# The hash of a release that an agent's act carries.
+RELEASE = b"\x05" * 32
+# Of every request here that begins with its buyer.
+LINEAGE_KEY = b"\x11" * 32
+
+
+def upstream(buyer: str) -> tuple[str, ...]:
+    """The list of ancestors of a request that begins with this buyer."""
+    return ancestors_of(LINEAGE_KEY, org(buyer))
+
+
 ASK = SubmitInquiry(
     seller=org(SELLER),
     agreement_id=AGREEMENT_ID,
@@ -115,7 +161,11 @@ ASK = SubmitInquiry(
     buyer_reference="BuyerQuote-00004",
     project="BuyerProject4",
     withheld=WITHHELD,
+    lineage_key=LINEAGE_KEY,
+    ancestors=upstream(BUYER),
 )
+# The same the other way round.
+ASK_BACK = replace(ASK, seller=org(BUYER), ancestors=upstream(SELLER))
 
 
 def once(nano: int, name: str = "") -> Price:
@@ -178,6 +228,9 @@ def restated(item: InquiryItem, **changes: Any) -> OrderItem:
 
 
 def ask(ledger: MemoryLedger, command: SubmitInquiry = ASK, buyer: str = BUYER, **run: Any) -> inquiry.Inquiry:
+    """The inquiry that `buyer` submits; a command that begins with acme begins with `buyer` instead."""
+    if command.ancestors == ASK.ancestors:
+        command = replace(command, ancestors=upstream(buyer))
     outcome = ledger.run("submit_inquiry", command, sender=ledger.sender(buyer, "b_bus"), **run)
     return outcome.writes[0]  # type: ignore[return-value]
 

@@ -21,6 +21,7 @@ from smartcontracts.delivery import ActivateOrder, FailOrder
 from smartcontracts.inquiry import DeclareUnable, SubmitInquiry
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
 from smartcontracts.kernel import Position, Role
+from smartcontracts.lineage import ancestors_of
 from smartcontracts.membership import (
     AddMember,
     AddMemberKey,
@@ -44,7 +45,7 @@ from smartcontracts.trade import QuoteLevel
 from smartcontracts.usage import RecordUsage
 from syngraph.v1.system_pb2 import Receipt
 from tests.fake_consensus import FakeConsensus
-from tests.smartcontracts.trading import SINGLE, once, recurring, usage
+from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, once, recurring, usage
 from tests.world import Clock, make_genesis, member, node_id, organization, person, signing_key
 from tests.world import quiet_log as no_log
 
@@ -234,6 +235,8 @@ class BilateralLife:
             level=QuoteLevel.FIRM,
             items=(SINGLE,),
             buyer_reference="ref-1",
+            lineage_key=LINEAGE_KEY,
+            ancestors=ancestors_of(LINEAGE_KEY, person(buyer).organization),
         )
         return self.ledger.made(buyer, "submit_inquiry", command, "inquiry")
 

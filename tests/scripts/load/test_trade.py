@@ -26,7 +26,7 @@ def test_the_contracts_accept_every_act_of_a_flow():
     ledger.write(agreement_record())
     buyer, seller = ledger.sender(BUYER, "b_bus"), ledger.sender(SELLER, "s_bus")
     inquiry = ledger.run(
-        "submit_inquiry", trade.inquiry(org(SELLER), "agr_pair", trade.product(), "r"), sender=buyer
+        "submit_inquiry", trade.inquiry(org(BUYER), org(SELLER), "agr_pair", trade.product(), "r"), sender=buyer
     ).writes[0]
     quote = ledger.run("issue_quote", trade.quote(inquiry.id, START_MS), sender=seller).writes[0]
     order = ledger.run("place_order", trade.order(quote.id), sender=buyer).writes[0]

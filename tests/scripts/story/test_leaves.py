@@ -14,8 +14,10 @@ from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, Stage
 from scripts.story.telling import Teller
 from smartcontracts.canonical_json import canonical
 from smartcontracts.kernel import Role
+from smartcontracts.lineage import ancestors_of
 from tests.node.sonata_samples import sample
 from tests.scripts.story.fakenet import FakeNetwork
+from tests.smartcontracts.trading import LINEAGE_KEY
 
 
 def leaves(value, path=()):
@@ -62,7 +64,13 @@ async def test_each_changed_leaf_changes_the_ledgers_hash_and_is_what_the_other_
     stage = Stage(network, Teller(quiet=True))
     acme, alpha = await stage.seat(ACME, ACME_ALPHA), await stage.seat(ALPHA, ACME_ALPHA)
     agreement = await conclude(stage, alpha, acme, "Terms")
-    context = QuoteContext(seller=alpha.id, agreement_id=agreement.id, agreement_name="Terms")
+    context = QuoteContext(
+        seller=alpha.id,
+        agreement_id=agreement.id,
+        agreement_name="Terms",
+        lineage_key=LINEAGE_KEY,
+        ancestors=ancestors_of(LINEAGE_KEY, acme.id),
+    )
     request = json.loads(sample("uc04-quote-new-epl.json"))
     paths = [
         ("quoteItem", place, "product", "productConfiguration", *path)
