@@ -1,0 +1,86 @@
+"""Makes a world of a seed: its organizations, ledgers, agreements, people and faults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ledgers.kinds import BILATERAL, INTERNAL
+from ledgers.transaction import Act
+from scripts.simulation import coverage, goods, layout
+from scripts.simulation.buyer import habits, purchase
+from scripts.simulation.chain import Chain
+from scripts.simulation.faults import Faults
+from scripts.simulation.invariants import watch
+from scripts.simulation.invariants.base import Invariant
+from scripts.simulation.journal import Violation
+from scripts.simulation.layout import Layout
+from scripts.simulation.parties import PERSON, org_id, signatory
+from scripts.simulation.people import Person
+from scripts.simulation.seller import ManualSeller
+from scripts.simulation.world import World
+from smartcontracts.proposal import Propose, act_of
+
+PURCHASE_MS: Final = (500, 40_000)
+AGREE_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Built:
+    """A world that is ready, and what watches it."""
+
+    world: World
+    layout: Layout
+    invariants: tuple[Invariant, ...]
+
+
+def build(seed: int, orgs: int, *, shape: Layout | None = None, faults: bool = True) -> Built:
+    """The world of a seed; `shape` instead of a drawn one."""
+    coverage.install()
+    world = World(seed)
+    plan = shape or layout.draw(world.random, orgs)
+    pairs = [world.add_chain(BILATERAL, pair, world.random.choice((2, 2, 3))) for pair in plan.pairs]
+    for name in plan.providers:
+        world.add_chain(INTERNAL, (name,), world.random.choice((1, 2)))
+    invariants = watch(world)
+    for chain in pairs:
+        _agree(world, chain)
+    for name in (*plan.desks, *plan.providers):
+        ManualSeller(world, name)
+    for name in plan.customers:
+        _customer(world, plan, name)
+    if faults:
+        Faults(world).begin()
+    return Built(world, plan, invariants)
+
+
+def _agree(world: World, chain: Chain) -> None:
+    """The agreement of a ledger's pair, signed by both at once."""
+    both = [signatory(name, PERSON) for name in chain.names]
+    act = act_of("agreement_terms", goods.terms(tuple(sorted(org_id(name) for name in chain.names))))
+    proposal = Act(name="propose", command=Propose(act=act, valid_for_ms=AGREE_MS))
+    _, raw = world.signed(chain, both, (proposal,), world.now_ms())
+    world.schedule.now_ms += 1
+    chain.submit(raw, chain.state())
+    decided = world.decide(chain)
+    receipt = None if decided is None else decided.result.results[-1].receipt
+    if receipt is None or receipt.code:
+        raise Violation("no_failure", f"{chain.label} has no agreement: {receipt}")
+    world.agreements[chain.id] = next(d.id for d in receipt.documents if d.kind == "agreement")
+
+
+def _customer(world: World, plan: Layout, name: str) -> None:
+    """Somebody who buys again and again."""
+
+    def next_purchase() -> None:
+        if world.closing:
+            return
+        seller = world.random.choice(plan.sellers_of(name))
+        chain = world.chain_between(name, seller)
+        if chain is not None:
+            offerings = tuple(world.random.sample(layout.OFFERINGS, 2))
+            script = purchase(Person(world, name, chain), org_id(seller), offerings, habits(world.random))
+            world.start(f"{name} buys from {seller}", script)
+        world.schedule.at(world.soon(*PURCHASE_MS), f"{name} wants something", next_purchase)
+
+    world.schedule.at(world.soon(*PURCHASE_MS), f"{name} wants something", next_purchase)

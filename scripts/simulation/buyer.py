@@ -1,0 +1,203 @@
+"""Customers: people who inquire, order, wait, cancel, answer wishes for more time, come too late, change and end services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, Final
+
+from scripts.simulation import goods
+from scripts.simulation.people import Person, created
+from smartcontracts.lineage import pseudonym
+from smartcontracts.trade import Action, ChangeKind, QuoteLevel
+
+ACCEPTANCE_MS: Final = (20_000, 90_000)
+ACTIVATION_MS: Final = (60_000, 400_000)
+# What a buyer waits beyond a window's end: a tick, a round of bad proposers, a stalled ledger.
+GRACE_MS: Final = 5_000
+PATIENCE_MS: Final = 1_800_000
+ENDED: Final = frozenset(("rejected", "activated", "failed", "cancelled"))
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a purchase goes on the buyer's side; drawn before it begins."""
+
+    response_ms: int
+    # now, soon, late: after the quote's end, never, twice.
+    ordering: str
+    acceptance_ms: int
+    activation_ms: int
+    # none, at once, while it is delivered.
+    cancelling: str
+    # grant, waive, refuse, silence.
+    extension: str
+    gives_time: bool
+    # keep, terminate, modify.
+    afterwards: str
+
+
+def habits(random: Random) -> Habits:
+    return Habits(
+        response_ms=random.choice((0, 0, 15_000, 30_000, 120_000)),
+        ordering=random.choices(("now", "soon", "late", "never", "twice"), (10, 5, 1, 1, 1))[0],
+        acceptance_ms=random.randint(*ACCEPTANCE_MS),
+        activation_ms=random.randint(*ACTIVATION_MS),
+        cancelling=random.choices(("no", "at once", "later"), (12, 1, 2))[0],
+        extension=random.choice(("grant", "waive", "refuse", "silence")),
+        gives_time=random.random() < 0.05,
+        afterwards=random.choices(("keep", "terminate", "modify"), (2, 2, 1))[0],
+    )
+
+
+async def purchase(person: Person, seller: str, offerings: tuple[str, ...], habit: Habits) -> None:
+    """From an inquiry to the end of what comes of it."""
+    random = person.world.random
+    inquiry = await inquire(person, seller, goods.items(random, offerings), habit)
+    quote = None if inquiry is None else await quote_of(person, inquiry)
+    if quote is None or habit.ordering == "never":
+        return
+    if habit.ordering == "soon":
+        await person.sleep(random.randint(0, 60_000))
+    if habit.ordering == "late":
+        await person.sleep(max(0, quote.valid_until_ms - person.now_ms) + random.randint(0, 2_000))
+    order = await place(person, quote, habit)
+    if order is None:
+        return
+    if habit.ordering == "twice":
+        await place(person, quote, habit)
+    service_id = await follow(person, order, habit)
+    if service_id and habit.afterwards != "keep":
+        await person.sleep(random.randint(1_000, 60_000))
+        await change(person, seller, service_id, habit)
+
+
+async def inquire(person: Person, seller: str, items: Any, habit: Habits, change_of: Any = None) -> Any | None:
+    """The inquiry once it is on the ledger."""
+    world = person.world
+    key = world.random.randbytes(32)
+    receipt = await person.say(
+        "submit_inquiry",
+        seller=seller,
+        agreement_id=world.agreements[person.chain.id],
+        level=QuoteLevel.FIRM,
+        items=items,
+        response_window_ms=habit.response_ms,
+        ancestors=(pseudonym(key, person.signatory.organization),),
+        lineage_key=key,
+        change=change_of,
+    )
+    return None if receipt is None else person.read("inquiry", created(receipt, "inquiry"))
+
+
+async def quote_of(person: Person, inquiry: Any) -> Any | None:
+    """The quote, or a late one that is taken."""
+    answered = await person.until(
+        "inquiry", inquiry.id, lambda now: now.status != "received", inquiry.respond_by_ms + GRACE_MS
+    )
+    if answered is not None and answered.status == "deemed_unable" and person.world.random.random() < 0.5:
+        patience_ms = person.now_ms + 120_000
+        answered = await person.until("inquiry", inquiry.id, lambda now: bool(now.late_quote_id), patience_ms)
+        if answered is not None and answered.late_quote_id:
+            await person.say("take_late_quote", inquiry_id=inquiry.id, quote_id=answered.late_quote_id)
+            answered = person.read("inquiry", inquiry.id)
+    return person.read("quote", answered.quote_id) if answered is not None and answered.quote_id else None
+
+
+async def place(person: Person, quote: Any, habit: Habits, implement_at_ms: int = 0) -> Any | None:
+    """The order once it is on the ledger."""
+    fields: dict[str, Any] = {"implement_at_ms": implement_at_ms} if implement_at_ms else {}
+    receipt = await person.say(
+        "place_order",
+        quote_id=quote.id,
+        acceptance_window_ms=habit.acceptance_ms,
+        activation_window_ms=habit.activation_ms,
+        **fields,
+    )
+    return None if receipt is None else person.read("order", created(receipt, "order"))
+
+
+async def follow(person: Person, order: Any, habit: Habits) -> str:
+    """Wait for the order's end, and do on the way what this buyer does; the service's id if it came to that."""
+    until_ms = person.now_ms + PATIENCE_MS
+    if habit.cancelling == "at once":
+        await person.sleep(person.world.random.randint(0, 5_000))
+        await person.say("cancel_order", order_id=order.id, reason="NO_LONGER_NEEDED")
+    seen = order.status
+    while person.now_ms < until_ms and seen not in ENDED:
+        before = seen
+        now = await person.until("order", order.id, lambda one: one.status != before, until_ms)  # noqa: B023
+        seen = now.status
+        await _react(person, now, habit)
+    ended = person.read("order", order.id)
+    return ended.service_id if ended is not None and ended.status == "activated" else ""
+
+
+async def _react(person: Person, order: Any, habit: Habits) -> None:
+    random = person.world.random
+    if order.status == "accepted" and habit.gives_time:
+        await person.say("extend_window", order_id=order.id, activate_by_ms=order.activate_by_ms + 60_000)
+    if order.status == "accepted" and habit.cancelling == "later":
+        await person.sleep(random.randint(0, 30_000))
+        await person.say("cancel_order", order_id=order.id, reason="NO_LONGER_NEEDED")
+    if order.status == "overdue" and random.random() < 0.3:
+        await person.say("cancel_order", order_id=order.id, reason="TOO_LATE")
+    if order.status == "extension_requested" and habit.extension != "silence":
+        await person.sleep(random.randint(0, 20_000))
+        await person.say(
+            "answer_extension",
+            order_id=order.id,
+            granted=habit.extension != "refuse",
+            waive_penalty=habit.extension == "waive",
+        )
+
+
+async def change(person: Person, seller: str, service_id: str, habit: Habits) -> None:
+    """Modify or end a service: inquiry, quote, order, and an agreed window where it is interrupted."""
+    table = person.world.table(person.chain)
+    if "start_change" not in table.messages:
+        return
+    service = person.read("service", service_id)
+    if service is None or service.status != "in_operation":
+        return
+    ends = habit.afterwards == "terminate"
+    action = Action.DELETE if ends else Action.MODIFY
+    kind = ChangeKind.TERMINATION if ends else ChangeKind.QOS
+    was = {one.id: one for one in person.read("inquiry", service.inquiry_id).items}
+    items = tuple(replace(was[one.id], action=action, lineage_id="") for one in service.items if one.id in was)
+    inquiry_type = table.messages["submit_inquiry"].command
+    wish = _change_of(inquiry_type, service_id, kind)
+    inquiry = await inquire(person, seller, items, habit, wish)
+    quote = None if inquiry is None else await quote_of(person, inquiry)
+    if quote is None:
+        return
+    later = person.world.random.random() < 0.3
+    order = await place(person, quote, habit, person.now_ms + 30_000 if later else 0)
+    if order is not None:
+        await _follow_change(person, order)
+
+
+def _change_of(_inquiry_type: Any, service_id: str, kind: ChangeKind) -> Any:
+    from smartcontracts.trade import Change
+
+    return Change(service_id=service_id, kind=kind)
+
+
+async def _follow_change(person: Person, order: Any) -> None:
+    """Agree to a window that the seller proposes, mostly."""
+    service = person.world.read(person.chain, "order", order.id)
+    change_id = getattr(service, "change_id", "")
+    until_ms = person.now_ms + PATIENCE_MS
+    over = frozenset(("done", "refused", "failed", "cancelled"))
+    seen = ""
+    while change_id and person.now_ms < until_ms and seen not in over:
+        before = seen
+        now = await person.until("service_change", change_id, lambda one: one.status != before, until_ms)  # noqa: B023
+        if now is None:
+            return
+        seen = now.status
+        if seen == "agreeing" and now.window.proposed_by != person.signatory.organization:
+            agrees = person.world.random.random() < 0.8
+            window = {"from_ms": now.window.from_ms, "until_ms": now.window.until_ms} if agrees else {"reason": "BUSY"}
+            act = "agree_maintenance" if agrees else "decline_maintenance"
+            await person.say(act, change_id=change_id, service_id=now.service_id, **window)

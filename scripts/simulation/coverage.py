@@ -1,0 +1,132 @@
+"""What a history has met: steps of lifecycles taken and refused, and refusals by code, of the supply chain's contracts.
+
+Steps are seen where contracts take them: in `kernel.step`, which this module listens to in each contract's module.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from ledgers.kinds import BILATERAL, INTERNAL, contract_table
+from smartcontracts import kernel
+from smartcontracts.kernel import Kind, Rejected
+
+# Contracts of both kinds of ledger that are not the supply chain's before billing (register 11.1-11.5).
+OTHERS: Final = frozenset(
+    ("membership", "proposal", "agreement", "usage", "invoice", "netting", "settlement", "sla", "score")
+)
+
+
+@dataclass(slots=True)
+class Coverage:
+    """Counts. `taken` and `refused` by "kind: status --event--> status", `refusals` by code."""
+
+    taken: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    wrong_status: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    refusals: Counter[int] = field(default_factory=Counter)
+    duties: Counter[str] = field(default_factory=Counter)
+    duty_refusals: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Coverage) -> None:
+        """Count what another history met too."""
+        for name in ("taken", "wrong_status", "refusals", "duties", "duty_refusals"):
+            getattr(self, name).update(getattr(other, name))
+
+    def report(self) -> dict[str, Any]:
+        """What was met and what was not, for people and for JSON."""
+        steps, codes = all_steps(), all_refusals()
+        missing = [step for step in steps if not self.taken[step]]
+        unmet = [code for code in codes if not self.refusals[code]]
+        return {
+            "steps": len(steps),
+            "steps_taken": len(steps) - len(missing),
+            "steps_missing": [f"{kind}: {status} --{event}" for kind, status, event in missing],
+            "steps_refused": len(self.wrong_status),
+            "refusals": len(codes),
+            "refusals_met": len(codes) - len(unmet),
+            "refusals_missing": [f"{code} {codes[code]}" for code in unmet],
+            "duties": dict(sorted(self.duties.items())),
+            "duty_refusals": dict(self.duty_refusals.most_common(40)),
+        }
+
+
+class _Listener:
+    """Where steps are counted now; a history sets it while one replica executes, so that each step counts once."""
+
+    coverage: Coverage | None = None
+
+
+def listen(coverage: Coverage | None) -> None:
+    """Count steps there from now on, or nowhere."""
+    _Listener.coverage = coverage
+
+
+def _counting_step(lifecycle: Mapping[tuple[Any, str], Any], status: Any, event: str) -> Any:
+    coverage = _Listener.coverage
+    if coverage is None:
+        return _STEP(lifecycle, status, event)
+    name = _names().get(id(lifecycle), "")
+    try:
+        after = _STEP(lifecycle, status, event)
+    except Rejected:
+        coverage.wrong_status[name, str(status), event] += 1
+        raise
+    coverage.taken[name, str(status), event] += 1
+    return after
+
+
+_STEP: Final = kernel.step
+
+
+def install() -> None:
+    """Listen in every contract's module that takes steps. Once a process is enough, twice does no harm."""
+    all_kinds()
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("smartcontracts.") and getattr(module, "step", None) is _STEP and module is not kernel:
+            module.step = _counting_step  # type: ignore[attr-defined]
+
+
+@cache
+def all_kinds() -> tuple[Kind[Any], ...]:
+    """Kinds of documents of the supply chain, bilateral ones first."""
+    contracts = [c for kind in (BILATERAL, INTERNAL) for c in contract_table(kind, 1).contracts if c.name not in OTHERS]
+    return tuple({k.name: k for contract in contracts for k in contract.kinds}.values())
+
+
+@cache
+def _names() -> dict[int, str]:
+    return {id(kind.lifecycle): kind.name for kind in all_kinds() if kind.lifecycle}
+
+
+@cache
+def all_steps() -> tuple[tuple[str, str, str], ...]:
+    """(kind, status, event) of every lifecycle."""
+    return tuple((kind.name, str(status), event) for kind in all_kinds() for status, event in kind.lifecycle)
+
+
+@cache
+def all_refusals() -> dict[int, str]:
+    """Code to name of every refusal that a contract of the supply chain defines."""
+    return {one.code: one.refusal_name() for one in sorted(_subclasses(_modules()), key=lambda one: one.code)}
+
+
+def _modules() -> frozenset[str]:
+    """Modules of the contracts, and the modules that they share (trade, lineage, service and the like)."""
+    contracts = [c for kind in (BILATERAL, INTERNAL) for c in contract_table(kind, 1).contracts if c.name not in OTHERS]
+    handlers = {message.handler.__module__ for contract in contracts for message in contract.messages}
+    shared = {"smartcontracts.trade", "smartcontracts.order", "smartcontracts.delivery", "smartcontracts.service"}
+    return frozenset(handlers | shared)
+
+
+def _subclasses(modules: frozenset[str]) -> Iterable[type[Rejected]]:
+    waiting = [Rejected]
+    while waiting:
+        for one in waiting.pop().__subclasses__():
+            waiting.append(one)
+            if one.code and one.__module__ in modules:
+                yield one
