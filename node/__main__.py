@@ -1,4 +1,4 @@
-"""`python -m node`: the daemon, and its engines' keys. People call it as `syngraph node ...`."""
+"""`python -m node`: the daemon, an agent, engines' keys. People call it as `syngraph node ...` and `syngraph agent ...`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from node.configuration import ConfigurationWrong, load_node, read_sources
+from node.configuration import AGENT_ROLES, ConfigurationWrong, load_agents, load_node, read_sources
 from node.daemon import Node
 from node.engine_keys import EngineKeysWrong, ensure_engine_keys
 from node.logs import configure_logs
@@ -25,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="run the node in the foreground")
     run.add_argument("--config", type=Path)
     run.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE")
+    agent = commands.add_parser("agent", help="run one agent in the foreground")
+    agent.add_argument("role", choices=AGENT_ROLES)
+    agent.add_argument("--config", type=Path)
+    agent.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE")
     keys = commands.add_parser("engine-keys", help="make the keys of one engine")
     keys.add_argument("home", type=Path)
     keys.add_argument("--json", action="store_true", dest="as_json")
@@ -32,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "engine-keys":
             _engine_keys(options.home, as_json=options.as_json)
+        elif options.command == "agent":
+            _agent(options.role, options.config, options.overrides)
         else:
             _run(options.config, options.overrides)
     except (ConfigurationWrong, EngineKeysWrong) as error:
@@ -45,6 +51,15 @@ def _run(config: Path | None, overrides: list[str]) -> None:
     configuration = load_node(read_sources(config, os.environ, overrides))
     configure_logs(configuration.log.format, configuration.log.level)
     asyncio.run(Node(configuration).run())
+
+
+def _agent(role: str, config: Path | None, overrides: list[str]) -> None:
+    from node.agents.process import run_until_signal  # the daemon and the keys start without it
+    from smartcontracts.kernel import Role
+
+    configuration = load_agents(read_sources(config, os.environ, overrides))
+    configure_logs(configuration.log.format, configuration.log.level)
+    asyncio.run(run_until_signal(configuration, Role(role)))
 
 
 def _engine_keys(home: Path, *, as_json: bool) -> None:

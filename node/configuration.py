@@ -163,12 +163,10 @@ class AgentsSection(_Section):
         description="A plug-in for the policies, package.module:Name; none are the built-in ones.",
     )
     policy_file: ConfiguredPath | None = Field(default=None, description="What the policies are told; TOML.")
-    provisioning: Literal["none", "reference", "http"] = Field(
-        default="none", description="What SOF asks: nothing, an inventory file, or a TM Forum system."
+    provisioning: Literal["none", "reference"] = Field(
+        default="none", description="What SOF asks: nothing, or an inventory file."
     )
-    provisioning_file: ConfiguredPath | None = Field(
-        default=None, description="The inventory (`reference`) or where the system is and how it is asked (`http`)."
-    )
+    provisioning_file: ConfiguredPath | None = Field(default=None, description="The inventory of `reference`.")
     concurrency: int = Field(default=16, ge=1, le=1_000, description="Documents that an agent looks at at once.")
     sweep_ms: int = Field(
         default=120_000,

@@ -21,7 +21,15 @@ from node.api.access import Access
 from node.api.server import ApiServer, ServerSettings
 from node.api.trust import Trust
 from node.application_client import ApplicationClient
-from node.configuration import ConfigurationWrong, NodeConfiguration, check_files, engine_home, read_secret
+from node.configuration import (
+    AGENT_ROLES,
+    ConfigurationWrong,
+    NodeConfiguration,
+    agents_of,
+    check_files,
+    engine_home,
+    read_secret,
+)
 from node.engine import EngineMissing, binary
 from node.engine_home import EngineSettings, write_engine_home
 from node.engine_keys import EngineKeysWrong
@@ -76,6 +84,7 @@ class Node:
         running = asyncio.create_task(supervisor.run())
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(self._announce(server))
+        agents = asyncio.create_task(self._run_agents())
         try:
             await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
@@ -84,6 +93,8 @@ class Node:
             self._log.info("node_stopping")
             ready.cancel()
             stopped.cancel()
+            agents.cancel()
+            await asyncio.gather(agents, return_exceptions=True)
             await server.set_ready(ready=False)
             await server.stop()
             await supervisor.stop()
@@ -94,6 +105,14 @@ class Node:
             for plan in applications:
                 await plan.client.close()
             self._log.info("node_stopped")
+
+    async def _run_agents(self) -> None:
+        """Those that are configured, as clients of this node's own API; what becomes of them is not the node's end."""
+        agents = agents_of(self._configuration)
+        if agents.in_node and any(getattr(agents, role) is not None for role in AGENT_ROLES):
+            from node.agents.process import run_beside  # a node without agents doesn't pay for them
+
+            await run_beside(agents)
 
     # Putting together
 
