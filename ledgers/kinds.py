@@ -26,7 +26,7 @@ from smartcontracts import (
     sla,
     usage,
 )
-from smartcontracts.internal import release, rules
+from smartcontracts.internal import answer, assessment, decomposition, handover, ranking, release, rules, sourcing
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
 BILATERAL: Final = "bilateral"
@@ -88,6 +88,16 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         sla.CONTRACT,
         score.CONTRACT,
     ),
-    INTERNAL: (*_GOVERNANCE, rules.CONTRACT, release.CONTRACT),
+    INTERNAL: (
+        *_GOVERNANCE,
+        rules.CONTRACT,
+        release.CONTRACT,
+        handover.CONTRACT,
+        decomposition.CONTRACT,
+        sourcing.CONTRACT,
+        ranking.CONTRACT,
+        assessment.CONTRACT,
+        answer.CONTRACT,
+    ),
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }
