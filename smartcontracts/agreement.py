@@ -497,9 +497,7 @@ def _require_discounts(command: AgreementTerms, parties: tuple[str, ...], parame
         if rule.minimum_term_months > MINIMUM_MONTHS_MAX:
             raise DiscountInvalid(f"At most {MINIMUM_MONTHS_MAX} months.", f"{path}.minimum_term_months")
         if rule.minimum_items > parameters.items_max:
-            raise DiscountInvalid(
-                f"An inquiry has at most {parameters.items_max} items.", f"{path}.minimum_items"
-            )
+            raise DiscountInvalid(f"An inquiry has at most {parameters.items_max} items.", f"{path}.minimum_items")
         if rule.id in seen:
             raise TermDoubled("There is a discount of this id already.", path)
         seen[rule.id] = None

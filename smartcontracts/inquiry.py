@@ -514,7 +514,9 @@ def _require_change(command: SubmitInquiry, buyer: str, view: View) -> dict[str,
         if change is None and item.action != Action.ADD:
             raise ChangeMissing("Say what is to change of which service.", "change")
         if change is not None and item.action != _action_of(change.kind):
-            raise ChangeActionWrong(f"A {change.kind} has items to {_action_of(change.kind)}.", f"items[{place}].action")
+            raise ChangeActionWrong(
+                f"A {change.kind} has items to {_action_of(change.kind)}.", f"items[{place}].action"
+            )
     if change is None:
         return {}
     service = view.get(SERVICE, change.service_id)
@@ -728,9 +730,9 @@ def require_lineage(
     _require_ancestors(ancestors, pseudonym(lineage_key, buyer))
     if pseudonym(lineage_key, seller) in ancestors:
         raise Loop("This seller is upstream of the request already.", "ancestors")
-    begins = len(ancestors) == 1
+    lineage_of = _lineage_begun if len(ancestors) == 1 else _lineage_kept
     return tuple(
-        replace(item, lineage_id=_lineage_of(item, lineage_key, begins, f"items[{place}].lineage_id"))
+        replace(item, lineage_id=lineage_of(item, lineage_key, f"items[{place}].lineage_id"))
         for place, item in enumerate(items)
     )
 
@@ -742,21 +744,28 @@ def _require_ancestors(ancestors: tuple[str, ...], own: str) -> None:
     seen: dict[str, None] = {}
     for place, ancestor in enumerate(ancestors):
         if MARK.fullmatch(ancestor) is None or ancestor in seen:
-            raise AncestorsInvalid("Every upstream buyer stands in the list once, as its pseudonym.", f"ancestors[{place}]")
+            raise AncestorsInvalid(
+                "Every upstream buyer stands in the list once, as its pseudonym.", f"ancestors[{place}]"
+            )
         seen[ancestor] = None
     if ancestors[-1] != own:
         raise AncestorsInvalid("The last of the list is your own pseudonym.", f"ancestors[{len(ancestors) - 1}]")
 
 
-def _lineage_of(item: InquiryItem, lineage_key: bytes, begins: bool, path: str) -> str:
-    """Rejects with LineageMissing, LineageInvalid."""
+def _lineage_begun(item: InquiryItem, lineage_key: bytes, path: str) -> str:
+    """The lineage id where the request begins. Rejects with LineageInvalid."""
     first = element_lineage(lineage_key, item.id)
-    if begins and item.lineage_id in ("", first):
-        return first
+    if item.lineage_id not in ("", first):
+        raise LineageInvalid("Where the request begins, the contract gives the lineage id: leave it out.", path)
+    return first
+
+
+def _lineage_kept(item: InquiryItem, _: bytes, path: str) -> str:
+    """The lineage id of a request that goes on. Rejects with LineageMissing, LineageInvalid."""
     if not item.lineage_id:
         raise LineageMissing("Say which element of the request upstream this is.", path)
-    if begins or MARK.fullmatch(item.lineage_id) is None:
-        raise LineageInvalid("Leave it out where the request begins; else 64 lower-case hexadecimal digits.", path)
+    if MARK.fullmatch(item.lineage_id) is None:
+        raise LineageInvalid("A lineage id has 64 lower-case hexadecimal digits.", path)
     return item.lineage_id
 
 

@@ -1,24 +1,20 @@
 """Quote: a seller's priced answer to an inquiry, valid until a time, that its buyer may turn into an order once.
 
-Q-06 one answer; Q-07 in the window or late; Q-32 a late one counts only when the buyer takes it; Q-47 it has an id; Q-49 and
-a validity; O-05 a new one on a changed request supersedes the old one. A budgetary quote is an estimate: it can't be ordered.
+Q-06 one answer; Q-07 in the window or late; Q-32 a late one counts only when the buyer takes it; Q-40 its items are priced, or
+all in one; Q-43 with the agreement's discounts; Q-47 it has an id; Q-48 and its group's; Q-49 and a validity; C-05, C-08 on a
+change it says how that is made; O-05 a new one on a changed request supersedes the old one. A budgetary quote is an
+estimate: it can't be ordered.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from smartcontracts.agreement import (
-    AgreementTerms,
-    PriceTerm,
-    PriceType,
-    agreement_of,
-    price_term_of,
-)
+from smartcontracts.agreement import AgreementTerms, agreement_of
+from smartcontracts.canonical_json import require_canonical
 from smartcontracts.inquiry import (
     INQUIRY,
     Inquiry,
@@ -46,22 +42,25 @@ from smartcontracts.kernel import (
     View,
     step,
 )
-from smartcontracts.money import Money, Rounding, require_currency, require_rate
+from smartcontracts.money import Money, Rounding, require_currency
+from smartcontracts.pricing import at_list_rate, require_charges, sums
 from smartcontracts.trade import (
     HASH_BYTES,
-    LABEL_MS,
     PRICES_MAX,
     RELEASES_MAX,
+    Change,
     ChangeAnswer,
+    ChangeKind,
     NotTheBuyer,
-    PeriodLabel,
+    Outage,
     Price,
     QuoteForm,
     QuoteLevel,
     SaltedHash,
     Term,
-    periods_in_term,
+    require_impersonal,
     require_impersonal_text,
+    require_release,
     require_time,
     require_withheld,
     words,
@@ -111,33 +110,6 @@ class QuoteLevelWrong(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
-class PricesMissing(Rejected):
-    """An item of a quote has no price."""
-
-    code = 3104
-    grpc = Grpc.INVALID_ARGUMENT
-
-
-class PriceFormWrong(Rejected):
-    """A price has a period or a unit that does not go with its type, or lacks one."""
-
-    code = 3105
-    grpc = Grpc.INVALID_ARGUMENT
-
-
-class PriceDoubled(Rejected):
-    """Two prices of an item are the same charge."""
-
-    code = 3106
-    grpc = Grpc.INVALID_ARGUMENT
-
-
-class PriceAboveAgreement(Rejected):
-    """The prices of one type are above what the seller is bound to by the agreement."""
-
-    code = 3107
-
-
 class QuoteTotalWrong(Rejected):
     """A total that the seller states is not what the prices and terms add up to."""
 
@@ -170,9 +142,37 @@ class QuoteTaken(Rejected):
     code = 3112
 
 
+class QuoteFormWrong(Rejected):
+    """The prices do not stand where the quote's form says, or a bundle's items have different terms (Q-40)."""
+
+    code = 3113
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ChangeAnswerMissing(Rejected):
+    """A quote on a change does not say whether and how long the service is interrupted (C-05, C-08)."""
+
+    code = 3116
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ChangeAnswerUnasked(Rejected):
+    """A quote says how a change is made, and its inquiry is for none."""
+
+    code = 3117
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class ChangeAnswerWrong(Rejected):
+    """An outage has no length or one that is out of range, or there is a length without an outage (C-08)."""
+
+    code = 3118
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteItem:
-    """The answer to the inquiry's item of the same id."""
+    """The answer to the inquiry's item of the same id; in a bundle it has no prices of its own."""
 
     id: str
     prices: tuple[Price, ...] = field(metadata={"list_max": PRICES_MAX})
@@ -213,7 +213,9 @@ class TakeLateQuote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """A quote; `valid_until_ms` is its last valid millisecond, `term_total` the list price over the whole term."""
+    """A quote; `valid_until_ms` is its last valid millisecond, `term_total` its price over the whole term, `list_total` that
+    without discounts.
+    """
 
     id: str
     status: QuoteStatus = QuoteStatus.ISSUED
@@ -245,11 +247,15 @@ class Quote:
 
 
 def issue_quote(command: IssueQuote, call: Call) -> Outcome:
-    """Record the answer; after the window it is recorded as late and changes nothing else. Req: Q-06, Q-07, Q-47, Q-49.
+    """Record the answer; after the window it is recorded as late and changes nothing else.
+
+    Req: Q-06, Q-07, Q-40, Q-43, Q-47, Q-48, Q-49, C-05, C-08.
 
     Rejects with the first of: InquiryUnknown, NotTheSeller, InquiryAnswered, QuoteValidityInvalid, QuoteItemsWrong,
-    QuoteLevelWrong, TimeOutOfRange, PricesMissing, CurrencyUnknown, CurrencyMismatch, AmountOutOfRange, PriceFormWrong,
-    PriceDoubled, PriceAboveAgreement, QuoteTotalWrong, WithheldInvalid, PersonalData.
+    QuoteLevelWrong, TimeOutOfRange, what is wrong with an item's performance, QuoteFormWrong, PricesMissing,
+    CurrencyUnknown, CurrencyMismatch, AmountOutOfRange, PriceFormWrong, PriceDoubled, PriceAboveAgreement,
+    DiscountMissing, DiscountWrong, QuoteTotalWrong, ChangeAnswerMissing, ChangeAnswerUnasked, ChangeAnswerWrong,
+    WithheldInvalid, PersonalData, ReleaseMissing, ReleaseInvalid.
     """
     inquiry = require_answerable(command.inquiry_id, call)
     now_ms = call.block.time_ms
@@ -258,38 +264,51 @@ def issue_quote(command: IssueQuote, call: Call) -> Outcome:
             f"A quote is valid until a time in the future, at most {call.parameters.window_max_ms} ms ahead.",
             "valid_until_ms",
         )
-    items = _require_items(command, inquiry)
+    command = replace(command, items=_require_items(command, inquiry))
     terms = agreement_of(call.view, inquiry.agreement_id).terms
-    _require_prices(items, inquiry, terms)
-    one_time, over_term = totals(items, inquiry, terms.currency, terms.rounding)
-    _require_total(command.one_time_total, one_time, "one_time_total")
-    _require_total(command.term_total, over_term, "term_total")
+    _require_prices(command, inquiry, terms)
+    _require_totals(command, inquiry, terms)
+    _require_change_answer(command.change_answer, inquiry.change, call.parameters.window_max_ms)
     require_withheld(command.withheld)
-    require_impersonal_text(command.seller_reference, "seller_reference")
-    quote = Quote(
+    for name in ("seller_reference", "master_id"):
+        require_impersonal_text(getattr(command, name), name)
+    quote = replace(
+        quote_of(command, inquiry, call, list_total(command, inquiry, terms)),
+        releases=require_release(command.release, call),
+    )
+    return _late_answer(quote, inquiry, call) if quote.late else _answer(quote, inquiry, call)
+
+
+def quote_of(command: IssueQuote, inquiry: Inquiry, call: Call, at_list: Money) -> Quote:
+    """The quote that a command, found good, becomes; `at_list` is its total at list rates."""
+    return Quote(
         id=call.new_id(QUOTE),
         inquiry_id=inquiry.id,
         buyer=inquiry.buyer,
         seller=inquiry.seller,
         agreement_id=inquiry.agreement_id,
         level=command.level,
-        issued_at_ms=now_ms,
+        issued_at_ms=call.block.time_ms,
         valid_until_ms=command.valid_until_ms,
-        items=items,
-        one_time_total=one_time,
-        term_total=over_term,
-        list_total=over_term,
-        late=not is_in_window(inquiry, now_ms),
+        items=command.items,
+        one_time_total=command.one_time_total,
+        term_total=command.term_total,
+        list_total=at_list,
+        late=not is_in_window(inquiry, call.block.time_ms),
         seller_reference=command.seller_reference,
         withheld=command.withheld,
+        form=command.form,
+        bundle=command.bundle,
+        change_answer=command.change_answer,
+        master_id=command.master_id or inquiry.master_id,
     )
-    return _late_answer(quote, inquiry, call) if quote.late else _answer(quote, inquiry, call)
 
 
 def take_late_quote(command: TakeLateQuote, call: Call) -> Outcome:
     """Let a late quote count: from here on it is as good as one in time. Req: Q-32.
 
-    Rejects with the first of: InquiryUnknown, NotTheBuyer, QuoteNotLate, QuoteTaken, QuoteExpired.
+    Rejects with the first of: InquiryUnknown, NotTheBuyer, QuoteNotLate, QuoteTaken, QuoteExpired, ReleaseMissing,
+    ReleaseInvalid, ReleasesFull.
     """
     inquiry = require_inquiry(command.inquiry_id, call.view)
     if call.sender.organization != inquiry.buyer:
@@ -300,7 +319,8 @@ def take_late_quote(command: TakeLateQuote, call: Call) -> Outcome:
     if quote.taken:
         raise QuoteTaken("This late quote was taken before.", "quote_id")
     require_valid(quote, call.block.time_ms)
-    taken = replace(quote, status=step(LIFECYCLE, quote.status, "take"), taken=True)
+    releases = require_release(command.release, call, quote.releases)
+    taken = replace(quote, status=step(LIFECYCLE, quote.status, "take"), taken=True, releases=releases)
     answered = replace(inquiry, status=step(INQUIRY_LIFECYCLE, inquiry.status, "take_late_quote"), quote_id=quote.id)
     return Outcome(writes=(taken, answered), events=(Event("quote.taken", taken),)).then(
         _superseded(taken, inquiry, call.view)
@@ -327,25 +347,30 @@ def require_valid(quote: Quote, time_ms: int) -> None:
         raise QuoteExpired(f"The quote was valid until {quote.valid_until_ms}.", "quote_id")
 
 
-def totals(items: tuple[QuoteItem, ...], inquiry: Inquiry, currency: str, rounding: Rounding) -> tuple[Money, Money]:
-    """What the items cost once, and over their whole terms (once + recurring x periods); usage is not in it.
+def totals(
+    items: tuple[QuoteItem, ...],
+    inquiry: Inquiry,
+    currency: str,
+    rounding: Rounding,
+    bundle: tuple[Price, ...] = (),
+) -> tuple[Money, Money]:
+    """What items and bundle cost once, and over their whole terms; as `sums`. Rejects with AmountOutOfRange."""
+    return sums(_charges(items, bundle, inquiry), currency, rounding)
 
-    Each price is rounded once, by the agreement's mode; `periods_in_term` says how periods are counted.
-    Rejects with AmountOutOfRange.
-    """
+
+def list_total(quoted: IssueQuote, inquiry: Inquiry, terms: AgreementTerms) -> Money:
+    """What a quote would cost over the term at list rates. Rejects with AmountOutOfRange. Req: Q-43."""
+    charges = _charges(quoted.items, quoted.bundle, inquiry)
+    return sums(((term, at_list_rate(price)) for term, price in charges), terms.currency, terms.rounding)[1]
+
+
+def _charges(
+    items: tuple[QuoteItem, ...], bundle: tuple[Price, ...], inquiry: Inquiry
+) -> tuple[tuple[Term | None, Price], ...]:
+    """Every price with its term; a bundle's is that of all items."""
     asked = {item.id: item.term for item in inquiry.items}
-    one_time, recurring = Money(0, currency), Money(0, currency)
-    for item in items:
-        for price in item.prices:
-            if price.price_type == PriceType.NON_RECURRING:
-                one_time = one_time.plus(price.rate.amount(Fraction(1), rounding))
-            elif price.price_type == PriceType.RECURRING:
-                recurring = recurring.plus(price.rate.amount(_periods(asked[item.id], price), rounding))
-    return one_time, one_time.plus(recurring)
-
-
-def _periods(term: Term | None, price: Price) -> Fraction:
-    return Fraction(0) if term is None else periods_in_term(term, price)
+    itemised = tuple((asked[item.id], price) for item in items for price in item.prices)
+    return itemised + tuple((inquiry.items[0].term, price) for price in bundle)
 
 
 def _answer(quote: Quote, inquiry: Inquiry, call: Call) -> Outcome:
@@ -388,7 +413,10 @@ def _superseded(quote: Quote, inquiry: Inquiry, view: View) -> Outcome:
 
 
 def _require_items(command: IssueQuote, inquiry: Inquiry) -> tuple[QuoteItem, ...]:
-    """The quote's items in the inquiry's order. Rejects with QuoteItemsWrong, QuoteLevelWrong, TimeOutOfRange."""
+    """The quote's items in the inquiry's order.
+
+    Rejects with QuoteItemsWrong, QuoteLevelWrong, TimeOutOfRange, and what is wrong with a performance.
+    """
     given = {item.id: item for item in command.items}
     asked = [item.id for item in inquiry.items]
     if len(given) != len(command.items) or sorted(given) != sorted(asked):
@@ -401,56 +429,66 @@ def _require_items(command: IssueQuote, inquiry: Inquiry) -> tuple[QuoteItem, ..
             "level",
         )
     for place, item in enumerate(command.items):
-        require_time(item.installation_interval_ms, f"items[{place}].installation_interval_ms")
+        path = f"items[{place}]"
+        require_time(item.installation_interval_ms, f"{path}.installation_interval_ms")
+        if item.performance:
+            require_impersonal(require_canonical(item.performance, f"{path}.performance"), f"{path}.performance")
     return items
 
 
-def _require_prices(items: tuple[QuoteItem, ...], inquiry: Inquiry, terms: AgreementTerms) -> None:
-    """Rejects as `issue_quote` says. Paths count items in the inquiry's order."""
-    for place, (item, asked) in enumerate(zip(items, inquiry.items, strict=True)):
-        if not item.prices:
-            raise PricesMissing("Each item needs a price.", f"items[{place}].prices")
-        seen: dict[tuple[str, str, int, str], None] = {}
-        for number, price in enumerate(item.prices):
-            path = f"items[{place}].prices[{number}]"
-            require_rate(price.rate, terms.currency, f"{path}.rate")
-            _require_price_form(price, path)
-            # Two usage prices of one unit would leave open which of them a metered record is for.
-            name = "" if price.price_type == PriceType.USAGE_BASED else price.name
-            charge = (price.price_type, price.unit, price.period_ms, name)
-            if charge in seen:
-                raise PriceDoubled("Give charges of the same type and period names that differ.", path)
-            seen[charge] = None
-            bound = price_term_of(terms, inquiry.seller, asked.offering, price.price_type, price.unit)
-            if bound is not None and _cost(item, price) > _bound_cost(bound):
-                raise PriceAboveAgreement("The agreement binds the seller to a lower price.", f"{path}.rate")
+def _require_prices(command: IssueQuote, inquiry: Inquiry, terms: AgreementTerms) -> None:
+    """Rejects with QuoteFormWrong, and as `require_charges`. Paths count items in the inquiry's order. Req: Q-40, Q-43."""
+    _require_form(command, inquiry)
+    asked = inquiry.items
+    if command.form == QuoteForm.BUNDLED:
+        require_charges(command.bundle, "bundle", asked, terms, inquiry.seller, len(asked))
+        return
+    for place, item in enumerate(command.items):
+        path = f"items[{place}].prices"
+        require_charges(item.prices, path, (asked[place],), terms, inquiry.seller, len(asked))
 
 
-def _require_price_form(price: Price, path: str) -> None:
-    """Recurring prices alone have a period, and one that fits its label; usage based prices alone have a unit."""
-    recurring = price.price_type == PriceType.RECURRING
-    if recurring != (price.period_ms > 0) or price.period_ms < 0:
-        raise PriceFormWrong("A recurring price, and no other, has a period above zero.", f"{path}.period_ms")
-    if price.period_label != PeriodLabel.NONE and LABEL_MS[price.period_label] != price.period_ms:
-        raise PriceFormWrong(f"A {price.period_label} is {LABEL_MS[price.period_label]} ms.", f"{path}.period_label")
-    if bool(price.unit) != (price.price_type == PriceType.USAGE_BASED):
-        raise PriceFormWrong("A usage based price, and no other, has a unit.", f"{path}.unit")
+def _require_form(command: IssueQuote, inquiry: Inquiry) -> None:
+    """Rejects with QuoteFormWrong. Req: Q-40."""
+    if command.form == QuoteForm.ITEMISED:
+        if command.bundle:
+            raise QuoteFormWrong("An itemised quote has its prices at the items.", "bundle")
+        return
+    for place, item in enumerate(command.items):
+        if item.prices:
+            raise QuoteFormWrong("A bundled quote has its prices in the bundle.", f"items[{place}].prices")
+    if any(item.term != inquiry.items[0].term for item in inquiry.items):
+        raise QuoteFormWrong("Items of different terms have no price together.", "form")
 
 
-def _cost(item: QuoteItem, price: Price) -> Fraction:
-    """What all charges of this one's type and unit come to together, for one millisecond if they recur."""
-    return sum(
-        (
-            Fraction(other.rate.nano, other.period_ms or 1)
-            for other in item.prices
-            if (other.price_type, other.unit) == (price.price_type, price.unit)
-        ),
-        Fraction(0),
-    )
+def _require_change_answer(answer: ChangeAnswer | None, change: Change | None, most_ms: int) -> None:
+    """Rejects with ChangeAnswerMissing, ChangeAnswerUnasked, ChangeAnswerWrong. Req: C-05, C-08.
+
+    A termination interrupts for good: it needs no answer, and has no outage.
+    """
+    if change is None:
+        if answer is not None:
+            raise ChangeAnswerUnasked("The inquiry is not for a change.", "change_answer")
+        return
+    ends = change.kind == ChangeKind.TERMINATION
+    if answer is None:
+        if not ends:
+            raise ChangeAnswerMissing("Say whether the change needs an outage, and how long.", "change_answer")
+        return
+    if ends and answer.outage == Outage.YES:
+        raise ChangeAnswerWrong("A termination has no outage.", "change_answer.outage")
+    least_ms = 1 if answer.outage == Outage.YES else 0
+    if not least_ms <= answer.outage_ms <= (most_ms if least_ms else 0):
+        raise ChangeAnswerWrong(
+            f"An outage has a length of 1 to {most_ms} ms; without one it is 0.", "change_answer.outage_ms"
+        )
 
 
-def _bound_cost(bound: PriceTerm) -> Fraction:
-    return Fraction(bound.rate.nano, bound.period_ms or 1)
+def _require_totals(command: IssueQuote, inquiry: Inquiry, terms: AgreementTerms) -> None:
+    """Rejects with AmountOutOfRange, CurrencyUnknown, CurrencyMismatch, QuoteTotalWrong."""
+    one_time, over_term = totals(command.items, inquiry, terms.currency, terms.rounding, command.bundle)
+    _require_total(command.one_time_total, one_time, "one_time_total")
+    _require_total(command.term_total, over_term, "term_total")
 
 
 def _require_total(stated: Money, computed: Money, field_name: str) -> None:
@@ -464,7 +502,16 @@ def _quote_terms(quote: Quote) -> Terms:
     return Terms(
         status=quote.status,
         party=words((quote.buyer, quote.seller)),
-        related=words((quote.inquiry_id, quote.agreement_id, quote.order_id, quote.seller_reference)),
+        related=words(
+            (
+                quote.inquiry_id,
+                quote.agreement_id,
+                quote.order_id,
+                quote.seller_reference,
+                quote.master_id,
+                quote.offering_id,
+            )
+        ),
     )
 
 

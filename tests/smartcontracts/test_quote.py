@@ -22,12 +22,9 @@ from smartcontracts.money import (
     Rounding,
 )
 from smartcontracts.order import QuoteNotTaken
+from smartcontracts.pricing import PriceAboveAgreement, PriceDoubled, PriceFormWrong, PricesMissing
 from smartcontracts.quote import (
     QUOTE,
-    PriceAboveAgreement,
-    PriceDoubled,
-    PriceFormWrong,
-    PricesMissing,
     QuoteExpired,
     QuoteItem,
     QuoteItemsWrong,
