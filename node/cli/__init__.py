@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from node.cli import config, keys, ledger, node, proof, query, status, tx, watch
+from node.cli import agent, audit, config, keys, ledger, node, proof, query, status, tx, watch
 
 PLUGINS: Final = "syngraph.commands"
 
@@ -39,6 +39,8 @@ def main() -> None:
       syngraph query list acme-alpha order     documents of a kind
       syngraph tx submit acme-alpha acts.json  sign and submit; prints the receipt
       syngraph watch acme-alpha                events as they happen
+      syngraph watch acme-alpha --order ID     an order and all below it, live
+      syngraph audit alpha-int                 what agents let out against what stands outside
       syngraph proof get acme-alpha order ID > order.proof
 
     \b
@@ -46,6 +48,7 @@ def main() -> None:
       syngraph keys authority --out ca         the organization's CA and id
       syngraph config check                    is the configuration usable
       syngraph node run                        the node, in the foreground
+      syngraph agent s_bus                     an agent by itself, where the node runs none
 
     Exit codes: 0 done, 1 refused, 2 wrong use, 3 configuration, 4 node not reached, 5 no answer in time,
     6 a proof that does not hold.
@@ -53,6 +56,8 @@ def main() -> None:
 
 
 for _command in (
+    agent.command,
+    audit.command,
     config.command,
     keys.command,
     ledger.command,

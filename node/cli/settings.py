@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ledgers.client import Connection, Credentials, SigningMember, SyncClient
+from ledgers.client import Client, Connection, Credentials, SigningMember, SyncClient
 from ledgers.client.identity import read_signing_key
 from node.cli.output import EXPECTED, Output, fail
 from node.configuration import (
@@ -48,24 +48,21 @@ class Settings:
 
     def connect(self) -> SyncClient:
         """A client for the configured node. Raises ConfigurationWrong, KeyFileWrong."""
-        section = self.client_section()
-        credentials = _credentials(section)
-        others = [entry.partition("=") for entry in section.other_nodes]
+        section, credentials = self._section_and_credentials()
 
         def connections() -> list[Connection]:
-            return [
-                Connection(
-                    address,
-                    Credentials(
-                        authority=_read(Path(authority), "client.other_nodes"),
-                        certificate=credentials.certificate,
-                        key=credentials.key,
-                    ),
-                )
-                for address, _, authority in others
-            ]
+            return _others(section, credentials)
 
         return SyncClient(section.node, credentials, server_name=section.server_name, others=connections)
+
+    def client(self) -> Client:
+        """As `connect`, for commands that follow several ledgers at once; made inside the event loop."""
+        section, credentials = self._section_and_credentials()
+        return Client(section.node, credentials, server_name=section.server_name, others=_others(section, credentials))
+
+    def _section_and_credentials(self) -> tuple[ClientSection, Credentials]:
+        section = self.client_section()
+        return section, _credentials(section)
 
     def signer(self) -> SigningMember:
         """Who signs by default. Raises ConfigurationWrong, KeyFileWrong."""
@@ -92,6 +89,20 @@ def common(command: F) -> F:
             fail(error, as_json=as_json)
 
     return wrapped  # type: ignore[return-value]  # click's decorators keep a callable
+
+
+def _others(section: ClientSection, credentials: Credentials) -> list[Connection]:
+    return [
+        Connection(
+            address,
+            Credentials(
+                authority=_read(Path(authority), "client.other_nodes"),
+                certificate=credentials.certificate,
+                key=credentials.key,
+            ),
+        )
+        for address, _, authority in (entry.partition("=") for entry in section.other_nodes)
+    ]
 
 
 def _credentials(section: ClientSection) -> Credentials:

@@ -1,0 +1,153 @@
+"""Audit of an organization's internal ledger against the bilateral ledgers that it acts on, by whoever may read both.
+
+Bilateral contracts see one pair only: whether an act was let out, and whether the list of upstream buyers that came with an
+inquiry is the one that its own parent had, only both ledgers together can tell. Req: Q-09; DESIGN section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ledgers.client.errors import Refused
+from ledgers.client.ledger import Ledger
+from smartcontracts.internal.release import release_hash
+from smartcontracts.lineage import pseudonym
+
+CARRIED: Final = "carried"
+# Documents that one organization alone creates, and the field that names it.
+_AUTHORS: Final = (("inquiry", "buyer"), ("quote", "seller"), ("unable", "seller"))
+_RELEASED: Final = ("inquiry", "quote", "unable", "order", "service_change")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that the two ledgers don't agree in. `name` is stable; the rest says where and what."""
+
+    name: str
+    ledger_id: str
+    kind: str
+    id: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """How much was compared, and what was found; no findings is a pass."""
+
+    releases: int
+    inquiries: int
+    findings: tuple[Finding, ...]
+
+
+async def audit_outward_acts(internal: Ledger, bilateral: Sequence[Ledger], organization: str) -> AuditReport:
+    """Compare everything that `organization` let out with what stands outside. Raises Refused where reading is."""
+    releases = [document.body async for document in internal.list("release")]
+    outside = {ledger.id: await _documents(ledger) for ledger in bilateral}
+    findings = _release_findings(internal, releases, outside)
+    findings += _author_findings(releases, outside, organization)
+    inquiries, of_lineage = await _lineage_findings(internal, releases, outside, organization)
+    return AuditReport(releases=len(releases), inquiries=inquiries, findings=tuple(findings + of_lineage))
+
+
+async def _documents(ledger: Ledger) -> dict[str, list[Any]]:
+    return {kind: [document.body async for document in ledger.list(kind)] for kind in _RELEASED}
+
+
+def _release_findings(
+    internal: Ledger, releases: Sequence[Any], outside: dict[str, dict[str, list[Any]]]
+) -> list[Finding]:
+    """Each release is what its hash says, and what was carried stands outside."""
+    found = []
+    for release in releases:
+        where = {"ledger_id": internal.id, "kind": "release", "id": release.id}
+        if release_hash(release.act, release.salt, release.command.data) != release.sha256:
+            found.append(
+                Finding(name="RELEASE_ALTERED", sentence="Its hash is not that of its command and salt.", **where)
+            )
+        if release.status != CARRIED or release.ledger_id not in outside:
+            continue
+        hashes = {
+            one for records in outside[release.ledger_id].values() for record in records for one in record.releases
+        }
+        if release.sha256 not in hashes:
+            sentence = f"It counts as carried, but no document of {release.ledger_id} carries its hash."
+            found.append(Finding(name="RELEASE_NOT_OUTSIDE", sentence=sentence, **where))
+    return found
+
+
+def _author_findings(
+    releases: Sequence[Any], outside: dict[str, dict[str, list[Any]]], organization: str
+) -> list[Finding]:
+    """What an agent of the organization created carries a hash that its internal ledger knows."""
+    known = {release.sha256 for release in releases}
+    found = []
+    for ledger_id, documents in outside.items():
+        for kind, author in _AUTHORS:
+            for record in documents[kind]:
+                if getattr(record, author) == organization and record.releases and known.isdisjoint(record.releases):
+                    sentence = "It carries a release that the internal ledger does not know."
+                    found.append(
+                        Finding(name="RELEASE_UNKNOWN", ledger_id=ledger_id, kind=kind, id=record.id, sentence=sentence)
+                    )
+    return found
+
+
+async def _lineage_findings(
+    internal: Ledger, releases: Sequence[Any], outside: dict[str, dict[str, list[Any]]], organization: str
+) -> tuple[int, list[Finding]]:
+    """The upstream buyers of each forwarded inquiry are its parent's, and the organization itself."""
+    by_hash = {release.sha256: release for release in releases}
+    compared, found = 0, []
+    for ledger_id, documents in outside.items():
+        for inquiry in documents["inquiry"]:
+            release = next((by_hash[one] for one in inquiry.releases if one in by_hash), None)
+            if inquiry.buyer != organization or release is None:
+                continue
+            parent = await _parent(internal, release)
+            if parent is None:
+                continue
+            compared += 1
+            where = {"ledger_id": ledger_id, "kind": "inquiry", "id": inquiry.id}
+            found += _lineage_of(inquiry, parent, outside, organization, where)
+    return compared, found
+
+
+async def _parent(internal: Ledger, release: Any) -> Any | None:
+    """The handover of the inquiry that this release forwards; None where it serves something else."""
+    if release.subject_kind != "sourcing":
+        return None
+    sourcing = (await internal.get("sourcing", release.subject_id)).body
+    if sourcing.subject_kind != "inquiry_handover":
+        return None
+    try:
+        return (await internal.get("inquiry_handover", sourcing.subject_id)).body
+    except Refused:
+        return None
+
+
+def _lineage_of(
+    inquiry: Any, handover: Any, outside: dict[str, dict[str, list[Any]]], organization: str, where: dict[str, str]
+) -> list[Finding]:
+    upstream = outside.get(handover.ledger_id, {}).get("inquiry", ())
+    original = next((one for one in upstream if one.id == handover.inquiry.id), handover.inquiry)
+    found = []
+    if (handover.inquiry.ancestors, handover.inquiry.lineage_key) != (original.ancestors, original.lineage_key):
+        sentence = (
+            f"The copy of {original.id} that it was handed over by names other upstream buyers than the inquiry itself."
+        )
+        found.append(Finding(name="HANDOVER_ALTERED", sentence=sentence, **where))
+    expected = (*original.ancestors, pseudonym(original.lineage_key, organization))
+    if inquiry.ancestors != expected or inquiry.lineage_key != original.lineage_key:
+        sentence = f"Its upstream buyers are not those of {original.id} with this organization at the end: {_how(inquiry.ancestors, expected)}."
+        found.append(Finding(name="LINEAGE_ALTERED", sentence=sentence, **where))
+    return found
+
+
+def _how(given: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    if len(given) < len(expected):
+        return "the list was shortened"
+    if len(given) > len(expected):
+        return f"the list was extended by {len(given) - len(expected) + 1}"
+    return "the list was reordered" if sorted(given) == sorted(expected) else "the list has other entries"

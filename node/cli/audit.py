@@ -1,0 +1,49 @@
+"""`syngraph audit`: an internal ledger against the bilateral ledgers that its organization acts on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from ledgers.client.audit import AuditReport, audit_outward_acts
+from ledgers.kinds import BILATERAL
+from node.cli.output import REFUSED
+from node.cli.settings import Settings, common
+
+
+@click.command("audit")
+@click.argument("internal")
+@click.argument("bilateral", nargs=-1)
+@common
+def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) -> None:
+    """Compare what the ledger INTERNAL let out with what stands on BILATERAL ledgers (default: all that you see).
+
+    Each release must be what its hash says and stand outside where it counts as carried; what agents created outside must
+    have been released; and the upstream buyers of each forwarded inquiry must be its parent's with the forwarder at the
+    end. Exit code 0 if nothing was found, 1 if something was.
+
+    \b
+    Examples:
+      syngraph audit alpha-int
+      syngraph audit alpha-int acme-alpha alpha-bravo --json
+    """
+    report = asyncio.run(_audit(settings, internal, bilateral))
+    rows = [(one.name, one.kind, one.id, one.ledger_id, one.sentence) for one in report.findings]
+    if rows or settings.as_json:
+        settings.output.rows(("finding", "kind", "id", "ledger", "what"), rows, report)
+    else:
+        click.echo(
+            f"{report.releases} releases and {report.inquiries} forwarded inquiries agree with what stands outside."
+        )
+    if rows:
+        sys.exit(REFUSED)
+
+
+async def _audit(settings: Settings, internal: str, bilateral: tuple[str, ...]) -> AuditReport:
+    async with settings.client() as client:
+        status = await client.node_status()
+        names = bilateral or tuple(ledger.ledger_id for ledger in status.ledgers if ledger.kind == BILATERAL)
+        ledgers = [await client.ledger(name) for name in names]
+        return await audit_outward_acts(await client.ledger(internal), ledgers, status.organization_id)

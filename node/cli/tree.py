@@ -1,0 +1,163 @@
+"""`syngraph watch LEDGER --inquiry ID` and `--order ID`: the whole tree that the reader may see, live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.tree import Tree
+
+from ledgers.client import Ledger
+from ledgers.client.tree import TradeTree, TreeNode
+from node.cli.output import Output, text_of
+from node.cli.settings import Settings
+
+_TICK_S: Final = 1.0
+# Several events of one block ask for one reading.
+_GATHER_S: Final = 0.05
+_GOOD: Final = frozenset(
+    ("quoted", "issued", "ordered", "accepted", "activated", "in_operation", "yes", "chained", "ranked", "done")
+)
+_BAD: Final = frozenset(
+    (
+        "unable",
+        "deemed_unable",
+        "rejected",
+        "failed",
+        "cancelled",
+        "expired",
+        "no",
+        "activation_failed",
+        "overdue",
+        "stranded",
+    )
+)
+
+
+def show(settings: Settings, ledger: str, kind: str, document_id: str, *, once: bool) -> None:
+    """Show the tree of an inquiry or an order until Ctrl-C; `once` shows it as it stands and returns."""
+    asyncio.run(_show(settings, ledger, kind, document_id, once=once))
+
+
+async def _show(settings: Settings, name: str, kind: str, document_id: str, *, once: bool) -> None:
+    async with settings.client() as client:
+        root = await client.ledger(name)
+        statuses = (await client.node_status()).ledgers
+        tree = TradeTree([await client.ledger(status.ledger_id) for status in statuses])
+        read = tree.inquiry if kind == "inquiry" else tree.order
+
+        async def current() -> TreeNode:
+            return await read(root.id, document_id)
+
+        if once:
+            _print(settings.output, await current())
+        elif settings.as_json or not sys.stdout.isatty():
+            await _follow_lines(settings.output, tree, current)
+        else:
+            await _follow_live(tree, current)
+
+
+def _print(output: Output, node: TreeNode) -> None:
+    if output.as_json:
+        output.line("", node)
+    else:
+        Console(highlight=False).print(drawn(node, now_ms()))
+
+
+async def _follow_lines(output: Output, tree: TradeTree, current: Callable[[], Awaitable[TreeNode]]) -> None:
+    """The tree each time something in it changed."""
+    last = None
+    async for _ in changes(tree.ledgers):
+        node = await current()
+        if node != last:
+            _print(output, node)
+            last = node
+
+
+async def _follow_live(tree: TradeTree, current: Callable[[], Awaitable[TreeNode]]) -> None:
+    """The tree in its place on the screen; windows count down each second, documents are read when something happened."""
+    node = await current()
+    with Live(drawn(node, now_ms()), auto_refresh=False, screen=False) as live:
+
+        async def count_down() -> None:
+            while True:
+                live.update(drawn(node, now_ms()), refresh=True)
+                await asyncio.sleep(_TICK_S)
+
+        ticking = asyncio.create_task(count_down())
+        try:
+            async for _ in changes(tree.ledgers):
+                node = await current()
+                live.update(drawn(node, now_ms()), refresh=True)
+        finally:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+
+
+async def changes(ledgers: tuple[Ledger, ...]) -> AsyncIterator[None]:
+    """Once at the start, and whenever something has happened on one of the ledgers. Raises what their streams raise."""
+    happened = asyncio.Event()
+    happened.set()
+
+    async def follow(ledger: Ledger) -> None:
+        async for _ in ledger.events():
+            happened.set()
+
+    following = [asyncio.create_task(follow(ledger)) for ledger in ledgers]
+    try:
+        while True:
+            waiting = asyncio.create_task(happened.wait())
+            done, _ = await asyncio.wait((waiting, *following), return_when=asyncio.FIRST_COMPLETED)
+            if waiting not in done:
+                waiting.cancel()
+                next(iter(done)).result()
+                return
+            await asyncio.sleep(_GATHER_S)
+            happened.clear()
+            yield
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+def drawn(node: TreeNode, at_ms: int) -> Tree:
+    """The tree as rich draws it, its windows as they stand at `at_ms`."""
+    root = Tree(line_of(node, at_ms))
+    for child in node.children:
+        root.children.append(drawn(child, at_ms))
+    return root
+
+
+def line_of(node: TreeNode, at_ms: int) -> str:
+    """One document's line, in rich's markup."""
+    colour = "green" if node.status in _GOOD else "red" if node.status in _BAD else "yellow"
+    parts = [f"[bold]{text_of(node.title)}[/bold]", f"[{colour}]{text_of(node.status)}[/{colour}]"]
+    if node.detail:
+        parts.append(text_of(node.detail))
+    if node.window:
+        parts.append(f"[cyan]{node.window} {remaining(node.window_ends_ms - at_ms)}[/cyan]")
+    parts.append(f"[dim]{text_of(node.ledger)} {node.kind}/{text_of(node.id)}[/dim]")
+    return "  ".join(parts)
+
+
+def remaining(left_ms: int) -> str:
+    """What is left of a window: `1 d 02:03:04`, `00:00:07`, or that it is over."""
+    if left_ms < 0:
+        return "is over"
+    seconds = left_ms // 1000
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days} d {clock}" if days else clock
+
+
+def now_ms() -> int:
+    """This machine's clock: it only counts down on the screen."""
+    return time.time_ns() // 1_000_000
