@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from smartcontracts import (
     agreement,
+    catalogue,
     change,
     delivery,
     inquiry,
@@ -78,6 +79,7 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         agreement.CONTRACT,
         inquiry.CONTRACT,
         quote.CONTRACT,
+        catalogue.CONTRACT,
         order.CONTRACT,
         delivery.CONTRACT,
         change.CONTRACT,

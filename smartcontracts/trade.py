@@ -174,7 +174,7 @@ class NotTheSeller(Rejected):
 
 
 class ActionNotSupported(Rejected):
-    """Changing and deleting a service is not offered yet."""
+    """The action can't be asked for in this way."""
 
     code = 3003
 
