@@ -665,9 +665,11 @@ _ORDER_STATES: Final = MappingProxyType(
         OrderStatus.PLACED: "acknowledged",
         OrderStatus.ACCEPTED: "inProgress",
         OrderStatus.OVERDUE: "inProgress",
+        OrderStatus.EXTENSION_REQUESTED: "inProgress",
         OrderStatus.REJECTED: "rejected",
         OrderStatus.ACTIVATED: "completed",
         OrderStatus.FAILED: "failed",
+        OrderStatus.CANCELLED: "cancelled",
     }
 )
 
@@ -779,7 +781,8 @@ def order_answer(order: Order) -> bytes:
 
 
 def _ordered_item(order: Order, item: OrderItem, state: str) -> Object:
-    product = _object(load(item.product, "product"), "product")
+    # A deletion may say nothing of its product but which it is.
+    product = _object(load(item.product, "product"), "product") if item.product else {}
     if order.service_id:
         product["id"] = f"{order.service_id}/{item.id}"
     built: Object = {

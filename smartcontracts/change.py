@@ -34,16 +34,15 @@ from smartcontracts.order import (
 )
 from smartcontracts.service import (
     CHANGE_LIFECYCLE,
-    SERVICE,
     SERVICE_CHANGE,
     ChangeStatus,
     MaintenanceWindow,
     Service,
     ServiceChange,
-    ServiceUnknown,
     can_be_started,
     changed,
     closed_change,
+    require_service,
     terminated,
     with_due_time,
 )
@@ -332,9 +331,7 @@ def _done(change: ServiceChange, order: Order, call: Call) -> Outcome:
         writes=(change, activated),
         events=(Event("service_change.done", change), Event("order.activated", activated)),
     )
-    service = call.view.get(SERVICE, change.service_id)
-    if service is None:
-        raise ServiceUnknown("The service of this change is gone.", "service_id")
+    service = require_service(change.service_id, call.view)
     if change.kind == ChangeKind.TERMINATION:
         return done.then(_terminated(service, call))
     items, bundle = service_prices(order, call.view)

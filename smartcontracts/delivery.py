@@ -41,7 +41,7 @@ from smartcontracts.order import (
     without_extension,
 )
 from smartcontracts.order import LIFECYCLE as ORDER_LIFECYCLE
-from smartcontracts.service import SERVICE, ServiceStatus, activated
+from smartcontracts.service import SERVICE, ServiceStatus, activated, require_service
 from smartcontracts.trade import (
     HASH_BYTES,
     TIME_MS_MAX,
@@ -203,17 +203,16 @@ def activate_order(command: ActivateOrder, call: Call) -> Outcome:
     """
     order = require_seller_order(command.order_id, call)
     if order.change is not None:
-        raise UseEndChange("This order changes a service; end the change instead.", "order_id", existing_id=order.change_id)
+        raise UseEndChange(
+            "This order changes a service; end the change instead.", "order_id", existing_id=order.change_id
+        )
     require_deliverable(order)
     require_in_time(order, call.block.time_ms)
     _require_elements(command.element_ids, order)
     ended = activated_order(order, call.block.time_ms, require_release(command.release, call, order.releases))
-    done = Outcome(writes=(ended,), events=(Event("order.activated", ended),))
-    service = call.view.get(SERVICE, order.service_id)
-    if service is not None:
-        service = activated(service, call.block.time_ms)
-        done = done.then(Outcome(writes=(service,), events=(Event("service.activated", service),)))
-    return done.then(charge_delay(order, call))
+    service = activated(require_service(order.service_id, call.view), call.block.time_ms)
+    events = (Event("order.activated", ended), Event("service.activated", service))
+    return Outcome(writes=(service, ended), events=events).then(charge_delay(order, call))
 
 
 def fail_order(command: FailOrder, call: Call) -> Outcome:
@@ -354,8 +353,7 @@ def _require_cancellable(order: Order, call: Call) -> None:
         return
     if order.status != OrderStatus.ACTIVATED or order.change is not None:
         raise OrderEnded("The order has ended; there is nothing to cancel.", "order_id")
-    service = call.view.get(SERVICE, order.service_id)
-    if service is None or service.status == ServiceStatus.TERMINATED:
+    if require_service(order.service_id, call.view).status == ServiceStatus.TERMINATED:
         raise OrderEnded("The order's service has ended; there is nothing to cancel.", "order_id")
     window_ms = agreement_of(call.view, order.agreement_id).terms.cancellation_window_ms
     if not window_ms or now_ms > order.ended_at_ms + window_ms:

@@ -686,13 +686,17 @@ def _require_change(command: PlaceOrder, quote: Quote, view: View) -> Service | 
     """
     change = require_inquiry(quote.inquiry_id, view).change
     if command.change != change:
-        raise ChangeMismatch("Say of the change what the quote's inquiry says, and nothing where it says nothing.", "change")
+        raise ChangeMismatch(
+            "Say of the change what the quote's inquiry says, and nothing where it says nothing.", "change"
+        )
     if change is None:
         return None
     service = require_changeable(change.service_id, quote.buyer, quote.seller, view)
     if service.change_id:
         raise ChangePending(
-            "A change of this service is under way; wait for its end.", "change.service_id", existing_id=service.change_id
+            "A change of this service is under way; wait for its end.",
+            "change.service_id",
+            existing_id=service.change_id,
         )
     if len(service.former) + len(service.items) + len(quote.items) > FORMER_MAX:
         raise ServiceChangedTooOften("This service has been changed too often; order a new one.", "change.service_id")

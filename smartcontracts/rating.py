@@ -1,8 +1,10 @@
 """Rating: a service's prices and its metered use become the lines of one interval's invoice.
 
-    nonRecurring/once   once, in the interval in which the service was activated
-    recurring/prorated  rate x (milliseconds of operation in the interval / milliseconds of the rate's period)
+    nonRecurring/once   once, in the interval in which the price began to count: at the activation, or with a change
+    recurring/prorated  rate x (milliseconds of the interval in which the price counted / milliseconds of the rate's period)
     usage/sum           rate x sum of the quantities that end in the interval, per item and unit
+
+A price counts from the service's activation to its end, or from one change of the service to the next.
 
 Quantities are exact fractions; the one rounding, by the agreement's mode, makes a line's amount.
 Req: B-03, B-04, B-05, F-8; docs/decisions/billing.md.
@@ -18,7 +20,7 @@ from typing import Final
 from smartcontracts.agreement import PriceType
 from smartcontracts.interval import Interval
 from smartcontracts.money import NANO, Money, Rate, Rounding, require_currency
-from smartcontracts.service import Service, ServiceItem, ServiceStatus
+from smartcontracts.service import Service, ServiceItem, counts_at
 from smartcontracts.trade import Price
 from smartcontracts.usage import Usage
 
@@ -68,53 +70,56 @@ def rate_interval(
 ) -> tuple[InvoiceLine, ...]:
     """The lines of `services` in `interval`, numbered from 1. Rejects with CurrencyMismatch, AmountOutOfRange.
 
-    Services come in the order of activation, then id; items and prices as the service has them.
+    Services come in the order of activation, then id; items and prices as the service has them. What never was in
+    operation costs nothing. Req: D-23.
     """
-    used = _quantities(usages)
-    ordered = sorted(services, key=lambda service: (service.activated_at_ms, service.id))
+    used = _metered(usages)
+    operated = (service for service in services if service.activated_at_ms)
+    ordered = sorted(operated, key=lambda service: (service.activated_at_ms, service.id))
     charges = (charge for service in ordered for charge in _charges(service, used, interval))
     return tuple(_line(number, charge, interval, currency, rounding) for number, charge in enumerate(charges, start=1))
 
 
-def _quantities(usages: Iterable[Usage]) -> dict[tuple[str, str, str], tuple[int, int, int]]:
-    """By service, item and unit: billionths used, first millisecond, end."""
-    sums: dict[tuple[str, str, str], tuple[int, int, int]] = {}
+def _metered(usages: Iterable[Usage]) -> dict[tuple[str, str, str], list[Usage]]:
+    """By service, item and unit."""
+    found: dict[tuple[str, str, str], list[Usage]] = {}
     for usage in usages:
-        key = (usage.service_id, usage.item_id, usage.unit)
-        nano, from_ms, until_ms = sums.get(key, (0, usage.from_ms, usage.until_ms))
-        sums[key] = (
-            nano + usage.quantity_nano,
-            min(from_ms, usage.from_ms),
-            max(until_ms, usage.until_ms),
-        )
-    return sums
+        found.setdefault((usage.service_id, usage.item_id, usage.unit), []).append(usage)
+    return found
 
 
-def _charges(
-    service: Service, used: dict[tuple[str, str, str], tuple[int, int, int]], interval: Interval
-) -> Iterator[_Charge]:
-    for item in service.items:
+def _charges(service: Service, used: dict[tuple[str, str, str], list[Usage]], interval: Interval) -> Iterator[_Charge]:
+    for item in service.priced:
         for price in item.prices:
             if price.price_type == PriceType.NON_RECURRING:
                 yield from _once(service, item, price, interval)
             elif price.price_type == PriceType.RECURRING:
                 yield from _prorated(service, item, price, interval)
-            elif (sums := used.get((service.id, item.id, price.unit))) is not None:
-                nano, from_ms, until_ms = sums
-                yield _Charge(service, item, price, Fraction(nano, NANO), SUMMED, from_ms, until_ms)
+            else:
+                yield from _summed(service, item, price, used.get((service.id, item.id, price.unit), ()))
 
 
 def _once(service: Service, item: ServiceItem, price: Price, interval: Interval) -> Iterator[_Charge]:
-    at_ms = service.activated_at_ms
+    at_ms, _ = service.span_ms(item)
     if interval.from_ms <= at_ms < interval.until_ms:
         yield _Charge(service, item, price, Fraction(1), ONCE, at_ms, at_ms)
 
 
 def _prorated(service: Service, item: ServiceItem, price: Price, interval: Interval) -> Iterator[_Charge]:
-    from_ms = max(interval.from_ms, service.activated_at_ms)
-    if service.status == ServiceStatus.IN_OPERATION and from_ms < interval.until_ms:
-        quantity = Fraction(interval.until_ms - from_ms, price.period_ms)
-        yield _Charge(service, item, price, quantity, PRORATED, from_ms, interval.until_ms)
+    began_ms, ended_ms = service.span_ms(item)
+    from_ms = max(interval.from_ms, began_ms)
+    until_ms = min(interval.until_ms, ended_ms) if ended_ms else interval.until_ms
+    if from_ms < until_ms:
+        yield _Charge(service, item, price, Fraction(until_ms - from_ms, price.period_ms), PRORATED, from_ms, until_ms)
+
+
+def _summed(service: Service, item: ServiceItem, price: Price, usages: Iterable[Usage]) -> Iterator[_Charge]:
+    """What was used while these prices counted, if anything was."""
+    counted = [usage for usage in usages if counts_at(service, item, usage.from_ms)]
+    if counted:
+        nano = sum(usage.quantity_nano for usage in counted)
+        from_ms, until_ms = min(usage.from_ms for usage in counted), max(usage.until_ms for usage in counted)
+        yield _Charge(service, item, price, Fraction(nano, NANO), SUMMED, from_ms, until_ms)
 
 
 def _line(number: int, charge: _Charge, interval: Interval, currency: str, rounding: Rounding) -> InvoiceLine:

@@ -211,6 +211,14 @@ class ServiceChange:
         return self.implement_at_ms if window is None else max(self.implement_at_ms, window.from_ms)
 
 
+def require_service(service_id: str, view: View) -> Service:
+    """Rejects with ServiceUnknown. Req: D-10."""
+    service = view.get(SERVICE, service_id)
+    if service is None:
+        raise ServiceUnknown("There is no service with this id on this ledger.", "service_id")
+    return service
+
+
 def require_changeable(service_id: str, buyer: str, seller: str, view: View) -> Service:
     """The service that `buyer` has from `seller`. Rejects with ServiceUnknown, ServiceTerminated. Req: C-01, C-06."""
     service = view.get(SERVICE, service_id)
@@ -219,6 +227,12 @@ def require_changeable(service_id: str, buyer: str, seller: str, view: View) -> 
     if service.status == ServiceStatus.TERMINATED:
         raise ServiceTerminated("This service has ended; ask for a new one.", "change.service_id")
     return service
+
+
+def counts_at(service: Service, item: ServiceItem, time_ms: int) -> bool:
+    """Whether `item`'s prices are those that count at `time_ms`."""
+    from_ms, until_ms = service.span_ms(item)
+    return from_ms <= time_ms and not 0 < until_ms <= time_ms
 
 
 def activated(service: Service, time_ms: int) -> Service:

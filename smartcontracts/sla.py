@@ -46,7 +46,7 @@ class NotTheMeasurer(Rejected):
 
 
 class MeasuredServiceIdle(Rejected):
-    """The service is not in operation."""
+    """The service has never been in operation."""
 
     code = 5003
 
@@ -112,6 +112,13 @@ class SeriesScattered(Rejected):
 
     code = 5012
     grpc = Grpc.RESOURCE_EXHAUSTED
+
+
+class MeasurementAfterTermination(Rejected):
+    """The measurement ends after the service did."""
+
+    code = 5013
+    grpc = Grpc.INVALID_ARGUMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +202,7 @@ def record_performance(command: RecordPerformance, call: Call) -> Outcome:
 
     Rejects with the first of: MeasuredServiceUnknown, NotTheMeasurer, MeasuredServiceIdle, MetricNotAgreed, ActualNegative,
     PerformanceOutOfRange, PerformanceContradicted, MeasurementTooShort, MeasurementInFuture,
-    MeasurementBeforeActivation, MeasuredBefore, SeriesScattered.
+    MeasurementBeforeActivation, MeasurementAfterTermination, MeasuredBefore, SeriesScattered.
     """
     service = _measured_service(command, call)
     agreement = agreement_of(call.view, service.agreement_id)
@@ -233,8 +240,8 @@ def _measured_service(command: RecordPerformance, call: Call) -> Service:
         raise MeasuredServiceUnknown("No such service.", "service_id")
     if call.sender.organization != service.seller:
         raise NotTheMeasurer("Only the service's seller records its performance.", "signer")
-    if service.status != ServiceStatus.IN_OPERATION:
-        raise MeasuredServiceIdle(f"The service is {service.status}.", "service_id")
+    if not service.activated_at_ms:
+        raise MeasuredServiceIdle(f"The service is {service.status.value}, and was never in operation.", "service_id")
     return service
 
 
@@ -282,6 +289,8 @@ def _require_span(command: RecordPerformance, target: SlaTarget, service: Servic
         raise MeasurementInFuture(f"Ledger time is {call.block.time_ms} ms.", "until_ms")
     if command.from_ms < service.activated_at_ms:
         raise MeasurementBeforeActivation(f"The service was activated at {service.activated_at_ms} ms.", "from_ms")
+    if service.status == ServiceStatus.TERMINATED and command.until_ms > service.terminated_at_ms:
+        raise MeasurementAfterTermination(f"The service ended at {service.terminated_at_ms} ms.", "until_ms")
 
 
 def _series(command: RecordPerformance, service: Service, item: ServiceItem, call: Call) -> Series:

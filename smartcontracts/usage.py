@@ -27,7 +27,7 @@ from smartcontracts.kernel import (
     step,
 )
 from smartcontracts.money import MINOR_MAX, NANO, Rate, minor_digits
-from smartcontracts.service import SERVICE, Service, ServiceStatus
+from smartcontracts.service import SERVICE, Service, ServiceItem, ServiceStatus, counts_at
 
 # In billionths: nine million units a record, so that an interval's sum still fits into 64 bits.
 QUANTITY_NANO_MAX: Final = 9 * 10**15
@@ -63,7 +63,7 @@ class NotTheMeter(Rejected):
 
 
 class MeteredServiceIdle(Rejected):
-    """The service is not in operation."""
+    """The service has never been in operation."""
 
     code = 4005
 
@@ -157,6 +157,20 @@ class IntervalFull(Rejected):
     grpc = Grpc.RESOURCE_EXHAUSTED
 
 
+class UsageAfterTermination(Rejected):
+    """The use ends after the service did."""
+
+    code = 4019
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class UsageSpansChange(Rejected):
+    """The service's prices changed during the use: nobody could say which of them it is for."""
+
+    code = 4020
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Document: `quantity_nano` billionths of `unit` used in [from_ms, until_ms), at `rate` a unit."""
@@ -230,13 +244,14 @@ def record_usage(command: RecordUsage, call: Call) -> Outcome:
 
     Rejects with the first of: MeteredServiceUnknown, NotTheMeter, MeteredServiceIdle, UnitNotPriced, RateDiffers,
     QuantityNegative, QuantityZero, QuantityTooLarge, UsageWorthTooMuch, UsageSpanEmpty, UsageInFuture,
-    UsageBeforeActivation, MeterRecordInvalid, MeterRecordRepeated, BeforeTheAgreement, IntervalNumberTooLarge,
-    IntervalClosed, IntervalFull.
+    UsageBeforeActivation, UsageAfterTermination, UsageSpansChange, MeterRecordInvalid, MeterRecordRepeated,
+    BeforeTheAgreement, IntervalNumberTooLarge, IntervalClosed, IntervalFull.
     """
     service = _metered_service(command, call)
-    rate = _contracted_rate(service, command)
+    item = _metered_item(service, command)
+    rate = _contracted_rate(item, command)
     _require_quantity(command.quantity_nano, rate)
-    _require_span(command, service, call)
+    _require_span(command, service, item, call)
     _require_new_meter_record(command, call)
     interval = _open_interval(command, service, call)
     side = interval.side(service.seller)
@@ -270,21 +285,23 @@ def _metered_service(command: RecordUsage, call: Call) -> Service:
         raise MeteredServiceUnknown("No such service.", "service_id")
     if call.sender.organization != service.seller:
         raise NotTheMeter("Only the service's seller records its use.", "signer")
-    if service.status != ServiceStatus.IN_OPERATION:
-        raise MeteredServiceIdle(f"The service is {service.status}.", "service_id")
+    if not service.activated_at_ms:
+        raise MeteredServiceIdle(f"The service is {service.status.value}, and was never in operation.", "service_id")
     return service
 
 
-def _contracted_rate(service: Service, command: RecordUsage) -> Rate:
+def _metered_item(service: Service, command: RecordUsage) -> ServiceItem | None:
+    """The item with the prices that counted when the use began; else its present ones."""
+    named = [item for item in service.priced if item.id == command.item_id]
+    then = (item for item in named if counts_at(service, item, command.from_ms))
+    return next(then, named[0] if named else None)
+
+
+def _contracted_rate(item: ServiceItem | None, command: RecordUsage) -> Rate:
     """The rate that the buyer ordered at. Req: B-05."""
+    prices = () if item is None else item.prices
     contracted = next(
-        (
-            price.rate
-            for item in service.items
-            if item.id == command.item_id
-            for price in item.prices
-            if price.price_type == PriceType.USAGE_BASED and price.unit == command.unit
-        ),
+        (price.rate for price in prices if price.price_type == PriceType.USAGE_BASED and price.unit == command.unit),
         None,
     )
     if contracted is None:
@@ -306,13 +323,18 @@ def _require_quantity(quantity_nano: int, rate: Rate) -> None:
         raise UsageWorthTooMuch(f"One record may be worth at most {RATED_MINOR_MAX} minor units.", "quantity_nano")
 
 
-def _require_span(command: RecordUsage, service: Service, call: Call) -> None:
+def _require_span(command: RecordUsage, service: Service, item: ServiceItem | None, call: Call) -> None:
     if command.from_ms >= command.until_ms:
         raise UsageSpanEmpty("The use must end after it begins.", "until_ms")
     if command.until_ms > call.block.time_ms:
         raise UsageInFuture(f"Ledger time is {call.block.time_ms} ms.", "until_ms")
     if command.from_ms < service.activated_at_ms:
         raise UsageBeforeActivation(f"The service was activated at {service.activated_at_ms} ms.", "from_ms")
+    if service.status == ServiceStatus.TERMINATED and command.until_ms > service.terminated_at_ms:
+        raise UsageAfterTermination(f"The service ended at {service.terminated_at_ms} ms.", "until_ms")
+    from_ms, until_ms = (0, 0) if item is None else service.span_ms(item)
+    if command.from_ms < from_ms or 0 < until_ms < command.until_ms:
+        raise UsageSpansChange("The prices changed during this use; record it in two parts.", "until_ms")
 
 
 def _require_new_meter_record(command: RecordUsage, call: Call) -> None:

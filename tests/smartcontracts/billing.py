@@ -9,7 +9,7 @@ from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, Invoic
 from smartcontracts.money import NANO, Money, Rate, Rounding
 from smartcontracts.netting import NETTING, NettingTerms
 from smartcontracts.proposal import PROPOSAL, AcceptProposal, Propose, act_of
-from smartcontracts.service import Service, ServiceItem
+from smartcontracts.service import Service, ServiceItem, ServiceStatus, changed
 from smartcontracts.settlement import PAYMENT, ClaimPayment, ConfirmPayment, DenyPayment
 from smartcontracts.trade import Price
 from smartcontracts.usage import USAGE, RecordUsage
@@ -102,6 +102,22 @@ def service(name="epl", seller=ALPHA, activated_at_ms=ACTIVATED_MS, prices=(SETU
 
 
 SERVICE = service()
+# As it is from its order's acceptance to its activation, and if that never comes.
+UNDELIVERED = replace(SERVICE, status=ServiceStatus.IN_DELIVERY, activated_at_ms=0)
+NEVER_DELIVERED = replace(UNDELIVERED, status=ServiceStatus.TERMINATED, terminated_at_ms=ACTIVATED_MS)
+
+
+def ended(of, at_ms):
+    """The service as a termination at `at_ms` leaves it."""
+    return replace(of, status=ServiceStatus.TERMINATED, terminated_at_ms=at_ms)
+
+
+def repriced(of, at_ms, *prices):
+    """The service as a change of its one item's prices at `at_ms` leaves it."""
+    (item,) = of.items
+    return changed(of, (replace(item, prices=prices),), None, at_ms)
+
+
 # What acme sells to alpha: 12 euros a period.
 BACKHAUL = service(
     "backhaul",

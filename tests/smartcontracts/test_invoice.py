@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smartcontracts import codec
 from smartcontracts import invoice as i
 from smartcontracts.agreement import AgreementUnknown, NotAParty
-from smartcontracts.interval import INTERVAL, interval_id
+from smartcontracts.interval import INTERVAL, Interval, interval_id
 from smartcontracts.invoice import INVOICE, InvoiceStatus
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing, WrongStatus
 from smartcontracts.money import MINOR_MAX, NANO, AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rounding
@@ -26,6 +26,7 @@ from tests.smartcontracts.billing import (
     ALPHA,
     BACKHAUL,
     FEE,
+    NEVER_DELIVERED,
     PARTIES,
     PAYMENT_DUE_MS,
     PER_GB,
@@ -33,10 +34,13 @@ from tests.smartcontracts.billing import (
     SERVICE,
     SETUP_FEE,
     THRESHOLD_MINOR,
+    UNDELIVERED,
     VALID_FOR_MS,
     BillingLedger,
+    ended,
     eur,
     rate,
+    repriced,
     service,
     with_terms,
 )
@@ -85,6 +89,81 @@ def test_the_contract_computes_every_line_from_service_and_use():
         (ACTIVATED_MS, END_0),
         (ACTIVATED_MS + 1_000, ACTIVATED_MS + 4_000),
     ]
+
+
+@pytest.mark.req("D-23", "X-61", "X-63")
+def test_a_service_costs_nothing_before_its_activation_and_after_its_end():
+    ledger = ledger_with(SERVICE, replace(UNDELIVERED, id="svc_waiting"), replace(NEVER_DELIVERED, id="svc_never"))
+    ledger.write(ended(SERVICE, ACTIVATED_MS + 10_000))
+    issued = ledger.issue()
+    assert {line.service_id for line in issued.lines} == {SERVICE.id}
+    assert summary(issued.lines) == [(1, ONCE, 1, 100_00), (2, PRORATED, Fraction(10, 60), 5_00)]
+    assert (issued.lines[1].from_ms, issued.lines[1].until_ms) == (ACTIVATED_MS, ACTIVATED_MS + 10_000)
+    with pytest.raises(i.NothingToInvoice):
+        ledger.issue(interval=1)
+
+
+@pytest.mark.req("D-23")
+def test_an_interval_before_a_services_end_is_billed_whole_whenever_it_is_invoiced():
+    ledger = ledger_with(ended(SERVICE, END_0 + 5_000))
+    assert summary(ledger.issue(interval=1, at=END_0 + 3 * PERIOD_MS).lines) == [(1, PRORATED, Fraction(5, 60), 2_50)]
+    assert ledger.issue(interval=0, at=END_0 + 4 * PERIOD_MS).total == eur(107_50)
+
+
+@pytest.mark.req("C-11")
+def test_a_change_of_prices_counts_from_its_time_on_and_what_it_costs_once_is_billed_then():
+    changed_ms = END_0 + 5_000
+    dearer = (
+        replace(SETUP_FEE, rate=rate(7 * NANO)),
+        replace(FEE, rate=rate(60 * NANO)),
+        replace(PER_GB, rate=rate(NANO)),
+    )
+    ledger = ledger_with(repriced(SERVICE, changed_ms, *dearer))
+    ledger.use(1_000 * NANO, changed_ms, at=END_0 + PERIOD_MS)
+    ledger.use(3 * NANO, changed_ms + 2_000)
+    assert ledger.issue(interval=0).total == eur(107_50)
+    assert summary(ledger.issue(interval=1).lines) == [
+        (1, ONCE, 1, 7_00),
+        # The last 15 of 20 seconds at 60 euros a minute, and the first five at 30.
+        (2, PRORATED, Fraction(15, 60), 15_00),
+        (3, SUMMED, 3, 3_00),
+        (4, PRORATED, Fraction(5, 60), 2_50),
+        (5, SUMMED, 1_000, 50),
+    ]
+    assert summary(ledger.issue(interval=2).lines) == [(1, PRORATED, Fraction(20, 60), 20_00)]
+
+
+@pytest.mark.req("Q-40")
+def test_what_is_priced_for_all_elements_together_is_billed_once():
+    bare = tuple(replace(SERVICE.items[0], id=name, prices=()) for name in ("1", "2"))
+    ledger = ledger_with(replace(SERVICE, items=bare, bundle=replace(SERVICE.items[0], id="", prices=(FEE, PER_GB))))
+    ledger.use(4_000 * NANO, ACTIVATED_MS + 2_000, at=END_0, item_id="")
+    lines = ledger.issue().lines
+    assert summary(lines) == [(1, PRORATED, Fraction(15, 60), 7_50), (2, SUMMED, 4_000, 2_00)]
+    assert {line.item_id for line in lines} == {""}
+
+
+@given(
+    activated=st.integers(1, 3 * PERIOD_MS),
+    steps=st.lists(st.integers(1, PERIOD_MS), max_size=5),
+    lasts=st.integers(1, 2 * PERIOD_MS),
+)
+def test_every_millisecond_of_operation_is_billed_once_at_the_price_that_counted(activated, steps, lasts):
+    """However often prices change and wherever intervals end: a millisecond costs 1 euro, then 2, then 3, and so on."""
+    now, expected, price = START_MS + activated, 0, 1
+    one = service(activated_at_ms=now, prices=(replace(FEE, rate=rate(NANO), period_ms=1),))
+    for lasted in steps:
+        expected += lasted * price
+        now, price = now + lasted, price + 1
+        one = repriced(one, now, replace(FEE, rate=rate(price * NANO), period_ms=1))
+    expected += lasts * price
+    one = ended(one, now + lasts)
+    intervals = (
+        Interval(id=f"i{n}", agreement_id="a", number=n, from_ms=f, until_ms=f + PERIOD_MS)
+        for n, f in enumerate(range(START_MS, now + lasts + PERIOD_MS, PERIOD_MS))
+    )
+    lines = [line for interval in intervals for line in rate_interval([one], [], interval, "EUR", Rounding.DOWN)]
+    assert sum(line.amount.minor for line in lines) == expected * 100
 
 
 @pytest.mark.req("B-02")

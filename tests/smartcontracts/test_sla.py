@@ -14,16 +14,19 @@ from smartcontracts.ids import derive_id
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing
 from smartcontracts.money import NANO
 from smartcontracts.score import SCORE, Score, score_id
-from smartcontracts.service import ServiceItem, ServiceStatus
+from smartcontracts.service import ServiceItem
 from smartcontracts.sla import PERFORMANCE, SERIES, RecordPerformance, Series, Span
 from tests.smartcontracts.billing import (
     ACTIVATED_MS,
     AGREEMENT,
     ALPHA,
     BACKHAUL,
+    NEVER_DELIVERED,
     SERVICE,
     TERMS,
+    UNDELIVERED,
     BillingLedger,
+    ended,
     service,
     with_terms,
 )
@@ -70,7 +73,8 @@ SCATTERED = measured(*((2 * n, 2 * n + 1) for n in range(2, 2 + sla.SPANS_MAX)))
 REFUSALS = [  # in order of precedence, each one change away from GOOD
     (sla.MeasuredServiceUnknown, {"service_id": "svc_none"}),
     (sla.NotTheMeasurer, {"sender": "acme"}),
-    (sla.MeasuredServiceIdle, {"service": replace(SERVICE, status=ServiceStatus.TERMINATED)}),
+    (sla.MeasuredServiceIdle, {"service": NEVER_DELIVERED}),
+    (sla.MeasuredServiceIdle, {"service": UNDELIVERED}),
     (sla.MetricNotAgreed, {"metric": "jitter"}),
     (sla.ActualNegative, {"actual_nano": -1, "performance_tenths": 0}),
     (sla.PerformanceOutOfRange, {"performance_tenths": 100}),
@@ -78,6 +82,7 @@ REFUSALS = [  # in order of precedence, each one change away from GOOD
     (sla.MeasurementTooShort, {"until_ms": ACTIVATED_MS + UNIT_MS - 2}),
     (sla.MeasurementInFuture, {"at": ACTIVATED_MS + UNIT_MS - 1}),
     (sla.MeasurementBeforeActivation, {"from_ms": ACTIVATED_MS - 1}),
+    (sla.MeasurementAfterTermination, {"service": ended(SERVICE, ACTIVATED_MS + UNIT_MS - 1)}),
     (sla.MeasuredBefore, {"series": measured((0, 1))}),
     (sla.SeriesScattered, {"series": SCATTERED}),
 ]
@@ -138,6 +143,11 @@ def test_a_record_keeps_target_place_and_time_and_moves_the_score():
     assert series == measured((0, 1))
     assert (score.id, score.text) == (score_id(LEDGER_ID, ALPHA, "epl"), "9.9:1")
     assert [event.name for event in outcome.events] == ["performance.recorded", "score.updated"]
+
+
+@pytest.mark.req("D-23")
+def test_a_measurement_up_to_the_services_last_millisecond_still_counts_after_its_end():
+    record(GOOD | {"service": ended(SERVICE, ACTIVATED_MS + UNIT_MS)})
 
 
 @pytest.mark.parametrize("first", range(len(REFUSALS)))

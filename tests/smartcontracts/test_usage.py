@@ -18,16 +18,19 @@ from smartcontracts.interval import (
 )
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing, WrongStatus
 from smartcontracts.money import NANO, Rate
-from smartcontracts.service import ServiceStatus
 from tests.smartcontracts.billing import (
     ACTIVATED_MS,
     AGREEMENT,
     ALPHA,
+    NEVER_DELIVERED,
     PER_GB,
     PERIOD_MS,
     SERVICE,
+    UNDELIVERED,
     BillingLedger,
+    ended,
     rate,
+    repriced,
     service,
 )
 from tests.smartcontracts.support import START_MS
@@ -74,7 +77,8 @@ DOCUMENTS = ("agreement", "service", "earlier", "interval")
 REFUSALS = [  # in order of precedence, each one change away from GOOD
     (u.MeteredServiceUnknown, {"service_id": "svc_none"}),
     (u.NotTheMeter, {"sender": "acme"}),
-    (u.MeteredServiceIdle, {"service": replace(SERVICE, status=ServiceStatus.TERMINATED)}),
+    (u.MeteredServiceIdle, {"service": NEVER_DELIVERED}),
+    (u.MeteredServiceIdle, {"service": UNDELIVERED}),
     (u.UnitNotPriced, {"unit": "MB"}),
     (u.RateDiffers, {"rate": rate(500_001)}),
     (u.QuantityNegative, {"quantity_nano": -1}),
@@ -87,6 +91,9 @@ REFUSALS = [  # in order of precedence, each one change away from GOOD
     (u.UsageSpanEmpty, {"from_ms": ACTIVATED_MS + 1_000}),
     (u.UsageInFuture, {"at": ACTIVATED_MS + 999}),
     (u.UsageBeforeActivation, {"from_ms": ACTIVATED_MS - 1}),
+    (u.UsageAfterTermination, {"service": ended(SERVICE, ACTIVATED_MS + 999)}),
+    (u.UsageSpansChange, {"service": repriced(SERVICE, ACTIVATED_MS + 999, PER_GB)}),
+    (u.UsageSpansChange, {"service": repriced(SERVICE, ACTIVATED_MS + 1, PER_GB)}),
     (u.MeterRecordInvalid, {"meter_record": ""}),
     (u.MeterRecordRepeated, {"earlier": EARLIER}),
     (BeforeTheAgreement, {"agreement": replace(AGREEMENT, in_force_from_ms=ACTIVATED_MS + 1_000)}),
@@ -187,6 +194,23 @@ def test_a_meter_record_counts_once_a_service():
     assert refused.value.existing_id == first.id
     ledger.use(NANO, ACTIVATED_MS + 2_000, meter_record="m1", service_id=service("other").id)
     assert len(ledger.all(u.USAGE)) == 2
+
+
+@pytest.mark.req("D-23")
+def test_use_up_to_the_services_last_millisecond_is_still_recorded_after_its_end():
+    record(GOOD | {"service": ended(SERVICE, ACTIVATED_MS + 1_000)})
+
+
+@pytest.mark.req("B-05", "C-11")
+def test_use_has_the_rate_that_counted_when_it_began_also_if_it_is_recorded_after_a_change():
+    dearer = replace(PER_GB, rate=rate(700_000))
+    changed_ms = ACTIVATED_MS + 1_000
+    before = GOOD | {"service": repriced(SERVICE, changed_ms, dearer)}
+    assert record(before | {"rate": None})[1].writes[0].rate == PER_GB.rate
+    after = before | {"from_ms": changed_ms, "until_ms": changed_ms + 1}
+    assert record(after | {"rate": None})[1].writes[0].rate == dearer.rate
+    with pytest.raises(u.RateDiffers):
+        record(after)
 
 
 @pytest.mark.parametrize(
