@@ -19,7 +19,7 @@ from node.process import start_time
 
 STATE: Final = "state.json"
 LOG: Final = "localnet.log"
-What = Literal["node", "application", "engine", "all"]
+What = Literal["node", "application", "engine", "agent", "all"]
 
 
 class State(BaseModel):
@@ -137,33 +137,34 @@ class AttachedNetwork:
         files = self.material.files(organization)
         return find_processes(files.folder, files.data)
 
-    def pids(self, organization: str, what: What = "all", ledger: str = "") -> tuple[int, ...]:
-        """The organization's processes of this sort; engines of one ledger, or of all."""
+    def pids(self, organization: str, what: What = "all", which: str = "") -> tuple[int, ...]:
+        """The organization's processes of this sort; `which` is the ledger of an engine or the role of an agent, else all."""
         found = self.processes(organization)
-        engines = tuple(pid for name, pid in found.engines.items() if not ledger or name == self.ledger_id(ledger))
+        ledger_id = self.ledger_id(which) if which and what == "engine" else ""
         chosen = {
             "node": () if found.node is None else (found.node,),
             "application": tuple(found.applications.values()),
-            "engine": engines,
+            "engine": tuple(pid for name, pid in found.engines.items() if not which or name == ledger_id),
+            "agent": tuple(pid for role, pid in found.agents.items() if not which or role == which),
             "all": found.all(),
         }
         return chosen[what]
 
-    def kill(self, organization: str, what: What = "all", ledger: str = "") -> tuple[int, ...]:
+    def kill(self, organization: str, what: What = "all", which: str = "") -> tuple[int, ...]:
         """kill -9, and the pids that were hit. Their keepers start them again."""
-        pids = self.pids(organization, what, ledger)
+        pids = self.pids(organization, what, which)
         send(pids, signal.SIGKILL)
         return pids
 
-    def freeze(self, organization: str, what: What = "all", ledger: str = "") -> tuple[int, ...]:
+    def freeze(self, organization: str, what: What = "all", which: str = "") -> tuple[int, ...]:
         """SIGSTOP: alive, and answering nothing."""
-        pids = self.pids(organization, what, ledger)
+        pids = self.pids(organization, what, which)
         send(pids, signal.SIGSTOP)
         return pids
 
-    def thaw(self, organization: str, what: What = "all", ledger: str = "") -> tuple[int, ...]:
+    def thaw(self, organization: str, what: What = "all", which: str = "") -> tuple[int, ...]:
         """SIGCONT."""
-        pids = self.pids(organization, what, ledger)
+        pids = self.pids(organization, what, which)
         send(pids, signal.SIGCONT)
         return pids
 

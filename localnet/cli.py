@@ -250,6 +250,7 @@ def _plain(row: NodeRow) -> dict[str, Any]:
         "ready": row.is_ready,
         "node_pid": row.processes.node,
         "application_pids": dict(row.processes.applications),
+        "agent_pids": dict(row.processes.agents),
         "memory_bytes": row.memory_bytes,
         "ledgers": [
             {

@@ -46,6 +46,7 @@ from ledgers.client.identity import (
 from ledgers.genesis import LedgerGenesis, ledger_id
 from ledgers.kinds import INTERNAL, VERSIONS
 from localnet.topology import LedgerEntry, Topology
+from node.configuration import AGENT_ROLES
 from node.engine_keys import ensure_engine_keys, read_engine_keys
 from smartcontracts.kernel import Position, Role
 from smartcontracts.membership import Member, MemberKey, Organization
@@ -307,6 +308,7 @@ def write_node_configuration(
         "tls": {"ca_certificate": "ca/ca.pem", "certificate": "tls/node.pem", "key": "tls/node.key"},
         "client": _client_section(material, organization, material.administrator(organization), grpc_ports),
     }
+    sections |= _agents_sections(material, organization, grpc_ports)
     for ledger in material.topology.ledgers_of(organization):
         if material.has_genesis(organization, ledger):
             sections[f"ledgers.{ledger}"] = _ledger_section(material, organization, ledger, p2p_ports)
@@ -347,6 +349,47 @@ def _ledger_section(
     }
 
 
+def _agents_sections(
+    material: Material, organization: str, grpc_ports: dict[str, int]
+) -> dict[str, dict[str, Any]]:
+    """Who trades has its agents: each function as the member that has its role, provisioning from the inventory's file."""
+    topology, manifest, files = material.topology, material.manifest, material.files(organization)
+    roles = agent_roles(topology, organization)
+    if not roles:
+        return {}
+    sections: dict[str, dict[str, Any]] = {
+        "agents": {
+            "in_node": topology.agents == "node",
+            "provisioning": "reference",
+            "provisioning_file": files.inventory.name,
+            "other_nodes": _other_nodes(material, organization, grpc_ports),
+        }
+    }
+    for role, member in roles.items():
+        folder = files.member(member)
+        sections[f"agents.{role}"] = {
+            "signer": f"{manifest.organization_ids[organization]}/{manifest.member_ids[organization][member]}",
+            "signing_key": str(folder.signing_key),
+            "certificate": str(folder.certificate),
+            "key": str(folder.tls_key),
+        }
+    return sections
+
+
+def agent_roles(topology: Topology, organization: str) -> dict[str, str]:
+    """The agents that run for the organization: role to the first member that has it. None for who does not trade."""
+    if topology.agents == "none" or topology.internal_ledger(organization) is None:
+        return {}
+    members = topology.organizations[organization].members
+    found = {role: next((name for name, roles in members.items() if role in roles), "") for role in AGENT_ROLES}
+    return {role: name for role, name in found.items() if name}
+
+
+def _other_nodes(material: Material, organization: str, grpc_ports: dict[str, int]) -> list[str]:
+    files = material.files(organization)
+    return [f"{HOST}:{grpc_ports[other]}={files.known(other)}" for other in partners(material.topology, organization)]
+
+
 def _client_section(material: Material, organization: str, member: str, grpc_ports: dict[str, int]) -> dict[str, Any]:
     files, manifest = material.files(organization), material.manifest
     member_files = files.member(member)
@@ -358,9 +401,7 @@ def _client_section(material: Material, organization: str, member: str, grpc_por
         "key": str(member_files.tls_key),
         "signer": signer,
         "signing_key": str(member_files.signing_key),
-        "other_nodes": [
-            f"{HOST}:{grpc_ports[other]}={files.known(other)}" for other in partners(material.topology, organization)
-        ],
+        "other_nodes": _other_nodes(material, organization, grpc_ports),
     }
 
 

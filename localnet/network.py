@@ -35,12 +35,13 @@ from localnet.material import (
     MANIFEST,
     Material,
     MaterialWrong,
+    agent_roles,
     load_material,
     make_material,
     write_configurations,
     write_node_configuration,
 )
-from localnet.processes import NODE_PID
+from localnet.processes import AGENT, NODE_PID
 from localnet.topology import Topology
 from node.daemon import runtime_folder
 from node.engine.pin import CACHE_VARIABLE
@@ -97,6 +98,8 @@ class Network(AttachedNetwork):
         super().__init__(material, own_state({}, {}))
         self._grants = grant
         self._kept: dict[str, tuple[KeptProcess, asyncio.Task[None]]] = {}
+        # By organization and role, where agents are processes of their own.
+        self._agents: dict[tuple[str, str], tuple[KeptProcess, asyncio.Task[None]]] = {}
         self._clients: dict[str, Client] = {}
         self._log_target = (directory / LOG).open("a", encoding="utf-8")
         self._log = _log_to(self._log_target)
@@ -153,14 +156,27 @@ class Network(AttachedNetwork):
 
     async def stop_organization(self, organization: str) -> None:
         """End the organization's node with all it runs, in order; nothing starts it again."""
-        kept, task = self._kept.pop(organization, (None, None))
-        if kept is None or task is None:
+        await self.stop_agents(organization)
+        await self._end(self._kept, organization)
+        remove_runtime_folder(self.material, organization)
+
+    async def stop_agents(self, organization: str) -> None:
+        """End the organization's agents, where they are processes of their own; nothing starts them again."""
+        await asyncio.gather(*(self._end(self._agents, key) for key in tuple(self._agents) if key[0] == organization))
+
+    async def start_agents(self, organization: str) -> None:
+        """Start the organization's agents again, where they are processes of their own."""
+        self._run_agents(organization)
+
+    @staticmethod
+    async def _end(kept: dict[Any, tuple[KeptProcess, asyncio.Task[None]]], key: Any) -> None:
+        process, task = kept.pop(key, (None, None))
+        if process is None or task is None:
             return
-        await kept.stop()
+        await process.stop()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        remove_runtime_folder(self.material, organization)
 
     async def start_organization(self, organization: str, *, wait: bool = True) -> None:
         """Start a stopped organization's node again, and wait until it has caught up. Raises NetworkFailed."""
@@ -262,15 +278,31 @@ class Network(AttachedNetwork):
             if name in self._kept:
                 continue
             files = self.material.files(name)
-            kept = KeptProcess(
-                f"node-{name}",
-                _command(files.log, files.config),
-                files.folder / NODE_PID,
-                on_line=lambda line: self._log.error("node_said", message=line),
-                log=self._log,
-                stop_grace_s=_STOP_GRACE_S,
-            )
-            self._kept[name] = (kept, asyncio.create_task(kept.run(), name=f"node {name}"))
+            self._kept[name] = self._keep(f"node-{name}", name, ("run",), files.folder / NODE_PID)
+            self._run_agents(name)
+
+    def _run_agents(self, organization: str) -> None:
+        if self.topology.agents != "processes":
+            return
+        for role in agent_roles(self.topology, organization):
+            if (organization, role) not in self._agents:
+                pid_file = self.material.files(organization).folder / f"{AGENT}{role}.pid"
+                kept = self._keep(f"agent-{organization}-{role}", organization, ("agent", role), pid_file)
+                self._agents[organization, role] = kept
+
+    def _keep(
+        self, name: str, organization: str, words: tuple[str, ...], pid_file: Path
+    ) -> tuple[KeptProcess, asyncio.Task[None]]:
+        files = self.material.files(organization)
+        kept = KeptProcess(
+            name,
+            _command(files.log, files.config, *words),
+            pid_file,
+            on_line=lambda line: self._log.error("node_said", message=line),
+            log=self._log,
+            stop_grace_s=_STOP_GRACE_S,
+        )
+        return kept, asyncio.create_task(kept.run(), name=name)
 
     async def _wait_ready(self, organization: str) -> None:
         while not await self._is_ready(organization):
@@ -429,7 +461,7 @@ def _log_to(target: TextIO) -> Any:
     )
 
 
-def _command(log: Path, config: Path) -> tuple[str, ...]:
-    program = (sys.executable, "-m", "node", "run", "--config", str(config))
+def _command(log: Path, config: Path, *words: str) -> tuple[str, ...]:
+    program = (sys.executable, "-m", "node", *words, "--config", str(config))
     launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, str(log), search_path(), ",".join(_KEPT_VARIABLES))
     return (*launcher, *program)

@@ -16,27 +16,34 @@ from node.process import start_time
 NODE_PID: Final = "node.pid"
 _APPLICATION: Final = "application-"
 _ENGINE: Final = "engine-"
+AGENT: Final = "agent-"
 _PAGE_KIB: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Pids; `node` is None where it does not run. `applications` by name, `engines` by ledger id."""
+    """Pids; `node` is None where it does not run. `applications` by name, `engines` by ledger id, `agents` by role.
+
+    Agents are here only where they are processes of their own.
+    """
 
     node: int | None = None
     applications: Mapping[str, int] = field(default_factory=dict)
     engines: Mapping[str, int] = field(default_factory=dict)
+    agents: Mapping[str, int] = field(default_factory=dict)
 
     def all(self) -> tuple[int, ...]:
         """The node first, so that it is the first to stop noticing."""
         node = () if self.node is None else (self.node,)
-        return (*node, *self.applications.values(), *self.engines.values())
+        return (*node, *self.applications.values(), *self.engines.values(), *self.agents.values())
 
 
 def find_processes(folder: Path, data: Path) -> Processes:
     """The running processes of the node in `folder` with this data folder."""
+    found = {path.stem.removeprefix(AGENT): living(path) for path in sorted(folder.glob(f"{AGENT}*.pid"))}
+    agents = {role: pid for role, pid in found.items() if pid is not None}
     if not data.exists():
-        return Processes(node=living(folder / NODE_PID))
+        return Processes(node=living(folder / NODE_PID), agents=agents)
     applications, engines = {}, {}
     for path in sorted(runtime_folder(data).glob("*.pid")):
         pid = living(path)
@@ -46,7 +53,7 @@ def find_processes(folder: Path, data: Path) -> Processes:
             engines[path.stem.removeprefix(_ENGINE)] = pid
         elif path.stem.startswith(_APPLICATION):
             applications[path.stem] = pid
-    return Processes(living(folder / NODE_PID), applications, engines)
+    return Processes(living(folder / NODE_PID), applications, engines, agents)
 
 
 def living(pid_file: Path) -> int | None:

@@ -11,7 +11,7 @@ from ledgers.genesis import parse_app_state
 from localnet.material import MANIFEST, MaterialWrong, load_material, make_material, write_configurations
 from localnet.topology import load_topology
 from node.agents.provisioning.inventory import read as read_inventory
-from node.configuration import check_files, load_client, load_node, read_sources
+from node.configuration import AGENT_ROLES, check_files, load_client, load_node, read_sources
 from node.engine_keys import read_engine_keys
 
 TOPOLOGY = load_topology()
@@ -79,6 +79,30 @@ def test_the_nodes_own_reader_takes_every_configuration(material, organization):
         client = load_client(read_sources(material.files(organization).member(member).config, {})).client
         assert client.signer == material.signer(organization, member).name
         assert client.signing_key.is_file()
+
+
+@pytest.mark.req("L-05")
+def test_who_trades_has_an_agent_for_each_function_that_signs_with_a_key_of_its_own(material):
+    for name in TOPOLOGY.organizations:
+        agents = load_node(read_sources(material.files(name).config, {})).agents
+        found = [getattr(agents, role) for role in AGENT_ROLES]
+        if name not in TOPOLOGY.traders():
+            assert found == [None] * len(AGENT_ROLES)
+            continue
+        assert [agent.signer for agent in found] == [material.signer(name, role).name for role in AGENT_ROLES]
+        assert len({agent.signing_key.read_bytes() for agent in found}) == len(AGENT_ROLES)
+        assert agents.provisioning_file == material.files(name).inventory
+        assert agents.in_node
+
+
+@pytest.mark.parametrize(("agents", "configured", "in_node"), [("processes", True, False), ("none", False, True)])
+def test_a_topology_says_where_agents_run(tmp_path, agents, configured, in_node):
+    topology = load_topology("pair").model_copy(update={"agents": agents})
+    made = make_material(topology, tmp_path / "net")
+    places = [(name, ledger) for name in topology.organizations for ledger in topology.ledgers_of(name)]
+    write_configurations(made, dict.fromkeys(topology.organizations, 20_000), {place: 21_000 + n for n, place in enumerate(places)})
+    found = load_node(read_sources(made.files("alpha").config, {})).agents
+    assert (found.sco is not None, found.in_node) == (configured, in_node)
 
 
 def test_who_trades_has_its_inventory_in_a_file_that_its_provisioning_reads(material):

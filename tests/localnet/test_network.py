@@ -216,12 +216,26 @@ async def test_a_directory_has_one_keeper(network):
         Network(None, network.directory)
 
 
-async def test_the_end_leaves_no_process_no_socket_and_after_a_purge_no_file(tmp_path):
-    network = Network(load_topology("pair"), tmp_path / "net")
+async def test_agents_as_processes_are_kept_and_the_end_leaves_no_process_no_socket_and_after_a_purge_no_file(tmp_path):
+    network = Network(load_topology("pair").model_copy(update={"agents": "processes"}), tmp_path / "net")
     async with network:
+        (killed,) = network.kill("alpha", "agent", "sco")
+
+        async def again():
+            return network.pids("alpha", "agent", "sco") not in ((), (killed,))
+
+        await until(again)
+        await network.stop_agents("acme")
+        assert network.pids("acme", "agent") == ()
+        await network.start_agents("acme")
+
+        async def all_agents():
+            return [len(network.pids(name, "agent")) for name in network.organizations] == [4, 4, 0, 0]
+
+        await until(all_agents)
         pids = [pid for name in network.organizations for pid in network.processes(name).all()]
         folders = [runtime_folder(network.material.files(name).data) for name in network.organizations]
-        assert len(pids) == 14
+        assert len(pids) == 22
         assert all(list(folder.glob("*.rpc")) for folder in folders)
     assert not [pid for pid in pids if start_time(pid)]
     assert not [folder for folder in folders if folder.exists()]
