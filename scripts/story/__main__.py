@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,14 +25,18 @@ from localnet.network import Network, NetworkFailed
 from localnet.topology import DEFAULT, load_topology
 from scripts.story.acts import perform_all
 from scripts.story.arguments import arguments
+from scripts.story.capture import INSIDE, bring_loopback_up, is_permitted, namespace_command
 from scripts.story.files import FileUnfit, Requests, read_requests
 from scripts.story.network import LocalNetwork
 from scripts.story.preflight import check
+from scripts.story.rehearsal import rehearse
 from scripts.story.report import report, write_report
 from scripts.story.scene import Stage
 from scripts.story.telling import StepFailed, Teller
 from smartcontracts.kernel import Rejected
 
+# The scenario that looks at what crosses the loopback interface.
+CAPTURED: Final = "confidentiality"
 UNFIT: Final = 2
 FAILED: Final = 1
 INTERRUPTED: Final = 130
@@ -41,25 +46,81 @@ _HELD: Final = (StepFailed, ClientError, Rejected, NetworkFailed, MaterialWrong,
 def main() -> int:
     """Exit code: 0 all held, 1 a step did not, 2 a file can't be used, 130 interrupted."""
     options = arguments()
+    _enter_namespace(options.scenario)
+    if options.scenario:
+        return _guarded(_until_signal(lambda: _rehearse(options)))
     try:
         requests = read_requests(options.quote, options.order)
         check(requests)
     except FileUnfit as unfit:
         print(f"scripts/demo: {unfit}", file=sys.stderr)
         return UNFIT
+    return _guarded(_until_signal(lambda: _run(options, requests)))
+
+
+def _guarded(work: Coroutine[Any, Any, int]) -> int:
     try:
-        return asyncio.run(_until_signal(options, requests))
+        return asyncio.run(work)
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("scripts/demo: interrupted; every process was ended", file=sys.stderr)
         return INTERRUPTED
 
 
-async def _until_signal(options: argparse.Namespace, requests: Requests) -> int:
-    """Run the story; a signal cancels it, and it takes its network down with it."""
-    task = asyncio.create_task(_run(options, requests))
+async def _until_signal(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run it; a signal cancels it, and it takes its network down with it."""
+    task = asyncio.create_task(work())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
+
+
+def _enter_namespace(names: list[str]) -> None:
+    """Who captures the loopback interface and may not here goes on in a network namespace of its own, where it may."""
+    if os.environ.pop(INSIDE, ""):
+        bring_loopback_up()
+    elif CAPTURED in names and not is_permitted():
+        command = namespace_command()
+        if command:
+            os.environ[INSIDE] = "1"
+            os.execv(command[0], [*command, sys.executable, "-m", "scripts.story", *sys.argv[1:]])  # noqa: S606  (no shell is wanted)
+
+
+async def _rehearse(options: argparse.Namespace) -> int:
+    """Scenarios, and a word on each at the end."""
+    directory = (options.directory or Path(tempfile.mkdtemp(prefix="syngraph-demo-"))).absolute()
+    teller = Teller()
+    teller.begin()
+    failures: dict[str, str] = {}
+    try:
+        failures = await rehearse(options.scenario, directory, teller, lambda error: _explained(error, teller))
+    except asyncio.CancelledError:
+        _remove(options, directory)
+        raise
+    except _HELD as error:
+        failures["network"] = _sentence(error, teller)
+    except BaseExceptionGroup as group:
+        failures["network"] = _explained(group, teller)
+    if options.report is not None:
+        write_report(options.report, report(teller, {"requests": {}}, "\n".join(failures.values())))
+        print(f"\nreport: {options.report}")
+    held = len(options.scenario) - len(failures)
+    print(f"\nscripts/demo: {held} of {len(options.scenario)} scenarios held, in {teller.elapsed_ms / 1000:.0f} s")
+    for name, failure in failures.items():
+        print(f"FAILED {name}: {failure}\nlogs: {directory}/*/*/node.log", file=sys.stderr)
+    if not failures:
+        _remove(options, directory)
+    return FAILED if failures else 0
+
+
+def _explained(error: BaseException, teller: Teller) -> str:
+    """A sentence about a step that did not hold. Raises the error again if it is something else."""
+    if isinstance(error, BaseExceptionGroup):
+        if error.split(_HELD)[1] is not None:
+            raise error
+        return _sentence(_first(error), teller)
+    if not isinstance(error, _HELD):
+        raise error
+    return _sentence(error, teller)
 
 
 async def _run(options: argparse.Namespace, requests: Requests) -> int:
@@ -75,9 +136,7 @@ async def _run(options: argparse.Namespace, requests: Requests) -> int:
     except _HELD as error:
         failure = _sentence(error, teller)
     except BaseExceptionGroup as group:
-        if group.subgroup(_HELD) is None or group.split(_HELD)[1] is not None:
-            raise
-        failure = _sentence(_first(group), teller)
+        failure = _explained(group, teller)
     if options.report is not None:
         write_report(options.report, report(teller, names, failure))
         print(f"\nreport: {options.report}")

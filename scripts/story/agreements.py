@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from scripts.story.scene import Done, Seat, Stage
 from scripts.story.telling import require
 from scripts.story.terms import PROPOSAL_WINDOW_MS, agreement_terms
-from smartcontracts.agreement import Agreement
+from smartcontracts.agreement import Agreement, AgreementTerms
 from smartcontracts.kernel import Role
 from smartcontracts.money import Money
 from smartcontracts.proposal import AcceptProposal, Proposal, ProposalStatus, Propose, act_of
@@ -42,9 +43,15 @@ async def jointly(
     return accepted
 
 
-async def conclude(stage: Stage, proposer: Seat, other: Seat, name: str) -> Agreement:
-    """Both parties' agreement, under `name`."""
-    terms = agreement_terms(name, (proposer.id, other.id))
+async def conclude(
+    stage: Stage,
+    proposer: Seat,
+    other: Seat,
+    name: str,
+    terms_of: Callable[[str, tuple[str, ...]], AgreementTerms] = agreement_terms,
+) -> Agreement:
+    """Both parties' agreement, under `name`; `terms_of` its name and the parties gives the terms."""
+    terms = terms_of(name, (proposer.id, other.id))
     what = f'the agreement "{name}": {terms.currency}, {terms.billing_period_ms // 1000} s billing period, netting'
     done = await jointly(stage, proposer, other, Role.ADMINISTRATOR, "agreement_terms", terms, what)
     agreement: Agreement = await other.result(done, "agreement")

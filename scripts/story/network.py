@@ -11,6 +11,7 @@ from typing import Final
 from ledgers.client import Client
 from ledgers.client.identity import write_secret
 from localnet.attached import AttachedNetwork
+from localnet.network import Network, NetworkFailed
 from node.daemon import runtime_folder
 from node.rpc import EngineRpc
 from scripts.story.scene import Seat
@@ -125,6 +126,34 @@ class LocalNetwork:
         names = {self.ledger_id(name): name for name in self._localnet.topology.ledgers}
         engines = {pid: f"engine of {names[ledger_id]}" for ledger_id, pid in found.engines.items()}
         return {**dict.fromkeys(found.applications.values(), "application"), **engines}
+
+    def folder(self, organization: str) -> Path:
+        """Everything that an organization has on this machine: data, keys, logs."""
+        return self._localnet.material.files(organization).folder
+
+    async def stop(self, organization: str) -> None:
+        """End an organization's node with all that it runs; nothing starts it again. Raises NetworkFailed."""
+        await self._kept().stop_organization(organization)
+
+    async def start(self, organization: str) -> None:
+        """Start a stopped organization's node, and wait until it has caught up. Raises NetworkFailed."""
+        await self._kept().start_organization(organization)
+
+    def freeze(self) -> None:
+        """Let all processes of all organizations stand still."""
+        for name in self._localnet.organizations:
+            self._localnet.freeze(name)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for name in self._localnet.organizations:
+            self._localnet.thaw(name)
+
+    def _kept(self) -> Network:
+        """Only who keeps a network stops and starts its nodes."""
+        if not isinstance(self._localnet, Network):
+            raise NetworkFailed("this network is kept by another process, which alone can stop its nodes.")
+        return self._localnet
 
     def _client(self, organization: str) -> Client:
         if organization not in self._clients:

@@ -44,3 +44,23 @@ class Nodes(Network, Protocol):
     def processes(self, organization: str) -> Mapping[int, str]:
         """The processes under an organization's node (engines and application): process id to name."""
         ...
+
+    def folder(self, organization: str) -> Path:
+        """Everything that an organization has on this machine: data, keys, logs."""
+        ...
+
+    async def stop(self, organization: str) -> None:
+        """End an organization's node with all that it runs; nothing starts it again."""
+        ...
+
+    async def start(self, organization: str) -> None:
+        """Start a stopped organization's node, and wait until it has caught up."""
+        ...
+
+    def freeze(self) -> None:
+        """Let all processes of all organizations stand still."""
+        ...
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        ...

@@ -5,11 +5,12 @@ A window lasts 20 s or more, but for the one that is meant to run out; a billing
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from node.pricebook import PriceBook, parse
 from scripts.story.files import DATA
-from smartcontracts.agreement import AgreementTerms, PaymentForm, PriceTerm, PriceType, SlaTarget
+from smartcontracts.agreement import AgreementTerms, DelayPenalty, PaymentForm, PriceTerm, PriceType, SlaTarget
 from smartcontracts.money import NANO, Rate, Rounding
 
 CURRENCY: Final = "EUR"
@@ -27,6 +28,12 @@ USAGE_UNIT: Final = "GB"
 METRIC: Final = "availability"
 MEASUREMENT_UNIT_MS: Final = 1_000
 TARGET_NANO: Final = 99_900_000_000  # 99.9 percent
+# The shortest that a ledger of the demo's topology allows.
+TIER_WINDOW_MIN_MS: Final = 5_000
+EXTENSION_ANSWER_WINDOW_MS: Final = 20_000
+DELAY_MINOR: Final = 500
+DELAY_PERIOD_MS: Final = 1_000
+DELAY_CAP_MINOR: Final = 20_000
 _PAYMENT_DUE_MS: Final = 60_000
 _THRESHOLD_MINOR: Final = 50
 _USAGE_BOUND_NANO: Final = NANO // 100
@@ -48,6 +55,21 @@ def agreement_terms(name: str, parties: tuple[str, ...]) -> AgreementTerms:
         netting=True,
         price_terms=tuple(_usage_bound(seller) for seller in parties),
         sla_targets=tuple(_target(seller) for seller in parties),
+    )
+
+
+def tier_terms(name: str, parties: tuple[str, ...]) -> AgreementTerms:
+    """As `agreement_terms`, with windows that leave something to every tier below, and what delay and cancelling cost."""
+    return replace(
+        agreement_terms(name, parties),
+        response_window_min_ms=TIER_WINDOW_MIN_MS,
+        extension_answer_window_ms=EXTENSION_ANSWER_WINDOW_MS,
+        delay_penalties=tuple(
+            DelayPenalty(
+                seller=seller, amount_minor=DELAY_MINOR, period_ms=DELAY_PERIOD_MS, cap_minor=DELAY_CAP_MINOR
+            )
+            for seller in parties
+        ),
     )
 
 

@@ -1,0 +1,66 @@
+"""What must hold on every ledger concerned once a purchase over several tiers has ended, well or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from scripts.story.market import Market, Row
+from scripts.story.telling import plural, require
+from smartcontracts.order import OrderStatus
+from smartcontracts.service import ServiceStatus
+
+_TAKEN: Final = (OrderStatus.ACCEPTED, OrderStatus.ACTIVATED)
+
+
+async def see_orders_accepted(market: Market, since_ms: int, *, tiers: int) -> list[Row]:
+    """Every order that was placed is accepted, down to the last tier: all or nothing."""
+    rows = await market.show("order", since_ms, "orders on all ledgers")
+    require(all(row.document.status in _TAKEN for row in rows), "every order accepted", [row.document.status for row in rows])
+    require(len(rows) >= tiers, f"orders of at least {plural(tiers, 'tier')}", [row.ledger for row in rows])
+    await market.all_same(rows, "order")
+    return rows
+
+
+async def see_orders(market: Market, since_ms: int, wanted: Mapping[str, OrderStatus]) -> list[Row]:
+    """The orders of each of these sellers have ended as wanted, the same on every node of their ledger."""
+
+    async def ended() -> bool:
+        found = {(row.seller, row.document.status) for row in await market.rows("order", since_ms)}
+        return set(wanted.items()) <= found
+
+    await market.wait_for(ended, f"orders that are {', '.join(f'{status} by {who}' for who, status in wanted.items())}")
+    rows = await market.show("order", since_ms, "orders on all ledgers")
+    for row in rows:
+        if row.seller in wanted:
+            require(row.document.status == wanted[row.seller], f"{row.seller}'s order {wanted[row.seller]}", row.document.status)
+    await market.all_same(rows, "order")
+    return rows
+
+
+async def see_in_operation(market: Market, since_ms: int) -> list[Row]:
+    """Each order that was placed has its service in operation, on its own ledger."""
+    orders = await market.rows("order", since_ms)
+
+    async def all_in_operation() -> bool:
+        found = {row.document.order_id: row.document.status for row in await market.rows("service", 0)}
+        return all(found.get(row.document.id) == ServiceStatus.IN_OPERATION for row in orders)
+
+    await market.wait_for(all_in_operation, "a service in operation for every order")
+    services = [row for row in await market.rows("service", 0) if row.document.order_id in {one.document.id for one in orders}]
+    cells = [(row.ledger, f"{row.seller} to {row.buyer}", row.document.id[:14], str(row.document.status)) for row in services]
+    market.stage.teller.table(("ledger", "service", "id", "status"), cells)
+    await market.all_same(services, "service")
+    return services
+
+
+async def internal_documents(market: Market, organization: str, kind: str) -> list[Any]:
+    """Documents of a kind on an organization's internal ledger, as its own node has them."""
+    return list(await (await market.internal(organization)).all(kind))
+
+
+async def see_chained(market: Market, provider: str, order_id: str) -> Any:
+    """On the provider's internal ledger: every element activated, the chain in its order, the test passed."""
+    handovers = [one for one in await internal_documents(market, provider, "order_handover") if one.order_id == order_id]
+    require(len(handovers) == 1, f"one handover of the order at {provider}", len(handovers))
+    return handovers[0]

@@ -1,0 +1,113 @@
+"""Runs scenarios: a network with what they need in its inventories, agreements on every ledger, then one after the other.
+
+After one that did not hold the next begins on a new network: what is left of a failure is nobody else's beginning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from localnet.network import Network
+from localnet.topology import Topology, load_topology
+from scripts.story.catalogue import find
+from scripts.story.goods import Stock, inventory
+from scripts.story.market import Market
+from scripts.story.network import LocalNetwork
+from scripts.story.scenarios import scenario
+from scripts.story.scenarios.base import TOPOLOGY, Set
+from scripts.story.scene import ALPHA, Stage
+from scripts.story.telling import Teller, plural
+from scripts.story.terms import tier_terms
+
+# Makes a sentence of what went wrong, or raises again what is no failure of a step.
+Explain = Callable[[BaseException], str]
+MAKES_LINES: Final = ALPHA
+
+
+async def rehearse(names: Sequence[str], directory: Path, teller: Teller, explain: Explain) -> dict[str, str]:
+    """Run these scenarios; the failures, by name."""
+    waiting, failures, networks = list(names), {}, 0
+    while waiting:
+        networks += 1
+        async with raised(waiting, directory / f"network-{networks}", teller) as scene:
+            while waiting:
+                name = waiting.pop(0)
+                failure = await _play(name, scene, explain)
+                if failure:
+                    failures[name] = failure
+                    break
+    return failures
+
+
+@asynccontextmanager
+async def raised(names: Iterable[str], directory: Path, teller: Teller) -> AsyncIterator[Set]:
+    """A network of three tiers that has what these scenarios need, and a market on it."""
+    topology = stocked(load_topology(TOPOLOGY), [scenario(name).stocks for name in names])
+    localnet = Network(topology, directory)
+    async with teller.scene(f"{plural(len(localnet.organizations), 'organization')} start their nodes"):
+        began = time.monotonic()
+        await localnet.start()
+        ms = int((time.monotonic() - began) * 1000)
+        internal = [name for name, ledger in topology.ledgers.items() if ledger.kind == "internal"]
+        teller.tell(
+            f"{len(localnet.organizations)} nodes, {len(topology.ledgers)} ledgers, {len(internal)} of them internal, in {directory}",
+            ms=ms,
+        )
+    try:
+        async with set_up(localnet, teller) as scene:
+            yield scene
+    finally:
+        await localnet.stop()
+
+
+@asynccontextmanager
+async def set_up(localnet: Network, teller: Teller) -> AsyncIterator[Set]:
+    """A market on a network that runs: agreements and rules."""
+    network = LocalNetwork(localnet)
+    try:
+        market = Market(Stage(network, teller), pairs_of(localnet.topology))
+        async with teller.scene("Agreements on every ledger, and everybody's own rules"):
+            await market.open(tier_terms)
+        yield Set(market, network)
+    finally:
+        await network.close()
+
+
+def pairs_of(topology: Topology) -> dict[str, tuple[str, str]]:
+    """The bilateral ledgers and their parties."""
+    return {
+        name: (ledger.parties[0], ledger.parties[1])
+        for name, ledger in topology.ledgers.items()
+        if ledger.kind == "bilateral"
+    }
+
+
+def stocked(topology: Topology, stocks: Sequence[Any]) -> Topology:
+    """The topology with inventories that hold all of these stocks, and nothing else."""
+    organizations = dict(topology.organizations)
+    for name in topology.traders():
+        mine: list[Stock] = [one[name] for one in stocks if name in one]
+        found = inventory(mine, makes_lines=name == MAKES_LINES)
+        organizations[name] = organizations[name].model_copy(update={"inventory": found})
+    return topology.model_copy(update={"organizations": organizations})
+
+
+async def _play(name: str, scene: Set, explain: Explain) -> str:
+    """Play one; what went wrong, or nothing."""
+    entry, teller = find(name), scene.stage.teller
+    if entry is not None:
+        teller.print(f"\n=== {entry.number} {entry.name}: {entry.title}")
+    began = time.monotonic()
+    try:
+        await scenario(name).play(scene)
+    except Exception as error:  # noqa: BLE001  (explain raises again what is none of a scenario's failures)
+        failure = explain(error)
+        teller.print(f"=== {name}: FAILED after {time.monotonic() - began:.1f} s\n{failure}")
+        return failure
+    teller.print(f"=== {name}: held, {time.monotonic() - began:.1f} s")
+    teller.note("scenarios", {"name": name, "seconds": round(time.monotonic() - began, 1)})
+    return ""
