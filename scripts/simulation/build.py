@@ -17,6 +17,7 @@ from scripts.simulation.journal import Violation
 from scripts.simulation.layout import Layout
 from scripts.simulation.parties import PERSON, org_id, signatory
 from scripts.simulation.people import Person
+from scripts.simulation.providers import Provider, provider
 from scripts.simulation.seller import ManualSeller
 from scripts.simulation.world import World
 from smartcontracts.proposal import Propose, act_of
@@ -31,6 +32,7 @@ class Built:
 
     world: World
     layout: Layout
+    providers: tuple[Provider, ...]
     invariants: tuple[Invariant, ...]
 
 
@@ -45,13 +47,14 @@ def build(seed: int, orgs: int, *, shape: Layout | None = None, faults: bool = T
     invariants = watch(world)
     for chain in pairs:
         _agree(world, chain)
-    for name in (*plan.desks, *plan.providers):
+    for name in plan.desks:
         ManualSeller(world, name)
+    providers = tuple(provider(world, name, faults=faults) for name in plan.providers)
     for name in plan.customers:
         _customer(world, plan, name)
     if faults:
         Faults(world).begin()
-    return Built(world, plan, invariants)
+    return Built(world, plan, providers, invariants)
 
 
 def _agree(world: World, chain: Chain) -> None:
@@ -59,7 +62,7 @@ def _agree(world: World, chain: Chain) -> None:
     both = [signatory(name, PERSON) for name in chain.names]
     act = act_of("agreement_terms", goods.terms(tuple(sorted(org_id(name) for name in chain.names))))
     proposal = Act(name="propose", command=Propose(act=act, valid_for_ms=AGREE_MS))
-    _, raw = world.signed(chain, both, (proposal,), world.now_ms())
+    _, raw = world.signed(chain, both, (proposal,))
     world.schedule.now_ms += 1
     chain.submit(raw, chain.state())
     decided = world.decide(chain)

@@ -47,7 +47,7 @@ class Faults:
         for name in gone:
             chain.leave(name)
             world.schedule.at(back_ms, f"{chain.label}: {name} is back", lambda name=name: self._back(chain, name))  # type: ignore[misc]
-        world.journal.note(world.schedule.now_ms, world.steps, f"{chain.label}: away are {', '.join(gone)}")
+        world.note(f"{chain.label}: away are {', '.join(gone)}")
 
     def _stall(self, chain: Chain) -> None:
         self._away(chain, 2)
@@ -61,7 +61,7 @@ class Faults:
         """In the middle of a block, or between two."""
         world = self.world
         name = world.random.choice(list(chain.replicas))
-        world.journal.note(world.schedule.now_ms, world.steps, f"{chain.label}: {name} is killed")
+        world.note(f"{chain.label}: {name} is killed")
         if world.random.random() < 0.5:
             chain.restart(name)
         elif chain.is_live and chain.mempool:
@@ -72,5 +72,5 @@ class Faults:
         name = world.random.choice(chain.validators)
         bound_ms = SKEW_MS if chain.kind == BILATERAL else SKEW_ALONE_MS
         chain.skew_ms[name] = world.random.randint(-bound_ms, bound_ms)
-        world.journal.note(world.schedule.now_ms, world.steps, f"{chain.label}: {name}'s clock is off by {chain.skew_ms[name]} ms")
+        world.note(f"{chain.label}: {name}'s clock is off by {chain.skew_ms[name]} ms")
         world.schedule.at(world.soon(*AWAY_MS), f"{chain.label}: {name}'s clock is right", chain.skew_ms.clear)

@@ -58,7 +58,7 @@ class Task:
 
     name: str
     coroutine: Coroutine[Wait, Any, Any]
-    on_end: Callable[[Exception | None], None]
+    on_end: Callable[[BaseException | None], None]
     ended: bool = False
     # Of the wait it is parked in: a resumption for another one comes too late.
     place: int = field(default=0)
@@ -87,7 +87,9 @@ class Task:
             self.ended = True
             self.on_end(None)
             return
-        except Exception as error:  # noqa: BLE001 - whoever started it judges
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whoever started it judges, the end of a process included
             self.ended = True
             self.on_end(error)
             return

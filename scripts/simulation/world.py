@@ -43,9 +43,10 @@ class Waiter:
 class Receiving(Wait):
     """For the receipt of a transaction."""
 
-    def __init__(self, world: World, name: bytes) -> None:
+    def __init__(self, world: World, name: bytes, patience_ms: int) -> None:
         self._world = world
         self._name = name
+        self._patience_ms = patience_ms
 
     def park(self, task: Task) -> None:
         world, waiter = self._world, Waiter(task, task.place)
@@ -57,7 +58,7 @@ class Receiving(Wait):
                 if waiter.place == task.place:
                     task.fail(NoReceipt())
 
-        world.schedule.at(world.schedule.now_ms + RECEIPT_MS, f"{task.name} waits no longer", give_up)
+        world.schedule.at(world.schedule.now_ms + self._patience_ms, f"{task.name} waits no longer", give_up)
 
 
 class Changing(Wait):
@@ -130,22 +131,36 @@ class World:
 
     # Tasks
 
-    def start(self, name: str, coroutine: Coroutine[Wait, Any, Any], on_end: Callable[[Exception | None], None] | None = None) -> Task:
+    def start(self, name: str, coroutine: Coroutine[Wait, Any, Any], on_end: Callable[[BaseException | None], None] | None = None) -> Task:
         """Run a coroutine, from now on. What it raises is a violation, unless `on_end` says otherwise."""
 
-        def ended(error: Exception | None) -> None:
+        def ended(error: BaseException | None) -> None:
             self.tasks -= 1
             if on_end is not None:
                 on_end(error)
             elif isinstance(error, Violation):
                 raise error
-            elif error is not None:
+            elif isinstance(error, Exception):
                 raise Violation("no_failure", f"{name} raised {type(error).__name__}: {error}") from error
 
         self.tasks += 1
         task = Task(name, coroutine, ended)
         self.schedule.at(self.schedule.now_ms, f"{name} begins", task.resume)
         return task
+
+    def gone(self, task: Task) -> None:
+        """Take a task away: the process that it belonged to ended."""
+        if not task.ended:
+            self.tasks -= 1
+            task.kill()
+
+    def is_busy(self) -> bool:
+        """Whether anybody is in the middle of something."""
+        return self.tasks > 0
+
+    def note(self, what: str) -> None:
+        """Something that happens within a step."""
+        self.journal.note(self.schedule.now_ms, self.steps, what)
 
     # Ledgers
 
@@ -170,12 +185,12 @@ class World:
         found = committed.view.document(committed.table.kinds[kind], document_id)
         return None if found is None else found.record
 
-    def signed(self, chain: Chain, signers: Sequence[Signatory], acts: Sequence[Act], at_ms: int) -> tuple[bytes, bytes]:
+    def signed(self, chain: Chain, signers: Sequence[Signatory], acts: Sequence[Act], ttl_ms: int = TTL_MS) -> tuple[bytes, bytes]:
         """A transaction's id and bytes."""
         body = build_body(
             ledger_id=chain.id,
             nonce=self.random.randbytes(NONCE_BYTES),
-            expires_at_ms=at_ms + TTL_MS,
+            expires_at_ms=self.now_ms() + ttl_ms,
             signers=[signer.name for signer in signers],
             acts=acts,
         )
@@ -207,11 +222,20 @@ class World:
             self.coverage.refusals[receipt.code] += 1
             raise Declined(receipt.code, receipt.name, receipt)
 
-    async def submitted(self, chain: Chain, signer: Signatory, acts: Sequence[Act], node: str) -> Receipt:
+    async def submitted(
+        self,
+        chain: Chain,
+        signer: Signatory,
+        acts: Sequence[Act],
+        node: str,
+        *,
+        ttl_ms: int = TTL_MS,
+        patience_ms: int = RECEIPT_MS,
+    ) -> Receipt:
         """One transaction and its receipt. Raises Declined, Unreachable, NoReceipt."""
-        name, raw = self.signed(chain, (signer,), acts, self.now_ms())
+        name, raw = self.signed(chain, (signer,), acts, ttl_ms)
         self.send(chain, raw, node)
-        receipt: Receipt = await Receiving(self, name)
+        receipt: Receipt = await Receiving(self, name, patience_ms)
         if receipt.code:
             raise Declined(receipt.code, receipt.name, receipt)
         return receipt

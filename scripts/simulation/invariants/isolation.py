@@ -37,7 +37,7 @@ class Isolation(Invariant):
     def block(self, chain: Chain, decided: Decided) -> None:
         for written in decided.written:
             if written.before is None:
-                self._known_to.setdefault(written.after.id.encode(), chain.names)
+                self._learn(written.after.id.encode(), chain.names)
         for written in decided.written:
             for found in dict.fromkeys(ID.findall(written.after.stored)):
                 if not self._may_stand(found, chain):
