@@ -333,15 +333,16 @@ def _done(change: ServiceChange, order: Order, call: Call) -> Outcome:
     )
     service = require_service(change.service_id, call.view)
     if change.kind == ChangeKind.TERMINATION:
-        return done.then(_terminated(service, call))
+        return done.then(_terminated(service, order, call))
     items, bundle = service_prices(order, call.view)
     service = changed(service, items, bundle, now_ms)
     return done.then(Outcome(writes=(service,), events=(Event("service.changed", service),)))
 
 
-def _terminated(service: Service, call: Call) -> Outcome:
+def _terminated(service: Service, order: Order, call: Call) -> Outcome:
     """The service at its end; if it was still in delivery, so is the order that it came from. Req: X-61, X-63."""
-    over = terminated(service, call.block.time_ms)
+    items, bundle = service_prices(order, call.view)
+    over = terminated(service, call.block.time_ms, items if bundle is None else (*items, bundle))
     done = Outcome(writes=(over,), events=(Event("service.terminated", over),))
     first = require_order(service.order_id, call.view)
     if first.status not in IN_DELIVERY:

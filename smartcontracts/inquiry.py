@@ -35,7 +35,7 @@ from smartcontracts.kernel import (
     step,
 )
 from smartcontracts.lineage import LINEAGE_KEY_BYTES, MARK, element_lineage, pseudonym
-from smartcontracts.service import SERVICE, ServiceItem, ServiceStatus
+from smartcontracts.service import ServiceItem, require_changeable
 from smartcontracts.trade import (
     HASH_BYTES,
     RELEASES_MAX,
@@ -234,19 +234,6 @@ class ChangeActionWrong(Rejected):
 
     code = 3057
     grpc = Grpc.INVALID_ARGUMENT
-
-
-class ServiceUnknown(Rejected):
-    """There is no such service that this seller delivers to this buyer (C-06)."""
-
-    code = 3058
-    grpc = Grpc.NOT_FOUND
-
-
-class ServiceTerminated(Rejected):
-    """The service has ended, so nothing of it can change (C-01)."""
-
-    code = 3059
 
 
 class ChangeItemsWrong(Rejected):
@@ -519,11 +506,7 @@ def _require_change(command: SubmitInquiry, buyer: str, view: View) -> dict[str,
             )
     if change is None:
         return {}
-    service = view.get(SERVICE, change.service_id)
-    if service is None or (service.buyer, service.seller) != (buyer, command.seller):
-        raise ServiceUnknown("Name a service that this seller delivers to you.", "change.service_id")
-    if service.status == ServiceStatus.TERMINATED:
-        raise ServiceTerminated("This service has ended.", "change.service_id")
+    service = require_changeable(change.service_id, buyer, command.seller, view)
     elements = {element.id: element for element in service.items}
     _require_elements(command.items, change.kind, elements)
     return elements

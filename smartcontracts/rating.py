@@ -74,8 +74,7 @@ def rate_interval(
     operation costs nothing. Req: D-23.
     """
     used = _metered(usages)
-    operated = (service for service in services if service.activated_at_ms)
-    ordered = sorted(operated, key=lambda service: (service.activated_at_ms, service.id))
+    ordered = sorted(services, key=lambda service: (service.activated_at_ms, service.id))
     charges = (charge for service in ordered for charge in _charges(service, used, interval))
     return tuple(_line(number, charge, interval, currency, rounding) for number, charge in enumerate(charges, start=1))
 
@@ -90,7 +89,8 @@ def _metered(usages: Iterable[Usage]) -> dict[tuple[str, str, str], list[Usage]]
 
 def _charges(service: Service, used: dict[tuple[str, str, str], list[Usage]], interval: Interval) -> Iterator[_Charge]:
     for item in service.priced:
-        for price in item.prices:
+        began_ms, _ = service.span_ms(item)
+        for price in item.prices if began_ms else ():
             if price.price_type == PriceType.NON_RECURRING:
                 yield from _once(service, item, price, interval)
             elif price.price_type == PriceType.RECURRING:

@@ -103,14 +103,14 @@ CHANGE_LIFECYCLE: Final = MappingProxyType(
 class ServiceUnknown(Rejected):
     """There is no such service between these two, in this direction (C-06)."""
 
-    code = 3220
+    code = 3058
     grpc = Grpc.NOT_FOUND
 
 
 class ServiceTerminated(Rejected):
     """The service has ended; nothing of it can be changed (C-01)."""
 
-    code = 3221
+    code = 3059
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,10 +240,19 @@ def activated(service: Service, time_ms: int) -> Service:
     return replace(service, status=step(LIFECYCLE, service.status, "activate"), activated_at_ms=time_ms)
 
 
-def terminated(service: Service, time_ms: int) -> Service:
-    """The service at its end, with no change under way; never billed if it never was in operation. Rejects with WrongStatus."""
-    status = step(LIFECYCLE, service.status, "terminate")
-    return replace(service, status=status, terminated_at_ms=time_ms, change_id="")
+def terminated(service: Service, time_ms: int, price: tuple[ServiceItem, ...] = ()) -> Service:
+    """The service at its end, with no change under way. Rejects with WrongStatus.
+
+    `price` is what the end itself costs, once.
+    """
+    cost = tuple(replace(item, from_ms=time_ms, until_ms=time_ms) for item in price if item.prices)
+    return replace(
+        service,
+        status=step(LIFECYCLE, service.status, "terminate"),
+        terminated_at_ms=time_ms,
+        change_id="",
+        former=(*service.former, *cost),
+    )
 
 
 def under_change(service: Service, change_id: str) -> Service:
@@ -305,8 +314,9 @@ def fall_due(change: ServiceChange, due: Due) -> Outcome:
 
 
 def _terms(service: Service) -> Terms:
-    # Billing finds what has been in operation, and nothing else.
-    billed = (f"{service.agreement_id}/{service.seller}",) if service.activated_at_ms else ()
+    # Billing finds what has something to be billed, and nothing else.
+    costs = service.activated_at_ms or service.former
+    billed = (f"{service.agreement_id}/{service.seller}",) if costs else ()
     return Terms(
         status=service.status,
         party=words((service.buyer, service.seller)),
@@ -319,7 +329,7 @@ def _terms(service: Service) -> Terms:
     )
 
 
-# Keys: "<agreement id>/<seller>" once it has been in operation.
+# Keys: "<agreement id>/<seller>" once it has been in operation, or has cost something.
 SERVICE: Final = Kind(
     name="service",
     prefix="svc",

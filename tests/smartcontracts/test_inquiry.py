@@ -37,8 +37,6 @@ from smartcontracts.inquiry import (
     RelationUnknown,
     ReplacedInquiryUnknown,
     SellerIsBuyer,
-    ServiceTerminated,
-    ServiceUnknown,
     SubmitInquiry,
     TermInvalid,
     TooManyItems,
@@ -47,7 +45,7 @@ from smartcontracts.inquiry import (
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing
 from smartcontracts.lineage import ancestors_of, child_lineage, element_lineage, pseudonym
 from smartcontracts.quote import QUOTE
-from smartcontracts.service import ServiceStatus
+from smartcontracts.service import ServiceStatus, ServiceTerminated, ServiceUnknown
 from smartcontracts.trade import (
     Action,
     Change,
