@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
@@ -27,7 +27,8 @@ from smartcontracts.trade import (
     TERM_AMOUNT_MAX,
     UNIT_MS,
     Action,
-    ActionNotSupported,
+    Change,
+    ChangeKind,
     EndAction,
     InquiryItem,
     ItemRelation,
@@ -144,6 +145,13 @@ class SonataQuoteUnnamed(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class SonataServiceUnknown(Rejected):
+    """A product to change or end is not the given service's element of the item's id, or no service was given."""
+
+    code = 9057
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteContext:
     """What a quote request does not say: whom it goes to, under which agreement and its name, and our own fields."""
@@ -156,17 +164,24 @@ class QuoteContext:
     lineage_key: bytes = b""
     ancestors: tuple[str, ...] = ()
     replaces: str = ""
+    # The service that items to modify or delete are of, and what a modification is: Sonata has no word for it.
+    service_id: str = ""
+    change_kind: ChangeKind = ChangeKind.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderContext:
-    """What a product order does not say. Without `quote_id` the order's own quoteItem must name the quote."""
+    """What a product order does not say. Without `quote_id` the order's own quoteItem must name the quote.
+
+    `service_id` is the service that the quote is about, if it is about a change.
+    """
 
     agreement_name: str
     acceptance_window_ms: int
     activation_window_ms: int
     quote_id: str = ""
     inquiry_id: str = ""
+    service_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +248,7 @@ def inquiry_from_quote_request(data: bytes, context: QuoteContext, secret: bytes
     """A Quote_Create as the command that asks for it.
 
     Rejects as `canonical_json.load`, and with the first of, in the order of the request: SonataRequestUnknown,
-    SonataFieldUnknown, SonataFieldMissing, SonataFieldWrong, SonataFieldNotSupported, ActionNotSupported, AgreementUnknown.
+    SonataFieldUnknown, SonataFieldMissing, SonataFieldWrong, SonataFieldNotSupported, SonataServiceUnknown, AgreementUnknown.
     """
     request = _request(data, "quoteItem")
     cut = _Cut()
@@ -259,6 +274,7 @@ def inquiry_from_quote_request(data: bytes, context: QuoteContext, secret: bytes
         lineage_key=context.lineage_key,
         ancestors=context.ancestors,
         replaces=context.replaces,
+        change=_change(items, context),
         withheld=_hashes(cut, secret),
     )
     return Mapped(command, cut.withheld())
@@ -383,9 +399,10 @@ def _derived(request: Object, old: str, new: str, renamed: dict[str, str], more:
 def _inquiry_item(item: Object, path: str, pointer: str, context: QuoteContext, cut: _Cut) -> InquiryItem:
     cut.take(item, (*_PRIVATE_MEMBERS, *_annotations(item)), pointer)
     _refuse_unknown(item, (*_QUOTE_ITEM_MEMBERS, *_PRIVATE_MEMBERS), path)
-    action = _supported_action(item, path)
+    item_id = _text(_required(item, "id", path), f"{path}.id")
+    action = _action(item, item_id, context.service_id, path)
     _require_agreement_name(item, context.agreement_name, path)
-    offering, product = _product(item, path, pointer, cut)
+    offering, product = _product(item, action, path, pointer, cut)
     references: Object = {
         key: cut.clean(item[key], f"{pointer}/{key}")
         for key in ("dealReference", "productOfferingQualificationItem")
@@ -393,7 +410,7 @@ def _inquiry_item(item: Object, path: str, pointer: str, context: QuoteContext, 
     }
     interval = item.get("requestedQuoteItemInstallationInterval")
     return InquiryItem(
-        id=_text(_required(item, "id", path), f"{path}.id"),
+        id=item_id,
         action=action,
         offering=offering,
         product=product,
@@ -415,12 +432,13 @@ def _order_item(
         if item.get(key):
             raise SonataFieldNotSupported("This can't be kept yet, so it is not promised.", f"{path}.{key}")
     _refuse_unknown(item, (*_ORDER_ITEM_MEMBERS, *_UNSUPPORTED_ORDER_MEMBERS, *private), path)
-    action = _supported_action(item, path)
+    item_id = quoted_ids[_text(_required(item, "id", path), f"{path}.id")]
+    action = _action(item, item_id, context.service_id, path)
     _require_agreement_name(item, context.agreement_name, path)
-    offering, product = _product(item, path, pointer, cut)
+    offering, product = _product(item, action, path, pointer, cut)
     cut.take(item, ("productOfferingQualificationItem",), pointer)
     return OrderItem(
-        id=quoted_ids[_text(_required(item, "id", path), f"{path}.id")],
+        id=item_id,
         action=action,
         offering=offering,
         product=product,
@@ -431,11 +449,31 @@ def _order_item(
     )
 
 
-def _supported_action(item: Object, path: str) -> Action:
+def _action(item: Object, item_id: str, service_id: str, path: str) -> Action:
+    """What is to be done with the item's product, which is there exactly if it is to change or to end.
+
+    Rejects with the first of: SonataFieldMissing, SonataFieldWrong, SonataFieldNotSupported, SonataServiceUnknown.
+    """
     action = _word(Action, _required(item, "action", path), f"{path}.action")
-    if action != Action.ADD:
-        raise ActionNotSupported("Services can't be changed or ended yet, only added.", f"{path}.action")
+    product, at = _object(_required(item, "product", path), f"{path}.product"), f"{path}.product.id"
+    if action == Action.ADD:
+        if "id" in product:
+            raise SonataFieldNotSupported("A new product has no id yet.", at)
+        return action
+    named, _, element = _text(_required(product, "id", f"{path}.product"), at).partition("/")
+    if named != (service_id or None) or element not in ("", item_id):
+        raise SonataServiceUnknown(
+            "Give the service beside the request; the product's id is the service's, a slash, and the item's.", at
+        )
     return action
+
+
+def _change(items: tuple[InquiryItem, ...], context: QuoteContext) -> Change | None:
+    """What is asked to change of the service; none if everything is new. What does not go together, the contract refuses."""
+    actions = [item.action for item in items]
+    if Action.DELETE in actions:
+        return Change(service_id=context.service_id, kind=ChangeKind.TERMINATION)
+    return Change(service_id=context.service_id, kind=context.change_kind) if Action.MODIFY in actions else None
 
 
 def _require_agreement_name(item: Object, name: str, path: str) -> None:
@@ -444,14 +482,17 @@ def _require_agreement_name(item: Object, name: str, path: str) -> None:
         raise AgreementUnknown(f"The agreement with this partner is named {name!r}.", f"{path}.agreementName")
 
 
-def _product(item: Object, path: str, pointer: str, cut: _Cut) -> tuple[str, bytes]:
-    """The offering's id, and the product's canonical JSON without what is about persons."""
+def _product(item: Object, action: Action, path: str, pointer: str, cut: _Cut) -> tuple[str, bytes]:
+    """The offering's id, and the product's canonical JSON without its id and what is about persons.
+
+    Of a product that ends, both may be empty: its id says enough.
+    """
     product = _object(_required(item, "product", path), f"{path}.product")
-    if "id" in product:
-        raise SonataFieldNotSupported("A new product has no id yet.", f"{path}.product.id")
     cut.take(product, _annotations(product), f"{pointer}/product")
-    _refuse_unknown(product, (*_PRODUCT_MEMBERS, *PERSONAL_KEYS), f"{path}.product")
-    kept = {key: value for key, value in product.items() if not key.startswith("@")}
+    _refuse_unknown(product, ("id", *_PRODUCT_MEMBERS, *PERSONAL_KEYS), f"{path}.product")
+    kept = {key: value for key, value in product.items() if key != "id" and not key.startswith("@")}
+    if action == Action.DELETE and "productOffering" not in product:
+        return "", dump(cut.clean(kept, f"{pointer}/product")) if kept else b""
     offering_path = f"{path}.product.productOffering"
     offering = _object(_required(product, "productOffering", f"{path}.product"), offering_path)
     offering_id = _text(_required(offering, "id", offering_path), f"{offering_path}.id")
@@ -690,13 +731,20 @@ def quote_answer(inquiry: Inquiry, quote: Quote | None) -> bytes:
     }
     if inquiry.requested_completion_ms:
         answer["requestedQuoteCompletionDate"] = _date(inquiry.requested_completion_ms)
-    answered = {} if quote is None else {item.id: item for item in quote.items}
-    answer["quoteItem"] = [_answered_item(item, answered.get(item.id), item_state) for item in inquiry.items]
+    answered = {} if quote is None else {item.id: item for item in _answers(quote)}
+    changes = "" if inquiry.change is None else inquiry.change.service_id
+    answer["quoteItem"] = [_answered_item(item, answered.get(item.id), item_state, changes) for item in inquiry.items]
     if quote is not None:
         answer["quoteLevel"] = quote.level.value
         answer["effectiveQuoteCompletionDate"] = _date(quote.issued_at_ms)
         answer["validFor"] = {"endDateTime": _date(quote.valid_until_ms)}
     return dump({key: value for key, value in answer.items() if value != ""})
+
+
+def _answers(quote: Quote) -> tuple[QuoteItem, ...]:
+    """The quote's items; Sonata has no price of all together, so a bundle's stands at its first item."""
+    first, *others = quote.items
+    return (replace(first, prices=quote.bundle), *others) if quote.bundle else quote.items
 
 
 def _quote_state(inquiry: Inquiry, quote: Quote | None) -> tuple[str, str]:
@@ -711,12 +759,16 @@ def _quote_state(inquiry: Inquiry, quote: Quote | None) -> tuple[str, str]:
     return (item_state if quote.status == QuoteStatus.ISSUED else state), item_state
 
 
-def _answered_item(item: InquiryItem, answer: QuoteItem | None, state: str) -> Object:
+def _answered_item(item: InquiryItem, answer: QuoteItem | None, state: str, changes: str) -> Object:
+    """`changes` is the service that the item is of, if it is there already."""
+    product = _object(load(item.product, "product"), "product") if item.product else {}
+    if changes:
+        product["id"] = f"{changes}/{item.id}"
     built: Object = {
         "id": item.id,
         "state": state,
         "action": item.action.value,
-        "product": load(item.product, "product"),
+        "product": product,
         "quoteItemRelationship": [
             {"id": relation.item_id, "relationshipType": relation.type} for relation in item.relations
         ],

@@ -17,6 +17,7 @@ from node.sonata import (
     SonataFieldWrong,
     SonataQuoteUnnamed,
     SonataRequestUnknown,
+    SonataServiceUnknown,
     agreement_name,
     inquiry_from_quote_request,
     is_product_order,
@@ -45,7 +46,18 @@ from smartcontracts.kernel import Rejected
 from smartcontracts.money import Money
 from smartcontracts.order import ORDER, AcceptOrder, QuoteMismatch, RejectOrder
 from smartcontracts.quote import QUOTE, QuoteItem
-from smartcontracts.trade import ActionNotSupported, EndAction, ItemRelation, QuoteLevel, TermUnit
+from smartcontracts.trade import (
+    Action,
+    Change,
+    ChangeAnswer,
+    ChangeKind,
+    ChangeMethod,
+    EndAction,
+    ItemRelation,
+    Outage,
+    QuoteLevel,
+    TermUnit,
+)
 from tests.node.sonata_samples import (
     NAMES,
     order_item,
@@ -72,6 +84,7 @@ from tests.smartcontracts.trading import (
     quoted,
     recurring,
     sell,
+    serving_ledger,
     target,
     trading_ledger,
     upstream,
@@ -106,7 +119,7 @@ def expected_of(name):
     if "quote" in name or "product-order-new" in name:
         return None
     if "product-order" in name:
-        return ActionNotSupported
+        return SonataServiceUnknown
     return SonataRequestUnknown
 
 
@@ -284,8 +297,10 @@ def test_a_terms_name_is_a_label_and_its_roll_interval_is_not():
         (quote_request(quote_item(id=None)), SonataFieldMissing, "quoteItem[0].id"),
         (quote_request(quote_item(action=None)), SonataFieldMissing, "quoteItem[0].action"),
         (quote_request(quote_item(action="move")), SonataFieldWrong, "quoteItem[0].action"),
-        (quote_request(quote_item(action="modify")), ActionNotSupported, "quoteItem[0].action"),
-        (quote_request(quote_item(action="delete")), ActionNotSupported, "quoteItem[0].action"),
+        (quote_request(quote_item(action="modify")), SonataFieldMissing, "quoteItem[0].product.id"),
+        (quote_request(quote_item(action="delete", product={"id": ""})), SonataFieldWrong, "quoteItem[0].product.id"),
+        (quote_request(quote_item(action="delete", product={"id": "svc_1/1"})), SonataServiceUnknown, "quoteItem[0].product.id"),
+        (quote_request(quote_item(action="delete", product={"id": "/1"})), SonataServiceUnknown, "quoteItem[0].product.id"),
         (quote_request(quote_item(agreementName="Other")), AgreementUnknown, "quoteItem[0].agreementName"),
         (quote_request(quote_item(product=None)), SonataFieldMissing, "quoteItem[0].product"),
         (quote_request(quote_item(product={"id": "x"})), SonataFieldNotSupported, "quoteItem[0].product.id"),
@@ -391,7 +406,8 @@ def test_an_order_that_names_quote_items_keeps_their_ids():
         (product_order(state="x"), SonataFieldUnknown, "state"),
         (product_order(order_item(coordinatedAction=[{"itemId": "2"}])), SonataFieldNotSupported, "productOrderItem[0].coordinatedAction"),
         (product_order(order_item(tspRestorationPriority="1")), SonataFieldNotSupported, "productOrderItem[0].tspRestorationPriority"),
-        (product_order(order_item(action="modify")), ActionNotSupported, "productOrderItem[0].action"),
+        (product_order(order_item(action="modify")), SonataFieldMissing, "productOrderItem[0].product.id"),
+        (product_order(order_item(action="delete", product={"id": "svc_1"})), SonataServiceUnknown, "productOrderItem[0].product.id"),
         (product_order(order_item(agreementName="Other")), AgreementUnknown, "productOrderItem[0].agreementName"),
         (product_order(order_item(expediteIndicator=1)), SonataFieldWrong, "productOrderItem[0].expediteIndicator"),
         (product_order(order_item(requestedCompletionDate="soon")), SonataFieldWrong, "productOrderItem[0].requestedCompletionDate"),
@@ -413,6 +429,73 @@ def test_with_one_file_the_other_is_derived_and_fits(name):
     for one, other in zip(asked.items, wished.items, strict=True):
         assert [getattr(one, key) for key in names] == [getattr(other, key) for key in names]
     assert to_inquiry(quote_request_of(product_order_of(request))).command.items == asked.items
+
+
+# Changes of what is there
+
+
+def existing(product_id, **product):
+    return {**quote_item()["product"], "id": product_id, **product}
+
+
+SERVED = replace(CONTEXT, service_id="svc_1")
+
+
+@pytest.mark.parametrize("product_id", ["svc_1", "svc_1/1"])
+def test_an_item_to_modify_names_the_service_and_its_element_and_keeps_no_id_in_its_product(product_id):
+    context = replace(SERVED, change_kind=ChangeKind.PARAMETER)
+    request = quote_request(quote_item(action="modify", product=existing(product_id)))
+    command = to_inquiry(request, context).command
+    assert command.change == Change(service_id="svc_1", kind=ChangeKind.PARAMETER)
+    assert command.items[0].action == Action.MODIFY
+    assert command.items[0].product == to_inquiry(quote_request()).command.items[0].product
+    ordered = to_order(product_order_of(request), replace(ORDERING, service_id="svc_1")).command
+    assert (ordered.items[0].action, ordered.items[0].product) == (Action.MODIFY, command.items[0].product)
+
+
+def test_an_item_to_delete_need_say_no_more_than_which_it_is():
+    bare = quote_item(action="delete", product={"id": "svc_1/1"})
+    del bare["requestedQuoteItemTerm"]
+    command = to_inquiry(quote_request(bare), SERVED).command
+    assert command.change == Change(service_id="svc_1", kind=ChangeKind.TERMINATION)
+    item = command.items[0]
+    assert (item.action, item.offering, item.product, item.term) == (Action.DELETE, "", b"", None)
+    whole = to_inquiry(quote_request(quote_item(action="delete", product=existing("svc_1"))), SERVED).command.items[0]
+    assert (whole.offering, b"svc_1" in whole.product) == ("port", False)
+
+
+def test_a_request_for_new_services_changes_nothing():
+    assert to_inquiry(quote_request(), SERVED).command.change is None
+
+
+@pytest.mark.parametrize("product_id", ["svc_2", "svc_2/1", "svc_1/2", "EPL", "svc_1/1/1"])
+def test_a_product_of_another_service_or_element_is_refused(product_id):
+    with pytest.raises(SonataServiceUnknown) as caught:
+        to_inquiry(quote_request(quote_item(action="modify", product=existing(product_id))), SERVED)
+    assert caught.value.field == "quoteItem[0].product.id"
+
+
+@pytest.mark.req("C-05", "C-06")
+def test_a_change_asked_for_in_sonatas_form_is_quoted_and_shown_with_the_products_id():
+    ledger, service = serving_ledger(sla_targets=(target(),))
+    context = replace(CONTEXT, service_id=service.id, change_kind=ChangeKind.QOS)
+    wanted = existing(f"{service.id}/item-002")
+    inquiry = ask(ledger, to_inquiry(quote_request(quote_item("item-002", action="modify", product=wanted)), context).command)
+    quote = give(
+        ledger,
+        inquiry.id,
+        items=(QuoteItem(id="item-002", prices=(once(10**9),)),),
+        one_time_total=Money(100, "EUR"),
+        term_total=Money(100, "EUR"),
+        change_answer=ChangeAnswer(outage=Outage.NO, method=ChangeMethod.RECONFIGURE),
+    )
+    shown = json.loads(quote_answer(ledger.the(INQUIRY), quote))["quoteItem"][0]
+    assert (shown["action"], shown["product"]["id"]) == ("modify", f"{service.id}/item-002")
+    ended = to_inquiry(
+        quote_request(*(quote_item(one.id, action="delete", product={"id": service.id}) for one in service.items)), context
+    )
+    ending = ask(ledger, ended.command)
+    assert json.loads(quote_answer(ending, None))["quoteItem"][0]["product"] == {"id": f"{service.id}/item-001"}
 
 
 # Answers

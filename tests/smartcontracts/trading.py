@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from smartcontracts import agreement, catalogue, delivery, inquiry, order, quote
+from smartcontracts import agreement, catalogue, change, delivery, inquiry, order, quote
 from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms, PaymentForm, PriceType, SlaTarget
 from smartcontracts.canonical_json import canonical
 from smartcontracts.inquiry import SubmitInquiry
@@ -33,7 +33,15 @@ from tests.smartcontracts.support import START_MS, MemoryLedger, org
 WINDOW_MS = 60_000
 LEAST_MS = 20_000
 DAY_MS = 86_400_000
-CONTRACTS = (agreement.CONTRACT, inquiry.CONTRACT, quote.CONTRACT, catalogue.CONTRACT, order.CONTRACT, delivery.CONTRACT)
+CONTRACTS = (
+    agreement.CONTRACT,
+    inquiry.CONTRACT,
+    quote.CONTRACT,
+    catalogue.CONTRACT,
+    order.CONTRACT,
+    delivery.CONTRACT,
+    change.CONTRACT,
+)
 AGREEMENT_ID = "agr_pair"
 BUYER, SELLER = "acme", "alpha"
 WITHHELD = (SaltedHash(subject="contacts", sha256=b"\x07" * 32),)
@@ -96,9 +104,9 @@ def wholesale_ledger(seller: str, **terms: Any) -> MemoryLedger:
     return pair_ledger(SELLER, seller, **terms)
 
 
-def serving_ledger(**changes: Any) -> tuple[MemoryLedger, Service]:
+def serving_ledger(sla_targets: tuple[SlaTarget, ...] = (), **changes: Any) -> tuple[MemoryLedger, Service]:
     """A ledger on which alpha delivers the line with its two ports to acme, and that service; by default in operation."""
-    ledger = trading_ledger()
+    ledger = trading_ledger(sla_targets=sla_targets)
     made = Service(
         id="svc_line",
         order_id="ord_line",
