@@ -27,7 +27,20 @@ from smartcontracts import (
     sla,
     usage,
 )
-from smartcontracts.internal import answer, assessment, decomposition, handover, ranking, release, rules, sourcing
+from smartcontracts.internal import (
+    answer,
+    assessment,
+    decomposition,
+    handover,
+    inventory,
+    orders,
+    ranking,
+    recovery,
+    release,
+    rules,
+    sourcing,
+)
+from smartcontracts.internal import delivery as internal_delivery
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
 BILATERAL: Final = "bilateral"
@@ -100,6 +113,10 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         ranking.CONTRACT,
         assessment.CONTRACT,
         answer.CONTRACT,
+        orders.CONTRACT,
+        internal_delivery.CONTRACT,
+        recovery.CONTRACT,
+        inventory.CONTRACT,
     ),
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }

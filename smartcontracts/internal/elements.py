@@ -197,6 +197,30 @@ ELEMENT_LIFECYCLE: Final = MappingProxyType(
 )
 
 
+# What an element's having got there is called.
+ELEMENT_EVENTS: Final = MappingProxyType(
+    {
+        _E.QUOTED_INTERNAL: "service_element.queried",
+        _E.QUOTED_EXTERNAL: "service_element.to_order",
+        _E.SOURCING: "service_element.to_source",
+        _E.UNDELIVERABLE: "service_element.undeliverable",
+        _E.AVAILABLE: "service_element.available",
+        _E.REJECTED: "service_element.rejected",
+        _E.ACCEPTED: "service_element.accepted",
+        _E.ACTIVATING: "service_element.activating",
+        _E.ACTIVATED: "service_element.activated",
+        _E.ACTIVATION_FAILED: "service_element.activation_failed",
+        _E.CHAINED: "service_element.chained",
+        _E.RELEASING: "service_element.to_release",
+        _E.CANCELLING: "service_element.to_cancel",
+        _E.REPLACED: "service_element.replaced",
+        _E.RELEASED: "service_element.released",
+        _E.CANCELLED: "service_element.cancelled",
+        _E.STRANDED: "service_element.stranded",
+    }
+)
+
+
 class OrderHandoverUnknown(Rejected):
     """This ledger has no order handed over under this id."""
 
@@ -391,9 +415,7 @@ def current(elements: tuple[ServiceElement, ...]) -> tuple[ServiceElement, ...]:
     return tuple(element for element in elements if not element.replaced_by)
 
 
-def bought_by_order(
-    elements: tuple[ServiceElement, ...], ledger_id: str, order_id: str
-) -> tuple[ServiceElement, ...]:
+def bought_by_order(elements: tuple[ServiceElement, ...], ledger_id: str, order_id: str) -> tuple[ServiceElement, ...]:
     """The elements that one order buys. Rejects with OrderForeign."""
     bought = tuple(one for one in elements if order_id and one.ledger_id == ledger_id and one.order_id == order_id)
     if not bought:
@@ -464,13 +486,10 @@ def free_all(elements: tuple[ServiceElement, ...], time_ms: int) -> tuple[Servic
     return tuple(after for element in elements if (after := freed(element, time_ms)) is not None)
 
 
-def outcome(
-    handover: OrderHandover, event: str, elements: tuple[ServiceElement, ...] = (), *more: Event
-) -> Outcome:
+def outcome(handover: OrderHandover, event: str, elements: tuple[ServiceElement, ...] = ()) -> Outcome:
     """The order and its changed elements, with the order's event first and one for each element."""
-    events = (Event(f"order_handover.{event}", handover), *more)
-    news = tuple(Event(f"service_element.{element.status.value}", element) for element in elements)
-    return Outcome(writes=(handover, *elements), events=events + news)
+    events = (Event(event, handover), *(Event(ELEMENT_EVENTS[element.status], element) for element in elements))
+    return Outcome(writes=(handover, *elements), events=events)
 
 
 def total_cost(cost: tuple[Price, ...], term: Term | None) -> Fraction:
@@ -502,14 +521,14 @@ def time_out(handover: OrderHandover, due: Due) -> Outcome:
     """The acceptance window has ended before all elements were accepted: the buyer's ledger rejects by itself. Req: O-29, O-31."""
     elements = elements_of(handover.id, due.view)
     rejected = stepped(handover, "end_rejected", reason=TIMEOUT, ended_at_ms=due.due_ms)
-    return outcome(rejected, "rejected", free_all(elements, due.due_ms))
+    return outcome(rejected, "order_handover.rejected", free_all(elements, due.due_ms))
 
 
-def become_overdue(handover: OrderHandover, due: Due) -> Outcome:
+def become_overdue(handover: OrderHandover, _: Due) -> Outcome:
     """A window has ended: SCO has no positive report in time, which S-BUS has to decide about. Req: D-21, D-31; X-24."""
     reason = TEST_NOT_PASSED if handover.status == _H.TESTING else WINDOW_OVER
     overdue = stepped(handover, "window_ends", reason=reason)
-    return outcome(overdue, "fell_overdue")
+    return outcome(overdue, "order_handover.fell_overdue")
 
 
 def miss_window(element: ServiceElement, due: Due) -> Outcome:
@@ -517,7 +536,7 @@ def miss_window(element: ServiceElement, due: Due) -> Outcome:
     failed = moved(element, "window_ends", cause=FailureCause.TIMEOUT, reason=TIMEOUT, ended_at_ms=due.due_ms)
     handover = require_handover(element.order_handover_id, due.view)
     after = advance(handover, merged(elements_of(handover.id, due.view), (failed,)))
-    return outcome(after, "progressed", (failed,))
+    return outcome(after, "order_handover.progressed", (failed,))
 
 
 def _handover_deadlines(handover: OrderHandover) -> tuple[Deadline, ...]:
