@@ -109,6 +109,12 @@ class QuoteSplit(Rejected):
     code = 6085
 
 
+class QuoteReleased(Rejected):
+    """The quote is released: what was decided can't be changed any more."""
+
+    code = 6087
+
+
 class WindowOver(Rejected):
     """There is no time left for another attempt (Q-41)."""
 
@@ -182,7 +188,7 @@ class _Source:
 def assess(command: Assess, call: Call) -> Outcome:
     """Decide: quote, try another decomposition, or refuse. Req: Q-39, Q-41, Q-42.
 
-    Rejects with the first of: HandoverUnknown, WrongStatus, and for a quote ChoicesWrong; for each element ChoiceNotInternal,
+    Rejects with the first of: HandoverUnknown, WrongStatus, QuoteReleased, and for a quote ChoicesWrong; for each element ChoiceNotInternal,
     ChoiceNotReceived, ChoiceCurrencyOther, ChoiceUnusable; QuoteSplit, AmountOutOfRange; for the others ChoicesWrong,
     ReasonInvalid; for another attempt WindowOver, TriesUsed.
     """
@@ -190,6 +196,8 @@ def assess(command: Assess, call: Call) -> Outcome:
     is_standing = bool(handover.standing_quote_id)
     steps = {AssessVerdict.TO_QUOTE: "stand_by", AssessVerdict.TO_REFUSE: "stand_off"} if is_standing else {}
     status = step(LIFECYCLE, handover.status, steps.get(command.verdict, command.verdict.value))
+    if handover.release_id:
+        raise QuoteReleased("The answer is on its way.", "handover_id")
     queries = queries_of(call.view, handover.id)
     assessment = Assessment(
         id=assessment_id_of(call.ledger_id, handover.id, handover.attempt),

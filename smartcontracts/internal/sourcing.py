@@ -614,6 +614,11 @@ def sourcing_id_of(internal_id: str, subject_id: str, attempt: int) -> str:
     return derive_id(SOURCING.prefix, internal_id, subject_id, attempt)
 
 
+def received_quote_id_of(internal_id: str, sourcing_id: str, ledger_id: str, quote_id: str) -> str:
+    """The id of the copy of a seller's quote."""
+    return derive_id(RECEIVED_QUOTE.prefix, internal_id, sourcing_id, ledger_id, quote_id)
+
+
 def received_quotes_of(view: View, subject_id: str) -> tuple[ReceivedQuote, ...]:
     """All quotes of all attempts, sorted by id."""
     return view.find(RECEIVED_QUOTE, "related", subject_id, ASKED_MAX * 16)
@@ -720,7 +725,7 @@ def _received(command: RecordResponse, asked: AskedSeller, sourcing: Sourcing, c
     if (quote.inquiry_id, quote.seller) != (asked.inquiry_id, asked.seller) or answered != sorted(asked.element_ids):
         raise ResponseUnclear("The copy is not this seller's answer to this inquiry.", "quote")
     received = ReceivedQuote(
-        id=derive_id(RECEIVED_QUOTE.prefix, call.ledger_id, sourcing.id, asked.ledger_id, quote.id),
+        id=received_quote_id_of(call.ledger_id, sourcing.id, asked.ledger_id, quote.id),
         sourcing_id=sourcing.id,
         subject_id=sourcing.subject_id,
         ledger_id=asked.ledger_id,

@@ -6,5 +6,6 @@ from typing import Final
 
 from node.agents.carrier import B_BUS_CARRIER
 from node.agents.duties import Duty
+from node.agents.b_bus import inquiry
 
-DUTIES: Final[tuple[Duty, ...]] = (B_BUS_CARRIER,)
+DUTIES: Final[tuple[Duty, ...]] = (B_BUS_CARRIER, *inquiry.DUTIES)

@@ -6,5 +6,6 @@ from typing import Final
 
 from node.agents.carrier import S_BUS_CARRIER
 from node.agents.duties import Duty
+from node.agents.s_bus import inquiry
 
-DUTIES: Final[tuple[Duty, ...]] = (S_BUS_CARRIER,)
+DUTIES: Final[tuple[Duty, ...]] = (S_BUS_CARRIER, *inquiry.DUTIES)

@@ -5,5 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.duties import Duty
+from node.agents.sco import inquiry
 
-DUTIES: Final[tuple[Duty, ...]] = ()
+DUTIES: Final[tuple[Duty, ...]] = (*inquiry.DUTIES,)

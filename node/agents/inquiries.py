@@ -1,0 +1,79 @@
+"""Inquiries: what the duties of several roles need to look up or to do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from node.agents.policies import Part
+from node.agents.ports import LedgerPort, Outward, Refused
+from smartcontracts.agreement import Agreement
+from smartcontracts.internal.answer import AnswerNotCarried, AnswerReleased
+from smartcontracts.internal.assessment import QuoteReleased
+from smartcontracts.internal.decomposition import Element, QueriesOpen, QueryAnswered
+from smartcontracts.internal.rules import RULES_ID, SourcingRules
+from smartcontracts.internal.sourcing import AskedAlready, LateQuoteUseless, ResponseRecorded
+from smartcontracts.kernel import AlreadyDone, WrongStatus
+
+# Refusals that say: somebody has done this meanwhile, perhaps we ourselves before a crash. The next event tells what to do.
+_OVERTAKEN: Final = frozenset(
+    refusal.code
+    for refusal in (
+        AlreadyDone,
+        AnswerNotCarried,
+        AnswerReleased,
+        AskedAlready,
+        LateQuoteUseless,
+        QueriesOpen,
+        QueryAnswered,
+        QuoteReleased,
+        ResponseRecorded,
+        WrongStatus,
+    )
+)
+# What goes into one transaction at most; ledgers allow 100 messages and half a mebibyte unless they are told otherwise.
+MESSAGES_MAX: Final = 90
+BYTES_MAX: Final = 300_000
+
+
+async def submit_unless_overtaken(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> bool:
+    """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons."""
+    try:
+        await port.submit(acts, purpose=purpose)
+    except Refused as refused:
+        if refused.detail.code not in _OVERTAKEN:
+            raise
+        return False
+    return True
+
+
+async def rules_on(internal: LedgerPort) -> SourcingRules:
+    """The rules in force on the organization's internal ledger."""
+    found: SourcingRules | None = await internal.get("sourcing_rules", RULES_ID)
+    return found or SourcingRules()
+
+
+async def agreement_on(port: LedgerPort, organization: str) -> Agreement | None:
+    """The agreement of a bilateral ledger, if there is one by now."""
+    found: tuple[Agreement, ...] = await port.list("agreement", party=organization)
+    return found[0] if found else None
+
+
+def part_of(element: Element) -> Part:
+    """An element as policies see it."""
+    return Part(
+        id=element.id,
+        item_ids=element.item_ids,
+        offering=element.offering,
+        product=element.product,
+        term=element.term,
+        action=element.action,
+        depends_on=element.depends_on,
+    )
+
+
+async def score_on(port: LedgerPort, seller: str, offering: str) -> int:
+    """The seller's score on this ledger in tenths: for the offering, else over all, else -1."""
+    scores: tuple[Any, ...] = await port.list("score", party=seller)
+    own = {score.offering: score.tenths for score in scores if score.seller == seller}
+    return int(own.get(offering, own.get("", -1)))

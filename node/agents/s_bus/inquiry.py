@@ -1,0 +1,221 @@
+"""S-BUS and inquiries: takes in what buyers ask, and answers what SCO has decided. Req: Q-05, Q-17, Q-43..Q-46."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.agents.desk import Desk
+from node.agents.duties import Duty, Later, is_seller
+from node.agents.inquiries import agreement_on, rules_on, submit_unless_overtaken
+from node.agents.ports import LedgerPort, Outward
+from smartcontracts.agreement import AgreementTerms
+from smartcontracts.inquiry import Inquiry, InquiryStatus
+from smartcontracts.internal.answer import RecordAnswer, ReleaseQuote, ReleaseUnable, list_prices
+from smartcontracts.internal.assessment import Assessment
+from smartcontracts.internal.handover import HandOverInquiry, HandoverStatus, InquiryHandover, handover_id_of
+from smartcontracts.internal.release import Release, ReleaseStatus
+from smartcontracts.internal.rules import OfferingMarkup, SourcingRules, markup_of
+from smartcontracts.kernel import Role
+from smartcontracts.order import Order, OrderStatus
+from smartcontracts.pricing import best_discount, with_discount
+from smartcontracts.quote import IssueQuote, QuoteItem, totals
+from smartcontracts.trade import QuoteLevel
+
+HAND_OVER: Final = "hand_over"
+RELEASE: Final = "release"
+RECORD: Final = "record"
+# When to look again for a ledger that the node does not have, or not yet.
+LEDGER_ABSENT_MS: Final = 30_000
+_ANSWERS: Final = ("issue_quote", "declare_unable")
+# Of the time in which an order must be answered, this part is for knowing the elements behind a catalogue's quote.
+_STANDING_SHARE: Final = 2
+
+
+async def hand_over_inquiry(desk: Desk, port: LedgerPort, inquiry: Inquiry) -> None:
+    """Bring an inquiry that is not answered to the internal ledger; one that is deemed unable is still owed. Req: Q-17; X-09."""
+    await _hand_over(desk, port, inquiry)
+
+
+async def hand_over_standing(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """An order on a catalogue's quote: nothing was asked inside, so the elements behind it are found now. Req: X-75."""
+    quote = await port.get("quote", order.quote_id)
+    if quote is None or not quote.offering_id:
+        return
+    inquiry: Inquiry | None = await port.get("inquiry", quote.inquiry_id)
+    left_ms = order.accept_by_ms - desk.now_ms()
+    if inquiry is not None and left_ms > _STANDING_SHARE:
+        await _hand_over(desk, port, inquiry, quote.id, desk.now_ms() + left_ms // _STANDING_SHARE)
+
+
+async def answer_inquiry(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
+    """Release what SCO decided; once its carrier is back, close. Req: Q-44, Q-45."""
+    if handover.release_id:
+        release: Release | None = await port.get("release", handover.release_id)
+        if release is not None:
+            await settle_answer(desk, port, release)
+        return
+    if handover.status == HandoverStatus.TO_REFUSE:
+        unable = ReleaseUnable(handover_id=handover.id, salt=desk.salt())
+        await submit_unless_overtaken(port, [Outward("release_unable", unable)], purpose=RELEASE)
+        return
+    quote = await _priced(desk, port, handover)
+    if quote is not None:
+        await submit_unless_overtaken(port, [Outward("release_quote", quote)], purpose=RELEASE)
+
+
+async def settle_answer(_desk: Desk, port: LedgerPort, release: Release) -> None:
+    """Take note of what became of an answer; a quote that was refused is followed by 'Unable to Quote'. Req: Q-05."""
+    handover: InquiryHandover | None = await port.get("inquiry_handover", release.subject_id)
+    if handover is None or handover.release_id != release.id:
+        return
+    decided = handover.status in (HandoverStatus.TO_QUOTE, HandoverStatus.TO_REFUSE)
+    if decided and release.status in (ReleaseStatus.CARRIED, ReleaseStatus.REFUSED):
+        record = RecordAnswer(handover_id=handover.id)
+        await submit_unless_overtaken(port, [Outward("record_answer", record)], purpose=RECORD)
+
+
+async def _hand_over(
+    desk: Desk, port: LedgerPort, inquiry: Inquiry, standing_quote_id: str = "", standing_by_ms: int = 0
+) -> None:
+    internal = desk.internal
+    if await internal.get("inquiry_handover", handover_id_of(internal.id, port.id, inquiry.id)) is not None:
+        return
+    agreement = await agreement_on(port, desk.organization)
+    if agreement is None:
+        return
+    command = HandOverInquiry(
+        ledger_id=port.id,
+        inquiry=inquiry,
+        currency=agreement.terms.currency,
+        standing_quote_id=standing_quote_id,
+        standing_by_ms=standing_by_ms,
+    )
+    await submit_unless_overtaken(internal, [Outward("hand_over_inquiry", command)], purpose=HAND_OVER)
+
+
+async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> ReleaseQuote | None:
+    """The quote at cost, mark-up and the agreement's discounts; None once what it rests on has ended. Req: Q-43, Q-46."""
+    assessment: Assessment | None = await port.get("assessment", handover.assessment_id)
+    upstream = desk.bilateral.get(handover.ledger_id)
+    agreement = None if upstream is None else await agreement_on(upstream, desk.organization)
+    if assessment is None or agreement is None:
+        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    now_ms, buyer = desk.now_ms(), handover.inquiry.buyer
+    if assessment.valid_until_ms <= now_ms:
+        return None  # SCO decides anew
+    rules = await rules_on(port)
+    markups = _own_markups(desk, buyer, assessment, rules)
+    items = _items(desk, handover, assessment, rules, markups, agreement.terms)
+    one_time, over_term = totals(items, handover.inquiry, agreement.terms.currency, agreement.terms.rounding)
+    quote = IssueQuote(
+        inquiry_id=handover.inquiry.id,
+        level=_level(handover.inquiry.level, items),
+        valid_until_ms=min(now_ms + desk.policies.quote_validity_ms(buyer, rules), assessment.valid_until_ms),
+        items=items,
+        one_time_total=one_time,
+        term_total=over_term,
+        change_answer=assessment.change_answer,
+        master_id=handover.inquiry.master_id,
+    )
+    return ReleaseQuote(handover_id=handover.id, quote=quote, salt=desk.salt(), markups=markups)
+
+
+def _own_markups(desk: Desk, buyer: str, assessment: Assessment, rules: SourcingRules) -> tuple[OfferingMarkup, ...]:
+    """Where the policy has another mark-up than the rules."""
+    found = []
+    for offering in sorted(dict.fromkeys(item.offering for item in assessment.items)):
+        points = desk.policies.markup_basis_points(offering, buyer, rules)
+        if points != markup_of(rules, offering):
+            found.append(OfferingMarkup(offering=offering, basis_points=points))
+    return tuple(found)
+
+
+def _items(
+    desk: Desk,
+    handover: InquiryHandover,
+    assessment: Assessment,
+    rules: SourcingRules,
+    markups: tuple[OfferingMarkup, ...],
+    terms: AgreementTerms,
+) -> tuple[QuoteItem, ...]:
+    asked = {item.id: item for item in handover.inquiry.items}
+    items = []
+    for item in assessment.items:
+        listed = list_prices(item, rules, markups, handover.currency)
+        items.append(
+            QuoteItem(
+                id=item.item_id,
+                prices=tuple(
+                    with_discount(
+                        price,
+                        best_discount(
+                            terms,
+                            desk.organization,
+                            item.offering,
+                            price.price_type,
+                            asked[item.item_id].term,
+                            len(asked),
+                        ),
+                    )
+                    for price in listed
+                ),
+                subject_to_feasibility=item.subject_to_feasibility,
+                installation_interval_ms=item.lead_time_ms,
+            )
+        )
+    return tuple(items)
+
+
+def _level(asked: QuoteLevel, items: tuple[QuoteItem, ...]) -> QuoteLevel:
+    """As asked, unless the parts decide it."""
+    if any(item.subject_to_feasibility for item in items):
+        return QuoteLevel.FIRM_SUBJECT_TO_FEASIBILITY_CHECK
+    return QuoteLevel.BUDGETARY if asked == QuoteLevel.BUDGETARY else QuoteLevel.FIRM
+
+
+def _waits(desk: Desk, inquiry: Inquiry) -> bool:
+    return is_seller(desk, inquiry) and not inquiry.answered_at_ms
+
+
+DUTIES: Final = (
+    Duty(
+        name="hand_over_inquiry",
+        role=Role.S_BUS,
+        ledger_kind="bilateral",
+        kind="inquiry",
+        statuses=(InquiryStatus.RECEIVED, InquiryStatus.DEEMED_UNABLE),
+        applies=_waits,
+        submits=(HAND_OVER,),
+        do=hand_over_inquiry,
+    ),
+    Duty(
+        name="hand_over_standing",
+        role=Role.S_BUS,
+        ledger_kind="bilateral",
+        kind="order",
+        statuses=(OrderStatus.PLACED,),
+        applies=is_seller,
+        submits=(HAND_OVER,),
+        do=hand_over_standing,
+    ),
+    Duty(
+        name="answer_inquiry",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="inquiry_handover",
+        statuses=(HandoverStatus.TO_QUOTE, HandoverStatus.TO_REFUSE),
+        submits=(RELEASE, RECORD),
+        do=answer_inquiry,
+    ),
+    Duty(
+        name="settle_answer",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="release",
+        statuses=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
+        applies=lambda _desk, release: release.act in _ANSWERS,
+        related=f"role/{Role.S_BUS.value}",
+        submits=(RECORD,),
+        do=settle_answer,
+    ),
+)
