@@ -10,14 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from smartcontracts import codec
+from smartcontracts.canonical_json import JsonNotCanonical
+from smartcontracts.codec import BytesTooLong
 from smartcontracts.inquiry import INQUIRY, DeclareUnable, InquiryStatus
-from smartcontracts.kernel import Rejected, RoleMissing
+from smartcontracts.kernel import AlreadyDone, Cause, Rejected, RoleMissing
 from smartcontracts.money import Money
 from smartcontracts.order import (
+    DELIVERY_INFO_BYTES_MAX,
     ORDER,
     AcceptanceWindowOver,
     AcceptOrder,
+    ChangeMismatch,
+    DeliveryInfoInvalid,
+    DeliveryInfoPriced,
     ExpediteNotPriced,
+    ImplementAtInvalid,
     InquiryMismatch,
     OrderAnswered,
     OrderInstance,
@@ -31,16 +38,22 @@ from smartcontracts.order import (
     QuoteOrdered,
     QuoteSuperseded,
     RejectOrder,
+    ReplacedOrderUnknown,
 )
 from smartcontracts.quote import QUOTE, QuoteExpired, QuoteStatus, QuoteUnknown, TakeLateQuote
+from smartcontracts.service import SERVICE, ServiceItem, ServiceStatus
 from smartcontracts.trade import (
     Action,
-    ActionNotSupported,
+    Change,
+    ChangeKind,
     ItemRelation,
     NotTheSeller,
     PersonalData,
+    QuoteForm,
     QuoteLevel,
     ReasonInvalid,
+    ReleaseInvalid,
+    ReleaseMissing,
     SaltedHash,
     TimeOutOfRange,
     WindowNotPositive,
@@ -57,12 +70,15 @@ from tests.smartcontracts.trading import (
     PORT_A,
     PORT_Z,
     QUOTE_ITEMS,
+    RELEASE,
     SELLER,
     YEAR,
     answer,
     ask,
     buy,
     give,
+    monthly,
+    once,
     ordered,
     product,
     purchase,
@@ -99,6 +115,8 @@ QUOTE_REFUSALS = [
 COMMAND_REFUSALS = [  # in order of precedence, each one change away from a good order, with the field that is named
     (QuoteUnknown, top(quote_id="quo_none"), "quote_id"),
     (InquiryMismatch, top(inquiry_id="inq_none"), "inquiry_id"),
+    (ChangeMismatch, top(change=Change(service_id="svc_none", kind=ChangeKind.QOS)), "change"),
+    (ReplacedOrderUnknown, top(replaces="ord_none"), "replaces"),
     (WindowNotPositive, top(acceptance_window_ms=0), "acceptance_window_ms"),
     (WindowNotPositive, top(acceptance_window_ms=-1), "acceptance_window_ms"),
     (WindowTooShort, top(acceptance_window_ms=9_999), "acceptance_window_ms"),
@@ -106,8 +124,9 @@ COMMAND_REFUSALS = [  # in order of precedence, each one change away from a good
     (WindowNotPositive, top(activation_window_ms=0), "activation_window_ms"),
     (WindowTooShort, top(activation_window_ms=9_999), "activation_window_ms"),
     (WindowTooLong, top(activation_window_ms=400 * DAY_MS + 1), "activation_window_ms"),
-    (ActionNotSupported, item(1, action=Action.MODIFY), "items[1].action"),
-    (ActionNotSupported, item(1, action=Action.DELETE), "items[1].action"),
+    (ImplementAtInvalid, top(implement_at_ms=START_MS + 20_000), "implement_at_ms"),
+    (QuoteMismatch, item(1, action=Action.MODIFY), "items[1].action"),
+    (QuoteMismatch, item(1, action=Action.DELETE), "items[1].action"),
     (QuoteMismatch, item(id="item-009"), "items[0].id"),
     (QuoteMismatch, item(1, id="item-001"), "items[1].id"),
     (QuoteMismatch, item(offering="other"), "items[0].offering"),
@@ -135,8 +154,13 @@ COMMAND_REFUSALS = [  # in order of precedence, each one change away from a good
     (ExpediteNotPriced, item(2, expedite=True), "items[2].expedite"),
     (TimeOutOfRange, item(2, requested_completion_ms=-1), "items[2].requested_completion_ms"),
     (TimeOutOfRange, top(requested_completion_ms=-1), "requested_completion_ms"),
+    (JsonNotCanonical, top(delivery_info=b'{"vlanId": 7}'), "delivery_info"),
+    (DeliveryInfoInvalid, top(delivery_info=b'["vlanId",7]'), "delivery_info"),
+    (PersonalData, top(delivery_info=b'{"contact":"Jo"}'), "delivery_info.contact"),
+    (DeliveryInfoPriced, top(delivery_info=b'{"cir":80}'), "delivery_info.cir"),
     (WithheldInvalid, top(withheld=(SaltedHash(subject="notes", sha256=b"1"),)), "withheld[0]"),
     (PersonalData, top(buyer_reference="jo@example.com"), "buyer_reference"),
+    (ReleaseInvalid, top(release=b"short"), "release"),
 ]
 
 
@@ -238,6 +262,59 @@ def test_a_quote_is_ordered_once_and_the_repeat_names_the_order():
     assert caught.value.existing_id == order.id
 
 
+@pytest.mark.req("O-08")
+def test_delivery_information_that_changes_no_price_is_kept():
+    ledger = trading_ledger()
+    info = b'{"accessPoints":[{"ipv4":"192.0.2.7/31"}],"sVlanId":1007}'
+    assert buy(ledger, quoted(ledger).id, delivery_info=info).delivery_info == info
+
+
+@pytest.mark.req("O-08")
+@pytest.mark.parametrize("key", ["@type", "cir", "irValue", "irUnits", "carrierEthernetSls", "deltaT"])
+@pytest.mark.parametrize("shape", ['{"%s":1}', '{"a":{"%s":1}}', '{"a":[[{"%s":{}}]]}'])
+def test_delivery_information_overrides_no_priced_attribute_at_any_depth(key, shape):
+    ledger = trading_ledger()
+    quote = quoted(ledger)
+    with pytest.raises(DeliveryInfoPriced):
+        buy(ledger, quote.id, delivery_info=(shape % key).encode())
+    buy(ledger, quote.id, delivery_info=(shape % f"{key}2").encode())
+
+
+@pytest.mark.req("O-08")
+def test_delivery_information_has_a_size():
+    ledger = trading_ledger()
+    quote = quoted(ledger)
+    most = b'{"a":"%s"}' % (b"x" * (DELIVERY_INFO_BYTES_MAX - 8))
+    with pytest.raises(BytesTooLong):
+        buy(ledger, quote.id, delivery_info=most[:-2] + b'x"}')
+    buy(ledger, quote.id, delivery_info=most)
+
+
+@pytest.mark.req("D-05")
+@pytest.mark.parametrize("status", list(OrderStatus))
+def test_only_an_order_that_came_to_nothing_can_be_replaced(status):
+    ledger = trading_ledger()
+    old = replace(ordered(ledger), id="ord_old", status=status)
+    ledger.write(old)
+    quote = quoted(ledger)
+    if status in (OrderStatus.REJECTED, OrderStatus.FAILED, OrderStatus.CANCELLED):
+        new = buy(ledger, quote.id, replaces=old.id)
+        assert new.replaces == old.id
+        assert ledger.find(ORDER, "related", old.id, 9) == (new,)
+    else:
+        with pytest.raises(ReplacedOrderUnknown):
+            buy(ledger, quote.id, replaces=old.id)
+
+
+@pytest.mark.req("D-05")
+def test_an_order_of_the_other_direction_is_not_replaced():
+    ledger = trading_ledger()
+    old = ordered(ledger)
+    ledger.write(replace(old, id="ord_old", status=OrderStatus.REJECTED, buyer=old.seller, seller=old.buyer))
+    with pytest.raises(ReplacedOrderUnknown):
+        buy(ledger, quoted(ledger).id, replaces="ord_old")
+
+
 def test_an_expedite_that_was_priced_is_kept_on_the_order():
     ledger = trading_ledger()
     quote = quoted(ledger, items=(replace(QUOTE_ITEMS[0], expedite=True), *QUOTE_ITEMS[1:]))
@@ -253,7 +330,65 @@ def test_acceptance_counts_up_to_the_windows_last_millisecond_and_starts_the_act
     assert accepted.status == OrderStatus.ACCEPTED
     assert accepted.accepted_at_ms == order.accept_by_ms
     assert accepted.activate_by_ms == order.accept_by_ms + 40_000
-    assert ledger.event_names()[-1] == "order.accepted"
+    assert accepted.original_activate_by_ms == accepted.delay_from_ms == accepted.activate_by_ms
+
+
+@pytest.mark.req("O-09", "X-61", "D-10")
+def test_acceptance_gives_the_service_its_id_with_what_was_quoted_and_before_anything_is_delivered():
+    ledger = trading_ledger()
+    order = ordered(ledger)
+    assert (ledger.all(SERVICE), order.service_id) == ((), "")
+    order = sell(ledger, "accept_order", AcceptOrder(order_id=order.id)).writes[0]
+    service = ledger.the(SERVICE)
+    assert (service.id, service.order_id, service.status) == (order.service_id, order.id, ServiceStatus.IN_DELIVERY)
+    assert (service.accepted_at_ms, service.activated_at_ms) == (order.accepted_at_ms, 0)
+    assert [item.prices for item in service.items] == [item.prices for item in QUOTE_ITEMS]
+    assert ledger.event_names()[-2:] == ["order.accepted", "service.ordered"]
+    assert ledger.find(ORDER, "service", service.id, 2) == (order,)
+
+
+def test_a_bundles_prices_stand_beside_the_elements():
+    ledger = trading_ledger()
+    bare = tuple(replace(item, prices=()) for item in QUOTE_ITEMS)
+    bundle = (once(100 * 10**9), once(20 * 10**9, "ports"), monthly(20 * 10**9))
+    order = buy(ledger, quoted(ledger, items=bare, form=QuoteForm.BUNDLED, bundle=bundle).id)
+    sell(ledger, "accept_order", AcceptOrder(order_id=order.id))
+    service = ledger.the(SERVICE)
+    assert [item.prices for item in service.items] == [()] * 3
+    assert service.bundle == ServiceItem(id="", offering="", prices=bundle)
+
+
+def test_an_agent_accepts_once():
+    ledger = trading_ledger()
+    order = ordered(ledger)
+    sender, cause = ledger.sender(SELLER, "s_bus"), Cause(ledger_id="sg_int", event_id="rel_1", purpose="accept")
+    command = AcceptOrder(order_id=order.id, release=RELEASE)
+    ledger.run("accept_order", command, sender=sender, cause=cause)
+    assert ledger.the(ORDER).releases == (RELEASE,)
+    with pytest.raises(AlreadyDone) as caught:
+        ledger.run("accept_order", command, sender=sender, cause=cause)
+    assert caught.value.existing_id == ledger.the(SERVICE).id
+
+
+@pytest.mark.parametrize("name", ["place_order", "accept_order", "reject_order"])
+def test_an_agents_act_needs_its_release_and_the_order_keeps_it(name):
+    ledger = trading_ledger()
+    if name == "place_order":
+        command, sender = purchase(quoted(ledger).id), ledger.sender(BUYER, "b_bus")
+    else:
+        order_id, sender = ordered(ledger).id, ledger.sender(SELLER, "s_bus")
+        command = {
+            "accept_order": AcceptOrder(order_id=order_id),
+            "reject_order": RejectOrder(order_id=order_id, reason="NO"),
+        }[name]
+    before, cause = ledger.root(), Cause(ledger_id="sg_int", event_id="rel_1", purpose=name)
+    with pytest.raises(ReleaseMissing):
+        ledger.run(name, command, sender=sender, cause=cause)
+    with pytest.raises(ReleaseInvalid):
+        ledger.run(name, replace(command, release=RELEASE[:-1]), sender=sender, cause=cause)
+    assert ledger.root() == before
+    ledger.run(name, replace(command, release=RELEASE), sender=sender, cause=cause)
+    assert ledger.the(ORDER).releases == (RELEASE,)
 
 
 @pytest.mark.req("O-24", "O-29")
@@ -348,7 +483,7 @@ def test_functions_of_a_provider_keep_to_their_acts():
 
 
 def test_messages_about_an_order_have_its_id_and_windows_have_no_default():
-    for name in ("AcceptOrder", "RejectOrder", "ActivateOrder", "FailOrder"):
+    for name in ("AcceptOrder", "RejectOrder", "ActivateOrder", "FailOrder", "CancelOrder", "ExtendWindow"):
         assert "order_id" in codec.message_class(name).DESCRIPTOR.fields_by_name
     with pytest.raises(TypeError):
         PlaceOrder(quote_id="quo_x")
@@ -386,7 +521,9 @@ class TradeHistory(RuleBasedStateMachine):
         other = SELLER if who == BUYER else BUYER
         line = replace(LINE, product=product("line", sls=True, mbps=mbps))
         replaces = self.ledger.get(QUOTE, replaced).inquiry_id if replaced else ""
-        command = replace(ASK, seller=org(other), ancestors=upstream(who), items=(line, PORT_A, PORT_Z), replaces=replaces)
+        command = replace(
+            ASK, seller=org(other), ancestors=upstream(who), items=(line, PORT_A, PORT_Z), replaces=replaces
+        )
         inquiry = self.do("submit_inquiry", command, who, "b_bus")
         if inquiry is None:
             return multiple()
