@@ -1,0 +1,450 @@
+"""Runtime: whatever happens to events, calls and the process, every document gets what it calls for, once."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import pytest
+from structlog.testing import capture_logs
+
+from ledgers.client import NodeUnreachable, TimedOut
+from node.agents.boundaries import boundaries
+from node.agents.duties import Duty, Later
+from node.agents.policies import Policies
+from node.agents.ports import Outward, caused, created
+from node.agents.runtime import Agent, Pace
+from smartcontracts.kernel import (
+    Call,
+    Contract,
+    Event,
+    Kind,
+    MessageType,
+    Outcome,
+    Position,
+    Rejected,
+    Role,
+    Terms,
+)
+from tests.node.agents.harness import MemoryCursors, MemoryNode, MemoryPort, VirtualClock, refused, settle
+from tests.smartcontracts.support import MemoryLedger, org
+
+# A little process of two steps on the internal ledger, each of which may be done once: asked -> weighed -> answered, with
+# an answer that is a document of its own, whose id derives from its cause.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    id: str
+    status: str = "asked"
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    id: str
+    wish_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weigh:
+    wish_id: str
+
+
+class WeighedBefore(Rejected):
+    code = 6999
+
+
+def weigh(command, call: Call):
+    wish = call.view.get(WISH, command.wish_id)
+    if wish.status != "asked":
+        raise WeighedBefore("once")
+    weighed = replace(wish, status="weighed")
+    return Outcome(writes=(weighed,), events=(Event("wish.weighed", weighed),))
+
+
+def answer(command, call: Call):
+    wish = call.view.get(WISH, command.wish_id)
+    done = replace(wish, status="answered")
+    given = Answer(id=call.new_id(ANSWER), wish_id=wish.id)
+    return Outcome(writes=(given, done), events=(Event("wish.answered", done),))
+
+
+WISH = Kind(name="wish", prefix="wsh", record=Wish, terms=lambda wish: Terms(status=wish.status), filters=("status",))
+ANSWER = Kind(name="answer", prefix="ans", record=Answer, terms=lambda one: Terms(related=(one.wish_id,)))
+CONTRACT = Contract(
+    name="wishes",
+    kinds=(WISH, ANSWER),
+    messages=(
+        MessageType(name="weigh", command=Weigh, handler=weigh, roles=(Role.SCO,)),
+        MessageType(name="answer", command=Weigh, handler=answer, roles=(Role.SCO,), creates=ANSWER),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _without_schemas(monkeypatch):
+    """The little process has no messages of syngraph.v1: records are kept as they are."""
+    monkeypatch.setattr("smartcontracts.codec.encode", repr_bytes)
+    monkeypatch.setattr("smartcontracts.codec.decode", lambda _type, data: RECORDS[data])
+
+
+RECORDS = {}
+
+
+def repr_bytes(record):
+    data = repr(record).encode()
+    RECORDS[data] = record
+    return data
+
+
+async def do_weigh(desk, port, wish):
+    await port.submit([Outward("weigh", Weigh(wish_id=wish.id))], purpose="weigh")
+
+
+async def do_answer(desk, port, wish):
+    receipt = await port.submit(
+        [Outward("answer", Weigh(wish_id=wish.id), caused(port, wish.id, "answer"))], purpose="answer"
+    )
+    assert created(receipt, "answer")
+
+
+WEIGH = Duty(
+    name="weigh_wish",
+    role=Role.SCO,
+    ledger_kind="internal",
+    kind="wish",
+    statuses=("asked",),
+    submits=("weigh",),
+    do=do_weigh,
+)
+ANSWERING = replace(WEIGH, name="answer_wish", statuses=("weighed",), submits=("answer",), do=do_answer)
+DUTIES = (WEIGH, ANSWERING)
+PACE = Pace(concurrency=4, sweep_ms=60_000)
+
+
+class Killed(BaseException):
+    """What a test raises at a boundary: nothing of the agent's memory outlives it."""
+
+
+@dataclass
+class World:
+    """An internal ledger, an agent's folder, and the agent that runs on them, which may be killed and started anew."""
+
+    duties: tuple = DUTIES
+    deliver: object = "all"
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    cursors: MemoryCursors = field(default_factory=MemoryCursors)
+
+    def __post_init__(self):
+        self.ledger = MemoryLedger(CONTRACT, ledger_kind="internal", positions={"alpha": Position.PARTY})
+        self.port = MemoryPort(self.ledger, "alpha-int", "alpha", "sco")
+        self.node = MemoryNode("alpha", [self.port])
+        self.task = None
+        self.names = count(1)
+        self._told = len(self.ledger.events)
+
+    def agent(self, observe, pace=PACE):
+        return Agent(
+            role=Role.SCO,
+            duties=self.duties,
+            node=self.node,
+            policies=Policies(),
+            clock=self.clock,
+            chance=lambda: bytes(32),
+            cursors=self.cursors,
+            pace=pace,
+            observe=observe,
+        )
+
+    def wish(self, size=0):
+        name = f"wsh_{next(self.names)}"
+        self.ledger.write(Wish(id=name, size=size))
+        return name
+
+    def status(self, name):
+        return self.ledger.the(WISH, name).status
+
+    def tell(self):
+        """Hand on the events since the last time, in the way that `deliver` says."""
+        new = [(event.document, height) for height, event in self.ledger.events[self._told :]]
+        self._told = len(self.ledger.events)
+        told = [("wish", record.id) for record, _ in new]
+        if self.deliver == "doubled":
+            told = [one for one in told for _ in range(2)]
+        if self.deliver == "reordered":
+            told.reverse()
+        if self.deliver != "lost":
+            for one in told:
+                self.port.feed.put_nowait(one)
+        self.port.feed.put_nowait(f"{self.ledger.height}/9")
+
+    async def pass_time(self, ms, step_ms=500):
+        """Time passes; events arrive all the while."""
+        for _ in range(max(1, ms // step_ms)):
+            await self.clock.advance(step_ms)
+            self.tell()
+            await settle()
+
+    def start(self, observe=lambda boundary, document: None, pace=PACE):
+        self.port.feed = asyncio.Queue()
+        self.task = asyncio.ensure_future(self.agent(observe, pace).run())
+
+    async def stop(self):
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, BaseExceptionGroup, Killed):
+            await self.task
+
+
+@contextlib.asynccontextmanager
+async def running(world, **options):
+    world.start(**options)
+    await settle()
+    try:
+        yield world
+    finally:
+        await world.stop()
+
+
+async def test_what_is_open_at_the_start_is_done_without_any_event():
+    world = World(deliver="lost", duties=(ANSWERING, WEIGH))
+    names = [world.wish() for _ in range(10)]
+    async with running(world):
+        await world.pass_time(1_000)
+        assert {world.status(name) for name in names} == {"weighed"}
+        # Nobody told of the second step: the round does.
+        await world.pass_time(PACE.sweep_ms)
+        assert {world.status(name) for name in names} == {"answered"}
+
+
+@pytest.mark.parametrize("deliver", ["all", "doubled", "reordered", "lost"])
+async def test_documents_end_alike_however_events_come(deliver):
+    world = World(deliver=deliver)
+    async with running(world):
+        names = []
+        for _ in range(5):
+            names.append(world.wish())
+            world.port.feed.put_nowait(("wish", names[-1]))
+            await world.pass_time(500)
+        await world.pass_time(2 * PACE.sweep_ms, step_ms=5_000)
+        assert {world.status(name) for name in names} == {"answered"}
+        assert len(world.ledger.all(ANSWER)) == 5
+
+
+@pytest.mark.parametrize("boundary", boundaries(DUTIES), ids=str)
+@pytest.mark.parametrize("keep_cursor", [True, False], ids=["cursor", "no-cursor"])
+async def test_an_agent_killed_at_any_boundary_ends_as_if_nothing_had_happened(boundary, keep_cursor):
+    world = World()
+    killed = []
+
+    def kill(at, document):
+        if at == boundary and not killed:
+            killed.append(document)
+            raise Killed
+
+    world.start(observe=kill)
+    await settle()
+    name = world.wish()
+    world.port.feed.put_nowait(("wish", name))
+    await world.pass_time(20_000)
+    assert killed == [name]
+    assert world.task.done()
+    await world.stop()
+    if not keep_cursor:
+        world.cursors.clear()
+    # What happened while nobody followed comes again from the cursor, as a node does it.
+    world.start()
+    await settle()
+    if keep_cursor and world.port.followed_from[-1]:
+        world.port.feed.put_nowait(("wish", name))
+    await world.pass_time(20_000)
+    await world.stop()
+    assert world.status(name) == "answered"
+    assert len(world.ledger.all(ANSWER)) == 1
+    done = [event.name for _, event in world.ledger.events]
+    assert done == ["wish.weighed", "wish.answered"]
+
+
+async def test_a_cursor_is_kept_only_when_nothing_is_left_to_do_and_saves_the_listing():
+    world = World()
+    async with running(world):
+        await world.pass_time(6_000)
+        first = world.cursors[world.port.id]
+        world.port.failures += [refused()] * 100
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        world.ledger.height += 5
+        await world.pass_time(10_000)
+        assert world.cursors[world.port.id] == first
+        world.port.failures.clear()
+        await world.pass_time(60_000, step_ms=2_000)
+        assert world.status(name) == "answered"
+        kept = world.cursors[world.port.id]
+        assert kept != first
+    listings = world.port.listings
+    async with running(world):
+        await world.pass_time(1_000)
+        assert world.port.followed_from[-1] == kept
+        assert world.port.listings == listings
+
+
+@pytest.mark.parametrize("name", ["CURSOR_PRUNED", "CURSOR_INVALID"])
+async def test_a_cursor_that_cannot_be_read_any_more_gives_way_to_a_listing(name):
+    world = World()
+    world.cursors[world.port.id] = "3/4"
+    open_wish = world.wish()
+    async with running(world):
+        assert world.port.followed_from == ["3/4"]
+        world.port.feed.put_nowait(refused(name, 8005, transient=False))
+        await world.pass_time(10_000)
+        assert world.port.followed_from == ["3/4", f"{1}/0"]
+        assert world.status(open_wish) == "answered"
+
+
+@pytest.mark.parametrize(
+    "failure", [NodeUnreachable("away"), TimedOut("late"), refused()], ids=["away", "late", "busy"]
+)
+async def test_what_may_pass_is_tried_again_after_pauses_that_grow(failure):
+    world = World(duties=(WEIGH,))
+    async with running(world):
+        await world.pass_time(1_000)
+        world.port.failures += [failure] * 5
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        await settle()
+        tries = len(world.port.submitted)
+        assert tries == 1
+        await world.pass_time(200 + 400 + 800 + 1_600 - 100, step_ms=100)
+        assert len(world.port.submitted) == 4
+        await world.pass_time(10_000, step_ms=100)
+        assert world.status(name) == "weighed"
+        assert len(world.port.submitted) == 6
+
+
+async def test_a_step_that_is_refused_for_good_is_told_once_and_does_not_spin():
+    world = World(duties=(replace(WEIGH, statuses=("asked", "weighed")),))
+    async with running(world):
+        name = world.wish()
+        with capture_logs() as logs:
+            world.port.feed.put_nowait(("wish", name))
+            await world.pass_time(PACE.sweep_ms - 10_000, step_ms=1_000)
+        told = [log for log in logs if log["event"] == "agent_refused"]
+        assert [(log["code"], log["refusal"], log["again"]) for log in told] == [(6999, "WEIGHED_BEFORE", False)]
+        assert len(world.port.submitted) == 2
+        await world.pass_time(20_000, step_ms=1_000)
+        assert len(world.port.submitted) == 3  # the round tries once more
+
+
+async def test_a_duty_that_asks_for_a_later_turn_gets_it_at_its_time():
+    asked_at = []
+
+    async def wait_for_it(desk, port, wish):
+        asked_at.append(desk.now_ms())
+        if len(asked_at) < 3:
+            raise Later(desk.now_ms() + 7_000)
+
+    world = World(duties=(replace(WEIGH, do=wait_for_it),))
+    async with running(world):
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        await world.pass_time(40_000, step_ms=100)
+    assert [later - asked_at[0] for later in asked_at] == [0, 7_000, 14_000]
+
+
+async def test_a_bug_or_a_plug_in_that_raises_stops_neither_other_duties_nor_other_documents():
+    secret = "the customer's name"
+
+    async def raise_it(desk, port, wish):
+        raise ValueError(secret)
+
+    world = World(duties=(replace(WEIGH, name="broken", do=raise_it), *DUTIES))
+    async with running(world):
+        with capture_logs() as logs:
+            name = world.wish()
+            world.port.feed.put_nowait(("wish", name))
+            await world.pass_time(20_000)
+        assert world.status(name) == "answered"
+        assert not world.task.done()
+    broken = [log for log in logs if log["event"] == "agent_duty_broken"]
+    assert {(log["duty"], log["error"]) for log in broken} == {("broken", "ValueError")}
+    assert len(broken) == 1
+    assert secret not in str(logs)
+    assert "test_runtime.py" in broken[0]["where"]
+
+
+async def test_documents_go_side_by_side_up_to_the_bound_and_each_one_call_at_a_time():
+    going, most, doubled = set(), [], []
+
+    async def take_time(desk, port, wish):
+        if wish.id in going:
+            doubled.append(wish.id)
+        going.add(wish.id)
+        most.append(len(going))
+        await world.clock.wait(asyncio.Event(), desk.now_ms() + 1_000)
+        going.discard(wish.id)
+
+    world = World(duties=(replace(WEIGH, do=take_time),))
+    async with running(world):
+        names = [world.wish() for _ in range(9)]
+        for _ in range(2):
+            for name in names:
+                world.port.feed.put_nowait(("wish", name))
+            await settle()
+        await world.pass_time(20_000)
+    assert max(most) == PACE.concurrency
+    assert doubled == []
+    assert len(most) >= 9
+
+
+async def test_a_node_that_is_away_at_the_start_is_waited_for():
+    world = World()
+    world.node.failures += [NodeUnreachable("away"), TimedOut("late")]
+    name = world.wish()
+    async with running(world):
+        await world.pass_time(10_000)
+        assert world.status(name) == "answered"
+
+
+async def test_a_ledger_that_the_node_joins_later_is_taken_up_and_one_of_others_is_not():
+    seen = []
+
+    async def look(desk, port, wish):
+        seen.append((port.id, desk.counterparty(port.id)))
+
+    def bilateral(ledger_id):
+        ledger = MemoryLedger(CONTRACT, positions={"alpha": Position.PARTY, "acme": Position.PARTY})
+        ledger.write(Wish(id="wsh_out"))
+        return MemoryPort(ledger, ledger_id, "alpha", "sco", ledger_id=ledger_id)
+
+    world = World(duties=(replace(WEIGH, ledger_kind="bilateral", do=look),))
+    async with running(world):
+        await world.pass_time(1_000)
+        world.node.ports += [bilateral("sg_ours"), bilateral("sg_theirs")]
+        world.node.counterparties["sg_ours"] = org("acme")
+        await world.pass_time(20_000)
+    assert seen == [("sg_ours", org("acme"))]
+
+
+async def test_a_duty_is_not_called_for_documents_that_are_not_its_own_or_gone():
+    called = []
+
+    async def note(desk, port, wish):
+        called.append(wish.size)
+
+    world = World(duties=(replace(WEIGH, do=note, applies=lambda desk, wish: wish.size > 1),))
+    async with running(world):
+        for size in (1, 2):
+            world.port.feed.put_nowait(("wish", world.wish(size)))
+        world.port.feed.put_nowait(("wish", "wsh_gone"))
+        await world.pass_time(1_000)
+    assert called == [2]
+
+
+async def test_log_lines_say_what_was_taken_and_hold_no_payload():
+    world = World(duties=(WEIGH,))
+    async with running(world):
+        with capture_logs() as logs:
+            world.port.feed.put_nowait(("wish", world.wish(size=424_242)))
+            await world.pass_time(1_000)
+    assert [(log["duty"], log["status"]) for log in logs if log["event"] == "agent_taken"] == [("weigh_wish", "asked")]
+    assert "424242" not in str(logs)
