@@ -10,12 +10,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ledgers.client import Refused
 from scripts.story.agreements import conclude
-from scripts.story.scene import Done, Seat, Stage
+from scripts.story.scene import ALPHA_BRAVO, Done, Seat, Stage
 from scripts.story.telling import StepFailed, money, plural, require
 from scripts.story.terms import agreement_terms
 from smartcontracts.agreement import Agreement, AgreementTerms
@@ -55,24 +55,34 @@ class Row:
 
 @dataclass(slots=True)
 class Market:
-    """All bilateral ledgers of a topology, with an agreement on each. `pairs`: ledger to (first party, second party)."""
+    """All bilateral ledgers of a topology, with an agreement on each.
+
+    `pairs`: ledger to (buyer, seller). Under its agreement only that one sells, but on the ledgers `both_ways`.
+    """
 
     stage: Stage
     pairs: Mapping[str, tuple[str, str]]
+    both_ways: Collection[str] = (ALPHA_BRAVO,)
     agreements: dict[str, Agreement] = field(default_factory=dict)
+    # Of agreements that are called something particular.
+    names: Mapping[str, str] = field(default_factory=dict)
 
     async def open(self, terms: Callable[[str, tuple[str, ...]], AgreementTerms] = agreement_terms) -> None:
         """Agreements on every ledger at once, and each provider's rules on its internal ledger."""
-        async def agree(ledger: str, first: str, second: str) -> None:
-            seats = await self.seat(second, ledger), await self.seat(first, ledger)
-            self.agreements[ledger] = await conclude(self.stage, *seats, f"Services on {ledger}", terms)
+        async def agree(ledger: str, buyer: str, seller: str) -> None:
+            seats = await self.seat(seller, ledger), await self.seat(buyer, ledger)
+            only = "" if ledger in self.both_ways else seats[0].id
+            name = self.names.get(ledger, f"Services on {ledger}")
+            self.agreements[ledger] = await conclude(
+                self.stage, *seats, name, lambda name, parties: replace(terms(name, parties), only_seller=only)
+            )
 
         await asyncio.gather(*(agree(ledger, *pair) for ledger, pair in self.pairs.items()))
         await asyncio.gather(*(self.set_rules(name) for name in self.providers))
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Who sells on some ledger: everybody but who is always named first."""
+        """Who sells on some ledger."""
         return tuple(dict.fromkeys(second for _, second in self.pairs.values()))
 
     @property

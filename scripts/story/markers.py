@@ -1,0 +1,53 @@
+"""Markers: what stands in an organization's documents and must be with nobody else.
+
+Each document gives at least one: its id, a salt, or whatever text of it is long and has a digit, so that it is no common word.
+What the organization has also said on a ledger that it shares is no secret of its internal one, and no marker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Final
+
+LENGTH_MIN: Final = 16
+_DIGIT: Final = re.compile(rb"[0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A document and its markers."""
+
+    kind: str
+    id: str
+    markers: frozenset[bytes]
+
+
+def marked(kind: str, document: Any, outside: bytes) -> Marked:
+    """The markers of a document: values of it that do not stand in `outside`."""
+    found = frozenset(value for value in values(document) if _is_telling(value) and value not in outside)
+    return Marked(kind, document.id, found)
+
+
+def values(value: Any) -> Iterator[bytes]:
+    """Every text and every string of bytes in a record, at any depth."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, str):
+        yield value.encode()
+    elif is_dataclass(value) and not isinstance(value, type):
+        for one in fields(value):
+            yield from values(getattr(value, one.name))
+    elif isinstance(value, tuple):
+        for entry in value:
+            yield from values(entry)
+
+
+def plain(documents: Iterable[Any]) -> bytes:
+    """Everything that these documents say, one after the other."""
+    return b"\x00".join(value for document in documents for value in values(document))
+
+
+def _is_telling(value: bytes) -> bool:
+    return len(value) >= LENGTH_MIN and _DIGIT.search(value) is not None

@@ -1,0 +1,55 @@
+"""Scenario 6: one seller rejects after another has accepted. Rejected upstream, the sibling cancelled, nothing activated.
+
+alpha buys one port of charlie, who has it, and one of bravo, who buys it of delta. delta's node is stopped after the quotes, so
+bravo has to reject what it cannot have.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scripts.story.checks import internal_documents, see_orders
+from scripts.story.goods import Pool, Stock, line_with_ports
+from scripts.story.scenarios.base import Scenario, Set
+from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
+from scripts.story.telling import require
+from smartcontracts.order import OrderStatus
+
+OWN: Final = "tavira-6"
+FAR: Final = "lagos-6"
+WINDOW_MS: Final = 40_000
+
+
+async def play(scene: Set) -> None:
+    """O-20, O-27, X-15."""
+    market, stage, began_ms = scene.market, scene.stage, scene.now_ms()
+    async with stage.teller.scene("Two sellers quote, and the one behind one of them goes away"):
+        quote = await market.quoted(ACME, ALPHA, await market.ask(ACME, ALPHA, line_with_ports(OWN, FAR)))
+        await scene.nodes.stop(DELTA)
+        stage.teller.tell("its node is stopped, with all that runs in it", who=DELTA)
+    async with stage.teller.scene("One accepts, the other rejects: rejected upstream, cancelled downstream"):
+        order = await market.order(ACME, ALPHA, quote, acceptance_window_ms=WINDOW_MS)
+        await market.ordered_until(ACME, ALPHA, order, OrderStatus.REJECTED)
+        rows = await market.rows("order", began_ms)
+        accepted = next(row.seller for row in rows if row.buyer == ALPHA and row.document.status != OrderStatus.REJECTED)
+        rejected = next(row.seller for row in rows if row.buyer == ALPHA and row.seller != accepted)
+        await scene.nodes.start(DELTA)
+        ends = {ALPHA: OrderStatus.REJECTED, accepted: OrderStatus.CANCELLED, rejected: OrderStatus.REJECTED}
+        await see_orders(market, began_ms, {**ends, DELTA: OrderStatus.REJECTED})
+    async with stage.teller.scene("Nothing was activated"):
+        services = [row for row in await market.rows("service", began_ms) if row.document.activated_at_ms]
+        require(not services, "no service in operation", [row.ledger for row in services])
+        for name in (ALPHA, BRAVO, CHARLIE):
+            elements = await internal_documents(market, name, "service_element")
+            mine = [one for one in elements if one.answered_at_ms >= began_ms]
+            require(not any(one.activated_at_ms for one in mine), f"no element of {name} activated", [str(one.status) for one in mine])
+        stage.teller.tell("no service is in operation, and no internal element was activated")
+
+
+SCENARIO: Final = Scenario(
+    play=play,
+    stocks={
+        CHARLIE: Stock(pools=(Pool(place=OWN, monthly="24.00"),)),
+        DELTA: Stock(pools=(Pool(place=FAR, monthly="22.00"),)),
+    },
+)
