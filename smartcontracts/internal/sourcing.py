@@ -304,7 +304,8 @@ class ReleaseInquiry:
     agreement_id: str
     element_ids: tuple[str, ...]
     ancestors: tuple[str, ...]
-    response_window_ms: int
+    # Last millisecond of this seller's window.
+    respond_by_ms: int
     salt: bytes
 
 
@@ -457,9 +458,8 @@ def release_inquiry(command: ReleaseInquiry, call: Call) -> Outcome:
     elements = _require_asked_elements(command, sourcing, call.view)
     _require_ancestors(command, sourcing, call.sender.organization)
     _require_not_asked(command, sourcing)
-    left_ms = sourcing.respond_by_ms - call.block.time_ms
-    if not 0 < command.response_window_ms <= left_ms:
-        raise WindowOutside(f"A window of at most {left_ms} ms is left.", "response_window_ms")
+    if not call.block.time_ms < command.respond_by_ms <= sourcing.respond_by_ms:
+        raise WindowOutside(f"A window ends later than now, and by {sourcing.respond_by_ms}.", "respond_by_ms")
     release = open_release(
         call,
         0,
@@ -468,7 +468,7 @@ def release_inquiry(command: ReleaseInquiry, call: Call) -> Outcome:
         ledger_id=command.ledger_id,
         subject_kind=SUBJECT_KIND,
         subject_id=sourcing.id,
-        command_record=_inquiry_for(command, sourcing, elements),
+        command_record=_inquiry_for(command, sourcing, elements, call.block.time_ms),
         salt=command.salt,
     )
     cause = Cause(ledger_id=call.ledger_id, event_id=release.id, purpose=release.act)
@@ -671,7 +671,9 @@ def _require_not_asked(command: ReleaseInquiry, sourcing: Sourcing) -> None:
         raise TooManyAsked(f"At most {ASKED_MAX} inquiries are made for one sourcing.", "sourcing_id")
 
 
-def _inquiry_for(command: ReleaseInquiry, sourcing: Sourcing, elements: tuple[Element, ...]) -> SubmitInquiry:
+def _inquiry_for(
+    command: ReleaseInquiry, sourcing: Sourcing, elements: tuple[Element, ...], now_ms: int
+) -> SubmitInquiry:
     """The inquiry: elements become its items. The wished completion is when the answers are waited for no longer, so
     that its window ends in time however long the way there takes. Rejects with AskMixed. Req: Q-29.
     """
@@ -694,8 +696,8 @@ def _inquiry_for(command: ReleaseInquiry, sourcing: Sourcing, elements: tuple[El
         agreement_id=command.agreement_id,
         level=sourcing.level,
         items=items,
-        response_window_ms=command.response_window_ms,
-        requested_completion_ms=sourcing.respond_by_ms,
+        response_window_ms=command.respond_by_ms - now_ms,
+        requested_completion_ms=command.respond_by_ms,
         ancestors=command.ancestors,
         lineage_key=sourcing.lineage_key,
         change=_change_for(sourcing, elements),

@@ -41,6 +41,7 @@ from smartcontracts.internal.sourcing import (
 )
 from smartcontracts.kernel import Role
 from smartcontracts.lineage import pseudonym
+from smartcontracts.quote import Quote, QuoteStatus
 
 ASK: Final = "ask"
 RECORD: Final = "record"
@@ -111,9 +112,16 @@ async def collect_responses(desk: Desk, port: LedgerPort, sourcing: Sourcing) ->
 
 
 async def collect_of_inquiry(desk: Desk, _port: LedgerPort, inquiry: Inquiry) -> None:
-    """A seller has answered, or its window is over: look at the sourcing that the inquiry belongs to."""
+    """A seller is unable or its window is over: look at the sourcing that the inquiry belongs to."""
     internal = desk.internal
     for sourcing in await internal.list("sourcing", related=inquiry.id):
+        await collect_responses(desk, internal, sourcing)
+
+
+async def collect_of_quote(desk: Desk, _port: LedgerPort, quote: Quote) -> None:
+    """A seller has quoted, in time or late, or its late quote was taken: as `collect_of_inquiry`."""
+    internal = desk.internal
+    for sourcing in await internal.list("sourcing", related=quote.inquiry_id):
         await collect_responses(desk, internal, sourcing)
 
 
@@ -160,7 +168,6 @@ def _asks(desk: Desk, sourcing: Sourcing, chosen: Iterable[tuple[_Candidate, lis
     """One inquiry for each group of related elements at the first attempt; after that, one for each element."""
     ancestors = (*sourcing.ancestors, pseudonym(sourcing.lineage_key, desk.organization))
     asked = {(one.ledger_id, element_id) for one in sourcing.asked for element_id in one.element_ids}
-    window_ms = sourcing.respond_by_ms - desk.now_ms()
     for candidate, elements in chosen:
         ledger_id = candidate.seller.ledger_id
         left = [element for element in elements if (ledger_id, element.id) not in asked]
@@ -172,7 +179,7 @@ def _asks(desk: Desk, sourcing: Sourcing, chosen: Iterable[tuple[_Candidate, lis
                 agreement_id=candidate.agreement_id,
                 element_ids=tuple(element.id for element in group),
                 ancestors=ancestors,
-                response_window_ms=window_ms,
+                respond_by_ms=sourcing.respond_by_ms,
                 salt=desk.salt(),
             )
             yield Outward("release_inquiry", ask)
@@ -417,15 +424,20 @@ DUTIES: Final = (
         role=Role.B_BUS,
         ledger_kind="bilateral",
         kind="inquiry",
-        statuses=(
-            InquiryStatus.QUOTED,
-            InquiryStatus.UNABLE,
-            InquiryStatus.DEEMED_UNABLE,
-            InquiryStatus.LATE_QUOTED,
-        ),
+        statuses=(InquiryStatus.UNABLE, InquiryStatus.DEEMED_UNABLE),
         applies=is_buyer,
         submits=(RECORD,),
         do=collect_of_inquiry,
+    ),
+    Duty(
+        name="collect_of_quote",
+        role=Role.B_BUS,
+        ledger_kind="bilateral",
+        kind="quote",
+        statuses=(QuoteStatus.ISSUED,),
+        applies=is_buyer,
+        submits=(RECORD,),
+        do=collect_of_quote,
     ),
     Duty(
         name="collect_of_release",

@@ -1,0 +1,374 @@
+"""A market in memory: organizations whose agents work on ledgers in memory, in virtual time, without an event loop.
+
+    market = Market(pairs=[("acme", "alpha"), ("alpha", "bravo")], inventories={"alpha": pool("port"), "bravo": pool("line")})
+    inquiry = market.ask("acme", "alpha", items)
+    market.run()                                   # until nothing is left to do; `market.run_until(...)` lets time pass
+    market.upstream("acme", "alpha").get(...)
+
+Every organization with an inventory (also an empty one) has an internal ledger and the four agents. A duty is called exactly for
+documents to which something happened, as in the runtime; `sweep` calls all for all, as a restart does. Every submission is a
+block of its own and takes `step_ms`. `market.commits` tells each of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ledgers.kinds import contract_table
+from ledgers.receipts import DocumentVersion, Receipt
+from node.agents.boundaries import Observer, ignore, perform
+from node.agents.desk import Desk
+from node.agents.duties import Later
+from node.agents.policies import Policies
+from node.agents.provisioning.bookings import BookingStore
+from node.agents.provisioning.inventory import Inventory, parse
+from node.agents.provisioning.reference import ReferenceProvisioning
+from node.agents.roster import DUTIES
+from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms
+from smartcontracts.inquiry import Inquiry, SubmitInquiry
+from smartcontracts.internal.rules import SetSourcingRules
+from smartcontracts.kernel import Position, Rejected, Role
+from smartcontracts.lineage import pseudonym
+from smartcontracts.trade import InquiryItem, QuoteLevel
+from tests.node.agents.harness import refusal
+from tests.smartcontracts.support import START_MS, MemoryLedger, org
+from tests.smartcontracts.trading import TERMS, target
+
+EMPTY = 'currency = "EUR"\npool = []\n'
+CALLS_MAX = 200_000
+
+
+def pool(*offerings: str, monthly: str = "10.00", lead_ms: int = 60_000, capacity: int = 1_000) -> Inventory:
+    """An inventory with one pool for these offerings; none for none."""
+    if not offerings:
+        return parse(EMPTY.encode())
+    names = ", ".join(f'"{one}"' for one in offerings)
+    return parse(
+        f'currency = "EUR"\n[[pool]]\nid = "main"\nofferings = [{names}]\ncapacity = {capacity}\n'
+        f'lead_time_ms = {lead_ms}\ncost = {{ recurring = "{monthly}", period = "month" }}\n'.encode()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One transaction that was committed."""
+
+    at_ms: int
+    ledger: str
+    organization: str
+    role: str
+    purpose: str
+    messages: tuple[str, ...]
+
+
+class MarketLedger(MemoryLedger):
+    """A ledger that executes agents' transactions: several messages, each with its cause."""
+
+    def submit(self, messages: Sequence[tuple[str, Any, Any]], *, sender: Any, at: int) -> list[Any]:
+        self._begin_block(max(at, self.time_ms + 1), self.height + 1)
+        self._transactions += 1
+        with self._undone_when_refused():
+            return [
+                self._run_one(index, name, command, sender, cause, ())
+                for index, (name, command, cause) in enumerate(messages)
+            ]
+
+    def next_due_ms(self) -> int | None:
+        due = self._next_due()
+        return None if due is None else due[0]
+
+
+class MarketPort:
+    """`node.agents.ports.LedgerPort`: nothing ever suspends."""
+
+    def __init__(self, market: Market, ledger: MarketLedger, name: str, organization: str, role: Role) -> None:
+        self.market, self.ledger, self.name = market, ledger, name
+        self.id, self.kind = ledger.ledger_id, ledger.ledger_kind
+        self.organization, self.role = organization, role
+
+    async def get(self, kind: str, document_id: str) -> Any | None:
+        return self.ledger.get(self.ledger.table.kinds[kind], document_id)
+
+    async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
+        found = self.ledger.table.kinds[kind]
+        given = {name: value for name, value in filters.items() if value}
+        assert not given.keys() - set(found.filters), f"{kind} has no filter {sorted(given)}"
+        if not given:
+            return self.ledger.all(found)
+        sets = [{one.id: one for one in self.ledger.find(found, name, value, 10**9)} for name, value in given.items()]
+        return tuple(record for key, record in sorted(sets[0].items()) if all(key in other for other in sets[1:]))
+
+    async def submit(self, acts: Sequence[Any], *, purpose: str) -> Receipt:
+        self.market.now_ms += self.market.step_ms
+        sender = self.ledger.sender(self.organization, self.role.value)
+        try:
+            outcomes = self.ledger.submit(
+                [(act.name, act.command, act.cause) for act in acts], sender=sender, at=self.market.now_ms
+            )
+        except Rejected as rejected:
+            self.market.take_events()
+            raise refusal(rejected) from rejected
+        names = tuple(act.name for act in acts)
+        self.market.commits.append(
+            Commit(self.market.now_ms, self.name, self.organization, self.role.value, purpose, names)
+        )
+        self.market.take_events()
+        written = {}
+        for outcome in outcomes:
+            for record in outcome.writes:
+                written[self.ledger.table.kind_of(record).name, record.id] = None
+        documents = tuple(DocumentVersion(kind=kind, id=key, version=1) for kind, key in written)
+        return Receipt(ledger_id=self.id, height=self.ledger.height, documents=documents)
+
+
+class Market:
+    """Organizations, their ledgers, and their agents."""
+
+    def __init__(
+        self,
+        *,
+        pairs: Iterable[tuple[str, str]],
+        inventories: Mapping[str, Inventory],
+        policies: Mapping[str, Policies] | None = None,
+        rules: SetSourcingRules | None = None,
+        terms: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+        silent: Iterable[str] = (),
+        step_ms: int = 20,
+        observe: Observer = ignore,
+    ) -> None:
+        """`pairs` are (buyer, seller), one ledger each; `terms` change a pair's agreement; `silent` ones have no agents."""
+        self.now_ms = START_MS + 1_000
+        self.step_ms, self.observe = step_ms, observe
+        self.commits: list[Commit] = []
+        # (organization, role, duty, error) of what a duty raised and did not expect.
+        self.failures: list[tuple[str, str, str, Exception]] = []
+        self.ledgers: dict[str, MarketLedger] = {}
+        self._pairs: dict[str, tuple[str, str]] = {}
+        self._told: dict[str, int] = {}
+        self._work: deque[tuple[str, str, str]] = deque()
+        self._later: dict[tuple[str, str, str], int] = {}
+        self._salts = 0
+        self._inventories = dict(inventories)
+        for pair in pairs:
+            self._found(pair, dict((terms or {}).get(pair, {})))
+        for name in self._inventories:
+            self._ledger(f"{name}-internal", "internal", (name,))
+            if rules is not None:
+                ledger = self.internal(name)
+                ledger.run("set_sourcing_rules", rules, sender=ledger.sender(name, "sco"), at=self.now_ms)
+        self.desks: dict[tuple[str, Role], Desk] = {
+            (name, role): self._desk(name, role, (policies or {}).get(name) or Policies())
+            for name in self._inventories
+            if name not in tuple(silent)
+            for role in DUTIES
+        }
+        self.take_events()
+
+    # Reading
+
+    def internal(self, name: str) -> MarketLedger:
+        """The organization's internal ledger."""
+        return self.ledgers[f"{name}-internal"]
+
+    def between(self, buyer: str, seller: str) -> MarketLedger:
+        """The bilateral ledger of a pair."""
+        return self.ledgers[f"{buyer}-{seller}"]
+
+    def records(self, ledger: MarketLedger, kind: str) -> tuple[Any, ...]:
+        """All documents of a kind."""
+        return ledger.all(ledger.table.kinds[kind])
+
+    def the(self, ledger: MarketLedger, kind: str) -> Any:
+        """The only document of a kind."""
+        (only,) = self.records(ledger, kind)
+        return only
+
+    # A person's acts
+
+    def act(self, ledger: MarketLedger, name: str, command: Any, by: str, role: str) -> Any:
+        """A person's act; the first document that it writes."""
+        self.now_ms += self.step_ms
+        sender = ledger.sender(by, role)
+        outcome = ledger.submit([(name, command, None)], sender=sender, at=self.now_ms)[0]
+        self.take_events()
+        return outcome.writes[0]
+
+    def ask(
+        self,
+        buyer: str,
+        seller: str,
+        items: tuple[InquiryItem, ...],
+        *,
+        window_ms: int = 0,
+        key: bytes = b"",
+        **more: Any,
+    ) -> Inquiry:
+        """A customer's inquiry."""
+        lineage_key = key or hashlib.sha256(b"key %d" % self.now_ms).digest()
+        ledger = self.between(buyer, seller)
+        command = SubmitInquiry(
+            seller=org(seller),
+            agreement_id=f"agr_{buyer}_{seller}",
+            level=QuoteLevel.FIRM,
+            items=items,
+            response_window_ms=window_ms,
+            lineage_key=lineage_key,
+            ancestors=(pseudonym(lineage_key, org(buyer)),),
+            **more,
+        )
+        return self.act(ledger, "submit_inquiry", command, buyer, "b_bus")
+
+    # Agents
+
+    def run(self) -> None:
+        """All duties, until nothing is left to do without time passing."""
+        calls = 0
+        while self._work:
+            calls += 1
+            assert calls < CALLS_MAX, "agents go around in a circle"
+            self._look_at(*self._work.popleft())
+
+    def run_until(self, until_ms: int | None = None, *, stop: Any = None) -> None:
+        """Let time pass, from due to due, until then (default: two minutes), or until `stop()` is true."""
+        until_ms = self.now_ms + 120_000 if until_ms is None else until_ms
+        while True:
+            self.run()
+            if stop is not None and stop():
+                return
+            due_ms = self._next_due_ms()
+            if due_ms is None or due_ms > until_ms:
+                self.now_ms = max(self.now_ms, until_ms)
+                self._let_fire()
+                self.run()
+                return
+            self.now_ms = max(self.now_ms + 1, due_ms)
+            self._let_fire()
+
+    def sweep(self) -> None:
+        """Every duty for every document with one of its statuses, as after a restart without a cursor."""
+        for ledger in self.ledgers.values():
+            for kind in ledger.table.kinds.values():
+                for record in ledger.all(kind):
+                    self._work.append((self._name_of(ledger), kind.name, record.id))
+        self.run()
+
+    def take_events(self) -> None:
+        """Put every document that something happened to on the list."""
+        for name, ledger in self.ledgers.items():
+            for _, event in ledger.events[self._told.get(name, 0) :]:
+                entry = (name, ledger.table.kind_of(event.document).name, event.document.id)
+                if entry not in self._work:
+                    self._work.append(entry)
+            self._told[name] = len(ledger.events)
+
+    def _look_at(self, ledger_name: str, kind: str, document_id: str) -> None:
+        ledger = self.ledgers[ledger_name]
+        for (name, role), desk in self.desks.items():
+            port = self._port_of(desk, ledger)
+            if port is None:
+                continue
+            for duty in DUTIES[role]:
+                if (duty.ledger_kind, duty.kind) != (ledger.ledger_kind, kind):
+                    continue
+                record = ledger.get(ledger.table.kinds[kind], document_id)
+                status = getattr(record, "status", "")
+                if record is not None and status in duty.statuses and duty.applies(desk, record):
+                    self._perform(name, role, duty, desk, port, record, (ledger_name, kind, document_id))
+
+    def _perform(self, name: str, role: Role, duty: Any, desk: Desk, port: Any, record: Any, entry: Any) -> None:
+        call = perform(duty, desk, port, record, self.observe)
+        try:
+            call.send(None)
+        except StopIteration:
+            return
+        except Later as later:
+            self._later[entry] = min(later.at_ms, self._later.get(entry, later.at_ms))
+        except Exception as error:
+            self.failures.append((name, role.value, duty.name, error))
+        else:
+            raise AssertionError(f"{duty.name} waits for something that is not a port")
+
+    def _port_of(self, desk: Desk, ledger: MarketLedger) -> Any:
+        if desk.internal.id == ledger.ledger_id:
+            return desk.internal
+        return desk.bilateral.get(ledger.ledger_id)
+
+    def _next_due_ms(self) -> int | None:
+        dues = [due + 1 for ledger in self.ledgers.values() if (due := ledger.next_due_ms()) is not None]
+        return min([*dues, *self._later.values()], default=None)
+
+    def _let_fire(self) -> None:
+        for ledger in self.ledgers.values():
+            due = ledger.next_due_ms()
+            if due is not None and due < self.now_ms:
+                ledger.advance(max(self.now_ms, ledger.time_ms + 1))
+        for entry, at_ms in list(self._later.items()):
+            if at_ms <= self.now_ms:
+                del self._later[entry]
+                self._work.append(entry)
+        self.take_events()
+
+    # Making
+
+    def _ledger(self, name: str, kind: str, parties: tuple[str, ...]) -> MarketLedger:
+        ledger = MarketLedger(
+            *contract_table(kind, 1).contracts,
+            ledger_kind=kind,
+            positions=dict.fromkeys(parties, Position.PARTY),
+            ledger_id="sg_" + hashlib.sha256(name.encode()).hexdigest()[:32],
+        )
+        self.ledgers[name] = ledger
+        return ledger
+
+    def _found(self, pair: tuple[str, str], changes: dict[str, Any]) -> None:
+        buyer, seller = pair
+        name = f"{buyer}-{seller}"
+        ledger = self._ledger(name, "bilateral", pair)
+        self._pairs[name] = pair
+        terms: AgreementTerms = replace(TERMS, sla_targets=(target(seller), target(buyer)), **changes)
+        ledger.write(
+            Agreement(
+                id=f"agr_{buyer}_{seller}",
+                status=AgreementStatus.ACTIVE,
+                parties=tuple(sorted((org(buyer), org(seller)))),
+                terms=terms,
+                terms_version=1,
+                proposal_id="prp_1",
+                in_force_from_ms=START_MS,
+            )
+        )
+
+    def _desk(self, name: str, role: Role, policies: Policies) -> Desk:
+        mine = {ledger: pair for ledger, pair in self._pairs.items() if name in pair}
+        ports = {
+            self.ledgers[ledger].ledger_id: MarketPort(self, self.ledgers[ledger], ledger, name, role)
+            for ledger in mine
+        }
+        provisioning = None
+        if role == Role.SOF:
+            provisioning = ReferenceProvisioning(self._inventories[name], BookingStore(), lambda: self.now_ms)
+        return Desk(
+            organization=org(name),
+            role=role,
+            internal=MarketPort(self, self.internal(name), f"{name}-internal", name, role),
+            bilateral=ports,
+            counterparties={
+                self.ledgers[ledger].ledger_id: org(pair[0] if pair[1] == name else pair[1])
+                for ledger, pair in mine.items()
+            },
+            policies=policies,
+            provisioning=provisioning,
+            clock=lambda: self.now_ms,
+            chance=self._salt,
+        )
+
+    def _salt(self) -> bytes:
+        self._salts += 1
+        return hashlib.sha256(b"salt %d" % self._salts).digest()
+
+    def _name_of(self, ledger: MarketLedger) -> str:
+        return next(name for name, one in self.ledgers.items() if one is ledger)
