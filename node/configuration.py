@@ -163,10 +163,13 @@ class AgentsSection(_Section):
         description="A plug-in for the policies, package.module:Name; none are the built-in ones.",
     )
     policy_file: ConfiguredPath | None = Field(default=None, description="What the policies are told; TOML.")
-    provisioning: Literal["none", "reference"] = Field(
-        default="none", description="What SOF asks: nothing, or an inventory file."
+    provisioning: Literal["none", "reference", "http"] = Field(
+        default="none",
+        description="What SOF asks: nothing, an inventory file, or a system of TM Forum shapes; docs/provisioning.md.",
     )
-    provisioning_file: ConfiguredPath | None = Field(default=None, description="The inventory of `reference`.")
+    provisioning_file: ConfiguredPath | None = Field(
+        default=None, description="The inventory of `reference`, or the address and certificates of `http`; TOML."
+    )
     concurrency: int = Field(default=16, ge=1, le=1_000, description="Documents that an agent looks at at once.")
     sweep_ms: int = Field(
         default=120_000,

@@ -14,6 +14,7 @@ from node.agents.policies import Policies
 from node.agents.policy_settings import PolicyFileWrong, PolicySettings, read_policy_settings
 from node.agents.provisioning import Provisioning, ProvisioningBroken
 from node.agents.provisioning.bookings import BookingStore
+from node.agents.provisioning.http_settings import connect
 from node.agents.provisioning.inventory import InventoryWrong
 from node.agents.provisioning.inventory import read as read_inventory
 from node.agents.provisioning.reference import ReferenceProvisioning
@@ -50,6 +51,8 @@ def load_provisioning(agents: AgentsSection, folder: Path, now_ms: Callable[[], 
             [f"agents.provisioning_file: needed for agents.provisioning = {agents.provisioning!r}."]
         )
     try:
+        if agents.provisioning == "http":
+            return connect(agents.provisioning_file, now_ms)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         inventory = read_inventory(agents.provisioning_file)
         return ReferenceProvisioning(inventory, BookingStore(folder / _BOOKINGS), now_ms, run=asyncio.to_thread)
