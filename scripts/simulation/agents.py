@@ -241,32 +241,28 @@ class Agent:
     def _sweep(self, life: int) -> None:
         if life != self._life or not self._is_up:
             return
-        found = self._list_open()
-        # Once nothing happens any more, there is nothing to look for; while anybody is at work, there may be.
-        if found or not self.world.closing or self.world.is_busy():
+        self._list_open()
+        # Each looks twice more after the last thing that moved: what is still open then waits for nobody.
+        if not self.world.is_quiet(2 * SWEEP_MS[1]):
             self._plan_sweep()
 
-    def _list_open(self) -> int:
-        """Wake every document with a status that a duty serves; how many."""
-        found = 0
+    def _list_open(self) -> None:
+        """Wake every document with a status that a duty serves."""
         for port in self._ports.values():
             replica = port.chain.node_of(self.name)
             if replica is None:
-                found += 1
                 continue
             committed = replica.committed
             for kind, term, value in self._searches(port.kind):
                 for one in list(committed.view.ids(committed.table.kinds[kind], term, value)):
-                    found += self._wake_if_served(port, committed, kind, one)
+                    self._wake_if_served(port, committed, kind, one)
         self._dispatch()
-        return found
 
-    def _wake_if_served(self, port: Port, committed: Any, kind: str, document_id: str) -> int:
+    def _wake_if_served(self, port: Port, committed: Any, kind: str, document_id: str) -> None:
         record = committed.view.get(committed.table.kinds[kind], document_id)
         if self._desk is None or not any(self._serves(duty, record) for duty in self.duties[port.kind, kind]):
-            return 0
+            return
         self._worklist.wake(Subject(port.id, kind, document_id), self.now_ms())
-        return 1
 
     def _searches(self, ledger_kind: str) -> list[tuple[str, str, str]]:
         places = [(kind, duties) for (place, kind), duties in self.duties.items() if place == ledger_kind]

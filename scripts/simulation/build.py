@@ -8,6 +8,7 @@ from typing import Final
 from ledgers.kinds import BILATERAL, INTERNAL
 from ledgers.transaction import Act
 from scripts.simulation import coverage, goods, layout
+from scripts.simulation.agents import Agent
 from scripts.simulation.buyer import habits, purchase
 from scripts.simulation.chain import Chain
 from scripts.simulation.faults import Faults
@@ -15,9 +16,10 @@ from scripts.simulation.invariants import watch
 from scripts.simulation.invariants.base import Invariant
 from scripts.simulation.journal import Violation
 from scripts.simulation.layout import Layout
+from scripts.simulation.mischief import Mischief
 from scripts.simulation.parties import PERSON, org_id, signatory
 from scripts.simulation.people import Person
-from scripts.simulation.providers import Provider, provider
+from scripts.simulation.providers import provider
 from scripts.simulation.seller import ManualSeller
 from scripts.simulation.world import World
 from smartcontracts.proposal import Propose, act_of
@@ -32,7 +34,7 @@ class Built:
 
     world: World
     layout: Layout
-    providers: tuple[Provider, ...]
+    agents: tuple[Agent, ...]
     invariants: tuple[Invariant, ...]
 
 
@@ -49,12 +51,13 @@ def build(seed: int, orgs: int, *, shape: Layout | None = None, faults: bool = T
         _agree(world, chain)
     for name in plan.desks:
         ManualSeller(world, name)
-    providers = tuple(provider(world, name, faults=faults) for name in plan.providers)
+    agents = tuple(agent for name in plan.providers for agent in provider(world, name, faults=faults))
     for name in plan.customers:
         _customer(world, plan, name)
+    Mischief(world)
     if faults:
         Faults(world).begin()
-    return Built(world, plan, providers, invariants)
+    return Built(world, plan, agents, invariants)
 
 
 def _agree(world: World, chain: Chain) -> None:

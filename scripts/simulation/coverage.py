@@ -59,11 +59,13 @@ class _Listener:
     """Where steps are counted now; a history sets it while one replica executes, so that each step counts once."""
 
     coverage: Coverage | None = None
+    taking = True
 
 
-def listen(coverage: Coverage | None) -> None:
-    """Count steps there from now on, or nowhere."""
+def listen(coverage: Coverage | None, *, taking: bool = True) -> None:
+    """Count steps there from now on, or nowhere; without `taking` only those that are refused."""
     _Listener.coverage = coverage
+    _Listener.taking = taking
 
 
 def _counting_step(lifecycle: Mapping[tuple[Any, str], Any], status: Any, event: str) -> Any:
@@ -76,7 +78,8 @@ def _counting_step(lifecycle: Mapping[tuple[Any, str], Any], status: Any, event:
     except Rejected:
         coverage.wrong_status[name, str(status), event] += 1
         raise
-    coverage.taken[name, str(status), event] += 1
+    if _Listener.taking:
+        coverage.taken[name, str(status), event] += 1
     return after
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 from typing import Final
 
@@ -10,13 +9,13 @@ from ledgers.kinds import INTERNAL
 from ledgers.transaction import Act
 from node.agents.policies import Asked, Failure, Part, Policies, Recovery
 from node.agents.provisioning.bookings import BookingStore
-from node.agents.provisioning.inventory import Inventory, parse
+from node.agents.provisioning.inventory import parse
 from node.agents.provisioning.reference import ReferenceProvisioning
 from scripts.simulation import goods, layout
 from scripts.simulation.agents import Agent
 from scripts.simulation.journal import Violation
 from scripts.simulation.parties import AGENT_ROLES, PERSON, signatory
-from scripts.simulation.world import World
+from scripts.simulation.world import Stock, World
 from smartcontracts.internal.rules import Prefer, SetSourcingRules
 from smartcontracts.kernel import Role
 
@@ -45,26 +44,17 @@ class Stubborn(Policies):
         return Recovery.ALTERNATIVE_EXTERNAL
 
 
-@dataclass(slots=True)
-class Provider:
-    """An organization that sells through agents."""
-
-    name: str
-    inventory: Inventory
-    provisioning: ReferenceProvisioning
-    agents: tuple[Agent, ...]
-
-
-def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, faults: bool = True) -> Provider:
+def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, faults: bool = True) -> tuple[Agent, ...]:
     """A provider with its agents at work; `makes` instead of drawn offerings."""
     random = world.random
     offerings = makes if makes is not None else tuple(one for one in layout.OFFERINGS if random.random() < 0.5)
     inventory = parse(_inventory(random, offerings, faults=faults).encode())
     skew_ms = random.randint(-CLOCK_MS, CLOCK_MS) if faults and random.random() < 0.3 else 0
     provisioning = ReferenceProvisioning(inventory, BookingStore(), lambda: world.now_ms() + skew_ms)
+    world.stocks[name] = Stock(inventory, provisioning)
     policies = random.choice((Policies(), Policies(), Stubborn()))
     _set_rules(world, name)
-    agents = tuple(
+    return tuple(
         Agent(
             world,
             name,
@@ -76,8 +66,6 @@ def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, f
         )
         for role in AGENT_ROLES
     )
-    return Provider(name, inventory, provisioning, agents)
-
 
 def _inventory(random: Random, offerings: tuple[str, ...], *, faults: bool) -> str:
     """A pool an offering; what goes wrong with it now and then."""

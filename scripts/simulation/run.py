@@ -61,6 +61,7 @@ def run(seed: int, steps: int, orgs: int, *, shape: Layout | None = None, faults
         violation = found
     if built is None:
         raise RuntimeError("the world could not be built") from violation
+    built.world.close()
     outcome = _outcome(seed, built, violation)
     outcome.seconds = time.perf_counter() - began
     return outcome
@@ -70,9 +71,10 @@ def _play(built: Built, steps: int) -> None:
     world = built.world
     most = steps + DRAIN_STEPS + DRAIN_FACTOR * steps
     while len(world.schedule):
-        world.closing = world.steps >= steps
+        if world.steps >= steps and not world.closing:
+            world.begin_closing()
         if world.steps > most:
-            raise Violation("it_ends", f"after {most} steps there is no end of it: {world.tasks} scripts go on")
+            raise Violation("it_ends", f"after {most} steps there is no end of it: {len(world.live)} scripts go on")
         world.step()
     for invariant in built.invariants:
         invariant.end()

@@ -10,6 +10,8 @@ from typing import Any, Final, cast
 from abci_app.execution.run import BlockRun
 from ledgers.receipts import Receipt
 from ledgers.transaction import Act, assemble, build_body, sign_body, transaction_id
+from node.agents.provisioning.inventory import Inventory
+from node.agents.provisioning.reference import ReferenceProvisioning
 from scripts.simulation import coverage as coverage_module
 from scripts.simulation.chain import BILATERAL, START_MS, Chain, Decided
 from scripts.simulation.coverage import Coverage
@@ -30,6 +32,14 @@ ROUND_MS: Final = 1_000
 
 Listener = Callable[[Chain, Event], None]
 Invariant = Callable[[Chain, Decided], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A provider's resources, and the system that books them."""
+
+    inventory: Inventory
+    provisioning: ReferenceProvisioning
 
 
 @dataclass(slots=True)
@@ -94,12 +104,18 @@ class World:
     invariants: list[Invariant] = field(default_factory=list)
     receivers: dict[bytes, Waiter] = field(default_factory=dict)
     watchers: dict[tuple[str, str], list[Waiter]] = field(default_factory=dict)
-    tasks: int = 0
+    # Scripts that go on, by their number.
+    live: dict[int, Task] = field(default_factory=dict)
     steps: int = 0
     # People and faults begin nothing new any more.
     closing: bool = False
+    # When a ledger last got a block that somebody sent something for, or closing began.
+    moved_ms: int = 0
+    _tasks: int = 0
     # Ledger id to that of its agreement.
     agreements: dict[str, str] = field(default_factory=dict)
+    # What each provider has, by its name.
+    stocks: dict[str, Stock] = field(default_factory=dict)
     _block_due: dict[str, bool] = field(default_factory=dict)
     _tick_due: dict[str, int] = field(default_factory=dict)
 
@@ -133,9 +149,11 @@ class World:
 
     def start(self, name: str, coroutine: Coroutine[Wait, Any, Any], on_end: Callable[[BaseException | None], None] | None = None) -> Task:
         """Run a coroutine, from now on. What it raises is a violation, unless `on_end` says otherwise."""
+        self._tasks += 1
+        number = self._tasks
 
         def ended(error: BaseException | None) -> None:
-            self.tasks -= 1
+            self.live.pop(number, None)
             if on_end is not None:
                 on_end(error)
             elif isinstance(error, Violation):
@@ -143,20 +161,29 @@ class World:
             elif isinstance(error, Exception):
                 raise Violation("no_failure", f"{name} raised {type(error).__name__}: {error}") from error
 
-        self.tasks += 1
-        task = Task(name, coroutine, ended)
+        task = self.live[number] = Task(name, coroutine, ended)
         self.schedule.at(self.schedule.now_ms, f"{name} begins", task.resume)
         return task
 
     def gone(self, task: Task) -> None:
         """Take a task away: the process that it belonged to ended."""
-        if not task.ended:
-            self.tasks -= 1
-            task.kill()
+        task.kill()
+        self.live = {number: one for number, one in self.live.items() if one is not task}
 
-    def is_busy(self) -> bool:
-        """Whether anybody is in the middle of something."""
-        return self.tasks > 0
+    def close(self) -> None:
+        """End what still goes on, wherever it is."""
+        for task in self.live.values():
+            task.kill()
+        self.live.clear()
+
+    def begin_closing(self) -> None:
+        """From now on nobody begins anything new."""
+        self.closing = True
+        self.moved_ms = self.schedule.now_ms
+
+    def is_quiet(self, for_ms: int) -> bool:
+        """Whether nothing has moved on any ledger for so long, after the end of what people began."""
+        return self.closing and self.schedule.now_ms - self.moved_ms > for_ms
 
     def note(self, what: str) -> None:
         """Something that happens within a step."""
@@ -261,6 +288,8 @@ class World:
             if chain.is_live:
                 self.call_block(chain, (ROUND_MS, ROUND_MS))
             return None
+        if decided.written:
+            self.moved_ms = self.schedule.now_ms
         for invariant in self.invariants:
             invariant(chain, decided)
         self._tell(chain, decided)

@@ -37,22 +37,26 @@ class Windows(Invariant):
 
     def block(self, chain: Chain, decided: Decided) -> None:
         waiting = self._open.setdefault(chain.id, [])
-        for written in decided.written:
-            kind = written.after.kind.name
-            for status, due_ms in windows_of(kind, written.after.record):
-                heappush(waiting, (due_ms, kind, written.after.id, status))
         now_ms = decided.result.time_ms
         while waiting and waiting[0][0] < now_ms:
             due_ms, kind, document_id, status = heappop(waiting)
             record = self.world.read(chain, kind, document_id)
             if record is not None and (status, due_ms) in windows_of(kind, record):
                 broken("windows_close", chain, f"{kind}/{document_id} is {status} {now_ms - due_ms} ms after its end")
-        self._deadlines(chain, now_ms)
+        # What this block wrote is looked at after the next: deadlines fire before a block's transactions.
+        for written in decided.written:
+            kind = written.after.kind.name
+            for status, due_ms in windows_of(kind, written.after.record):
+                heappush(waiting, (due_ms, kind, written.after.id, status))
+        self._deadlines(chain, decided)
 
-    def _deadlines(self, chain: Chain, now_ms: int) -> None:
+    def _deadlines(self, chain: Chain, decided: Decided) -> None:
         committed = chain.state().committed
         if committed.quarantined:
             broken("no_failure", chain, f"in quarantine: {', '.join(sorted(committed.quarantined))}")
-        next_ms = committed.next_due_ms()
-        if next_ms is not None and next_ms < now_ms:
-            broken("windows_close", chain, f"a deadline due {now_ms - next_ms} ms ago did not fire")
+        fresh = dict.fromkeys(written.after.key for written in decided.written)
+        for due_ms, key, transition in committed.deadlines():
+            if due_ms >= decided.result.time_ms:
+                return
+            if key not in fresh:
+                broken("windows_close", chain, f"{transition} of {key}, due {decided.result.time_ms - due_ms} ms ago, did not fire")
