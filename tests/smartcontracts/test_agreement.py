@@ -39,6 +39,16 @@ TARGET = a.SlaTarget(
     measurement_unit_ms=1_000,
     higher_is_better=True,
 )
+DISCOUNT = a.DiscountRule(
+    id="year",
+    seller=org("alpha"),
+    offering="epl",
+    price_type=a.PriceType.RECURRING,
+    basis_points=1_000,
+    minimum_term_months=12,
+    minimum_items=2,
+)
+PENALTY = a.DelayPenalty(seller=org("alpha"), amount_minor=1_000, period_ms=3_600_000, cap_minor=10_000)
 TERMS = a.AgreementTerms(
     name="Frame 2026",
     currency="EUR",
@@ -53,6 +63,11 @@ TERMS = a.AgreementTerms(
     netting=True,
     price_terms=(PER_MONTH, PER_CYCLE, ONCE),
     sla_targets=(TARGET,),
+    discounts=(DISCOUNT,),
+    delay_penalties=(PENALTY, replace(PENALTY, seller=org("acme"))),
+    extension_answer_window_ms=10_000,
+    cancellation_window_ms=1,
+    cancellation_fee_minor=500,
 )
 
 
@@ -119,6 +134,14 @@ def target(**fields):
     return change(sla_targets=(replace(TARGET, **fields),))
 
 
+def discount(**fields):
+    return change(discounts=(DISCOUNT, replace(DISCOUNT, **{"id": "other", **fields})))
+
+
+def penalty(**fields):
+    return change(delay_penalties=(replace(PENALTY, **fields),))
+
+
 LONGEST = LIMITS.window_max_ms
 REFUSED = [  # the field at fault, in order of precedence
     (a.TermsVersionStale, "replaces_version", change(replaces_version=1)),
@@ -129,6 +152,13 @@ REFUSED = [  # the field at fault, in order of precedence
     *((WindowOutOfBounds, "response_window_ms", change(response_window_ms=w)) for w in (0, 19_999, LONGEST + 1)),
     *((WindowOutOfBounds, "billing_period_ms", change(billing_period_ms=w)) for w in (0, -1, 9_999, LONGEST + 1)),
     *((WindowOutOfBounds, "payment_due_ms", change(payment_due_ms=w)) for w in (0, 9_999, LONGEST + 1)),
+    *(
+        (WindowOutOfBounds, "cancellation_window_ms", change(cancellation_window_ms=w)) for w in (-1, LONGEST + 1)
+    ),
+    *(
+        (WindowOutOfBounds, "extension_answer_window_ms", change(extension_answer_window_ms=w))
+        for w in (-1, 1, 9_999, LONGEST + 1)
+    ),
     *(
         (a.PaymentTermsInvalid, "payment_terms", change(payment_terms=text))
         for text in (
@@ -148,6 +178,8 @@ REFUSED = [  # the field at fault, in order of precedence
         )
     ),
     *((AmountOutOfRange, "dispute_threshold_minor", change(dispute_threshold_minor=n)) for n in (-1, MINOR_MAX + 1)),
+    *((AmountOutOfRange, "cancellation_fee_minor", change(cancellation_fee_minor=n)) for n in (-1, MINOR_MAX + 1)),
+    (a.SellerNotAParty, "only_seller", change(only_seller=org("north"))),
     (a.TooManyTerms, "price_terms", change(price_terms=(PER_MONTH,) * (LIMITS.items_max + 1))),
     (a.SellerNotAParty, "price_terms[1].seller", price(seller=org("north"))),
     (a.SellerNotAParty, "price_terms[1].seller", price(seller="")),
@@ -170,6 +202,17 @@ REFUSED = [  # the field at fault, in order of precedence
         for ms in (0, -1, LONGEST + 1)
     ),
     (a.TermDoubled, "sla_targets[1]", change(sla_targets=(TARGET, replace(TARGET, target_nano=1)))),
+    (a.SellerNotAParty, "discounts[1].seller", discount(seller=org("north"))),
+    (a.DiscountInvalid, "discounts[1].id", discount(id="")),
+    *((a.DiscountInvalid, "discounts[1].basis_points", discount(basis_points=n)) for n in (0, 10_001)),
+    (a.DiscountInvalid, "discounts[1].minimum_term_months", discount(minimum_term_months=a.MINIMUM_MONTHS_MAX + 1)),
+    (a.DiscountInvalid, "discounts[1].minimum_items", discount(minimum_items=LIMITS.items_max + 1)),
+    (a.TermDoubled, "discounts[1]", discount(id="year")),
+    (a.SellerNotAParty, "delay_penalties[0].seller", penalty(seller="")),
+    *((a.DelayPenaltyInvalid, "delay_penalties[0].amount_minor", penalty(amount_minor=n)) for n in (-1, 0, MINOR_MAX + 1)),
+    *((a.DelayPenaltyInvalid, "delay_penalties[0].period_ms", penalty(period_ms=n)) for n in (-1, 0, LONGEST + 1)),
+    *((a.DelayPenaltyInvalid, "delay_penalties[0].cap_minor", penalty(cap_minor=n)) for n in (-1, 999, MINOR_MAX + 1)),
+    (a.TermDoubled, "delay_penalties[1]", change(delay_penalties=(PENALTY, PENALTY))),
 ]
 
 
@@ -187,14 +230,18 @@ ONE_FIELD_EACH = [
     (a.TermsVersionStale, {"replaces_version": 2}),
     (a.TermFixed, {"currency": "USD"}),
     (a.TermFixed, {"billing_period_ms": 40_000}),
+    (a.TermFixed, {"only_seller": org("alpha")}),
     (a.AgreementNameInvalid, {"name": ""}),
     (WindowOutOfBounds, {"response_window_min_ms": 1}),
     (WindowOutOfBounds, {"response_window_ms": 1}),
     (WindowOutOfBounds, {"payment_due_ms": 1}),
     (a.PaymentTermsInvalid, {"payment_terms": "soon"}),
     (AmountOutOfRange, {"dispute_threshold_minor": -1}),
+    (AmountOutOfRange, {"cancellation_fee_minor": -1}),
     (a.SellerNotAParty, {"price_terms": (replace(PER_MONTH, seller="x", unit="GB"),)}),
     (a.SlaTargetInvalid, {"sla_targets": (replace(TARGET, metric=""),)}),
+    (a.DiscountInvalid, {"discounts": (replace(DISCOUNT, id=""),)}),
+    (a.DelayPenaltyInvalid, {"delay_penalties": (replace(PENALTY, amount_minor=0),)}),
 ]
 
 
@@ -207,6 +254,43 @@ def test_invalid_amendments_are_answered_with_the_first_failing_check(first):
         broken |= fields
     with pytest.raises(ONE_FIELD_EACH[first][0]):
         propose(ledger, replace(TERMS, **broken))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"discounts": (replace(DISCOUNT, basis_points=10_000, minimum_items=LIMITS.items_max),)},
+        {"discounts": (replace(DISCOUNT, basis_points=1, minimum_term_months=a.MINIMUM_MONTHS_MAX, offering=""),)},
+        {"delay_penalties": (replace(PENALTY, cap_minor=0),)},
+        {"delay_penalties": (replace(PENALTY, cap_minor=1_000, period_ms=LONGEST),)},
+        {"delay_penalties": ()},
+        {"extension_answer_window_ms": 0, "cancellation_window_ms": 0, "cancellation_fee_minor": 0},
+        {"extension_answer_window_ms": LONGEST, "cancellation_window_ms": LONGEST, "cancellation_fee_minor": MINOR_MAX},
+    ],
+)
+def test_terms_at_their_bounds_are_agreed(fields):
+    assert propose(new_ledger(), change(**fields)).terms == change(**fields)
+
+
+@pytest.mark.req("L-16")
+def test_who_alone_sells_is_agreed_once_and_for_all():
+    ledger = new_ledger()
+    fixed = propose(ledger, change(only_seller=org("alpha")))
+    assert fixed.terms.only_seller == org("alpha")
+    for other in ("", org("acme")):
+        with pytest.raises(a.TermFixed) as caught:
+            propose(ledger, change(only_seller=other, replaces_version=1))
+        assert caught.value.field == "only_seller"
+    a.require_may_sell(fixed.terms, org("alpha"), "seller")
+    with pytest.raises(a.RolesFixed):
+        a.require_may_sell(fixed.terms, org("acme"), "seller")
+    for name in ("acme", "alpha"):
+        a.require_may_sell(TERMS, org(name), "seller")
+
+
+def test_the_penalty_for_delay_is_the_sellers():
+    assert a.delay_penalty_of(TERMS, org("alpha")) == PENALTY
+    assert a.delay_penalty_of(replace(TERMS, delay_penalties=(PENALTY,)), org("acme")) is None
 
 
 @pytest.mark.parametrize("replaced", [0, 2])

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartcontracts.agreement import PriceTerm, PriceType
+from smartcontracts import codec
+from smartcontracts.agreement import DiscountRule, PriceTerm, PriceType
+from smartcontracts.canonical_json import JsonNotCanonical
+from smartcontracts.codec import ValueUnknown
 from smartcontracts.inquiry import INQUIRY, RESPONSE_RECORD, InquiryAnswered, InquiryStatus, InquiryUnknown
-from smartcontracts.kernel import RoleMissing
+from smartcontracts.kernel import Cause, RoleMissing
 from smartcontracts.money import (
     RATE_NANO_MAX,
     AmountOutOfRange,
@@ -22,10 +25,25 @@ from smartcontracts.money import (
     Rounding,
 )
 from smartcontracts.order import QuoteNotTaken
-from smartcontracts.pricing import PriceAboveAgreement, PriceDoubled, PriceFormWrong, PricesMissing
+from smartcontracts.pricing import (
+    DiscountMissing,
+    DiscountWrong,
+    PriceAboveAgreement,
+    PriceDoubled,
+    PriceFormWrong,
+    PricesMissing,
+    best_discount,
+    discounted,
+    with_discount,
+)
 from smartcontracts.quote import (
     QUOTE,
+    ChangeAnswerMissing,
+    ChangeAnswerUnasked,
+    ChangeAnswerWrong,
+    IssueQuote,
     QuoteExpired,
+    QuoteFormWrong,
     QuoteItem,
     QuoteItemsWrong,
     QuoteLevelWrong,
@@ -38,12 +56,21 @@ from smartcontracts.quote import (
 )
 from smartcontracts.trade import (
     LABEL_MS,
+    Action,
+    Change,
+    ChangeAnswer,
+    ChangeKind,
+    ChangeMethod,
     EndAction,
     NotTheBuyer,
     NotTheSeller,
+    Outage,
     PeriodLabel,
     PersonalData,
+    QuoteForm,
     QuoteLevel,
+    ReleaseInvalid,
+    ReleaseMissing,
     SaltedHash,
     Term,
     TermUnit,
@@ -56,9 +83,14 @@ from tests.smartcontracts.trading import (
     ASK,
     BUYER,
     DAY_MS,
+    LINE,
+    PORT_A,
+    PORT_Z,
     QUOTE_ITEMS,
+    RELEASE,
     SELLER,
     SINGLE,
+    TERMS,
     YEAR,
     answer,
     ask,
@@ -69,6 +101,7 @@ from tests.smartcontracts.trading import (
     quoted,
     recurring,
     sell,
+    serving_ledger,
     trading_ledger,
     usage,
 )
@@ -109,11 +142,16 @@ REFUSALS = [  # in order of precedence, each one change away from the answer, wi
     (QuoteLevelWrong, lambda command: item(subject_to_feasibility=True)(top(level=QuoteLevel.FIRM)(command)), "level"),
     (QuoteLevelWrong, top(level=QuoteLevel.FIRM_SUBJECT_TO_FEASIBILITY_CHECK), "level"),
     (TimeOutOfRange, item(1, installation_interval_ms=-1), "items[1].installation_interval_ms"),
+    (JsonNotCanonical, item(1, performance=b'{ "delay":5}'), "items[1].performance"),
+    (PersonalData, item(1, performance=b'{"note":"x"}'), "items[1].performance.note"),
+    (QuoteFormWrong, top(bundle=(once(1),)), "bundle"),
     (PricesMissing, item(prices=()), "items[0].prices"),
     (CurrencyMismatch, price(rate=Rate(1, "USD")), "items[0].prices[0].rate"),
     (CurrencyUnknown, price(rate=Rate(1, "XXX")), "items[0].prices[0].rate"),
     (AmountOutOfRange, price(rate=Rate(-1, "EUR")), "items[0].prices[0].rate"),
     (AmountOutOfRange, price(rate=Rate(RATE_NANO_MAX + 1, "EUR")), "items[0].prices[0].rate"),
+    (CurrencyMismatch, price(list_rate=Rate(1, "USD")), "items[0].prices[0].list_rate"),
+    (AmountOutOfRange, price(list_rate=Rate(-1, "EUR")), "items[0].prices[0].list_rate"),
     (PriceFormWrong, price(0, period_ms=1), "items[0].prices[0].period_ms"),
     (PriceFormWrong, price(1, period_ms=0, period_label=PeriodLabel.NONE), "items[0].prices[1].period_ms"),
     (PriceFormWrong, price(1, period_ms=-1, period_label=PeriodLabel.NONE), "items[0].prices[1].period_ms"),
@@ -124,12 +162,17 @@ REFUSALS = [  # in order of precedence, each one change away from the answer, wi
     (PriceDoubled, item(prices=(usage(1), replace(usage(2), name="other"))), "items[0].prices[1]"),
     (PriceAboveAgreement, item(1, prices=(once(10 * EURO + 1),)), "items[1].prices[0].rate"),
     (PriceAboveAgreement, item(1, prices=(once(6 * EURO, "a"), once(5 * EURO, "b"))), "items[1].prices[0].rate"),
+    (DiscountWrong, item(2, prices=(replace(once(10 * EURO), discount_id="x"),)), "items[2].prices[0].discount_id"),
+    (DiscountWrong, item(2, prices=(replace(once(9 * EURO), list_rate=Rate(EURO, "EUR")),)), "items[2].prices[0].list_rate"),
     (AmountOutOfRange, item(prices=(recurring(RATE_NANO_MAX, period_ms=1),)), "amount"),
     (CurrencyMismatch, top(one_time_total=Money(120_00, "USD")), "one_time_total.currency"),
     (QuoteTotalWrong, top(one_time_total=Money(119_99, "EUR")), "one_time_total"),
     (QuoteTotalWrong, top(term_total=Money(360_01, "EUR")), "term_total"),
+    (ChangeAnswerUnasked, top(change_answer=ChangeAnswer(outage=Outage.NO, method=ChangeMethod.RECONFIGURE)), "change_answer"),
     (WithheldInvalid, top(withheld=(SaltedHash(subject="notes", sha256=b""),)), "withheld[0]"),
     (PersonalData, top(seller_reference="jo@example.com"), "seller_reference"),
+    (PersonalData, top(master_id="jo@example.com"), "master_id"),
+    (ReleaseInvalid, top(release=b"\1" * 31), "release"),
 ]
 
 
@@ -169,6 +212,306 @@ def test_a_quote_in_time_has_id_validity_and_totals_and_is_the_answer():
     with pytest.raises(InquiryAnswered):
         give(ledger, inquiry.id)
     assert ledger.root() == before
+
+
+# Itemised or bundled
+
+
+def bundled(*bundle, **changes):
+    """The answer with these prices for all items together."""
+    items = tuple(replace(one, prices=()) for one in QUOTE_ITEMS)
+    return {"form": QuoteForm.BUNDLED, "items": items, "bundle": bundle, **changes}
+
+
+@pytest.mark.req("Q-40")
+def test_a_bundle_lists_every_element_and_has_one_price_over_their_term():
+    prices = (once(110 * EURO), monthly(20 * EURO), usage(500_000))
+    quote = quoted(
+        trading_ledger(), **bundled(*prices, one_time_total=Money(110_00, "EUR"), term_total=Money(350_00, "EUR"))
+    )
+    assert [(one.id, one.prices) for one in quote.items] == [(one.id, ()) for one in ASK.items]
+    assert (quote.form, quote.bundle) == (QuoteForm.BUNDLED, prices)
+    assert (quote.one_time_total, quote.term_total, quote.list_total) == (
+        Money(110_00, "EUR"),
+        Money(350_00, "EUR"),
+        Money(350_00, "EUR"),
+    )
+
+
+@pytest.mark.req("Q-40")
+@pytest.mark.parametrize(
+    ("changes", "refusal", "field"),
+    [
+        (bundled(once(EURO), items=(*bundled()["items"][:2], QUOTE_ITEMS[2])), QuoteFormWrong, "items[2].prices"),
+        (bundled(once(EURO), items=QUOTE_ITEMS), QuoteFormWrong, "items[0].prices"),
+        (bundled(), PricesMissing, "bundle"),
+        (bundled(once(EURO), form=QuoteForm.ITEMISED), QuoteFormWrong, "bundle"),
+        (bundled(once(EURO), bundle=(), form=QuoteForm.ITEMISED), PricesMissing, "items[0].prices"),
+        (bundled(once(EURO), once(EURO)), PriceDoubled, "bundle[1]"),
+        (bundled(once(EURO)), QuoteTotalWrong, "one_time_total"),
+        (bundled(replace(once(EURO), unit="GB")), PriceFormWrong, "bundle[0].unit"),
+    ],
+)
+def test_a_quote_that_is_neither_itemised_nor_bundled_is_refused(changes, refusal, field):
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    before = ledger.root()
+    with pytest.raises(refusal) as caught:
+        give(ledger, inquiry.id, **changes)
+    assert (caught.value.field, ledger.root()) == (field, before)
+
+
+@pytest.mark.req("Q-40")
+def test_a_form_that_is_neither_is_refused_by_the_codec():
+    message = codec.to_message(answer("inq_1"))
+    message.form = ""
+    with pytest.raises(ValueUnknown) as caught:
+        codec.from_message(IssueQuote, message)
+    assert caught.value.field == "form"
+
+
+def test_items_of_different_terms_make_no_bundle():
+    ledger = trading_ledger()
+    inquiry = ask(ledger, replace(ASK, items=(LINE, PORT_A, replace(PORT_Z, term=replace(YEAR, amount=24)))))
+    with pytest.raises(QuoteFormWrong) as caught:
+        give(ledger, inquiry.id, **bundled(once(EURO)))
+    assert caught.value.field == "form"
+
+
+@pytest.mark.parametrize(
+    ("price", "bound_euros", "fits"),
+    [
+        (once(30 * EURO), {"port": 10, "line": 10}, True),
+        (once(30 * EURO + 1), {"port": 10, "line": 10}, False),
+        (once(30 * EURO + 1), {"port": 10}, True),
+        (usage(10 * EURO), {"port": 5, "line": 10}, True),
+        (usage(10 * EURO + 1), {"port": 5, "line": 10}, False),
+    ],
+)
+def test_a_bundle_costs_at_most_what_the_agreement_bounds_its_items_to(price, bound_euros, fits):
+    unit = {"price_type": price.price_type, "unit": price.unit}
+    bounds = tuple(
+        PriceTerm(seller=org(SELLER), offering=offering, rate=Rate(euros * EURO, "EUR"), **unit)
+        for offering, euros in bound_euros.items()
+    )
+    ledger = trading_ledger(price_terms=bounds, rounding=Rounding.DOWN)
+    minor = 0 if price.unit else 30_00
+    totals = {"one_time_total": Money(minor, "EUR"), "term_total": Money(minor, "EUR")}
+    if fits:
+        give(ledger, ask(ledger).id, **bundled(price, **totals))
+    else:
+        with pytest.raises(PriceAboveAgreement):
+            give(ledger, ask(ledger).id, **bundled(price, **totals))
+
+
+# Discounts of the agreement
+
+TENTH = DiscountRule(id="tenth", seller=org(SELLER), price_type=PriceType.RECURRING, basis_points=1_000)
+
+
+def discounted_quote(ledger, monthly_price, **totals):
+    """A quote for a single port at this monthly price."""
+    inquiry = ask(ledger, replace(ASK, items=(SINGLE,)))
+    return give(
+        ledger,
+        inquiry.id,
+        items=(QuoteItem(id=SINGLE.id, prices=(once(EURO), monthly_price)),),
+        one_time_total=Money(1_00, "EUR"),
+        **totals,
+    )
+
+
+@pytest.mark.req("Q-43")
+def test_a_quote_shows_list_price_rule_and_net_price_and_what_it_would_cost_without():
+    ledger = trading_ledger(discounts=(TENTH,))
+    price = replace(monthly(9 * EURO), list_rate=Rate(10 * EURO, "EUR"), discount_id="tenth")
+    quote = discounted_quote(ledger, price, term_total=Money(109_00, "EUR"))
+    assert quote.items[0].prices[1] == price
+    assert (quote.term_total, quote.list_total) == (Money(109_00, "EUR"), Money(121_00, "EUR"))
+
+
+@pytest.mark.req("Q-43")
+@pytest.mark.parametrize(
+    ("changes", "refusal", "field"),
+    [
+        ({"discount_id": "", "list_rate": None}, DiscountMissing, "discount_id"),
+        ({"discount_id": ""}, DiscountMissing, "discount_id"),
+        ({"discount_id": "fifth"}, DiscountWrong, "discount_id"),
+        ({"list_rate": None}, DiscountWrong, "list_rate"),
+        ({"list_rate": Rate(10 * EURO + 1, "EUR")}, DiscountWrong, "rate"),
+        ({"rate": Rate(9 * EURO + 1, "EUR")}, DiscountWrong, "rate"),
+        ({"rate": Rate(9 * EURO - 1, "EUR")}, DiscountWrong, "rate"),
+    ],
+)
+def test_a_quote_that_breaks_a_discount_of_the_agreement_is_refused(changes, refusal, field):
+    ledger = trading_ledger(discounts=(TENTH,))
+    good = replace(monthly(9 * EURO), list_rate=Rate(10 * EURO, "EUR"), discount_id="tenth")
+    with pytest.raises(refusal) as caught:
+        discounted_quote(ledger, replace(good, **changes), term_total=Money(109_00, "EUR"))
+    assert caught.value.field == f"items[0].prices[1].{field}"
+    assert ledger.all(QUOTE) == ()
+
+
+@pytest.mark.req("Q-43")
+def test_the_list_price_too_is_bound_so_that_nobody_raises_it_to_take_the_discount_off():
+    bound = PriceTerm(
+        seller=org(SELLER), price_type=PriceType.RECURRING, rate=Rate(10 * EURO, "EUR"), period_ms=LABEL_MS[PeriodLabel.MONTH]
+    )
+    ledger = trading_ledger(discounts=(TENTH,), price_terms=(bound,))
+    raised = replace(monthly(9_900_000_000), list_rate=Rate(11 * EURO, "EUR"), discount_id="tenth")
+    with pytest.raises(PriceAboveAgreement):
+        discounted_quote(ledger, raised, term_total=Money(119_80, "EUR"))
+    kept = replace(monthly(9 * EURO), list_rate=Rate(10 * EURO, "EUR"), discount_id="tenth")
+    discounted_quote(ledger, kept, term_total=Money(109_00, "EUR"))
+
+
+def rule(rule_id, points, **changes):
+    return replace(TENTH, id=rule_id, basis_points=points, **changes)
+
+
+@pytest.mark.req("Q-43")
+def test_the_rule_that_gives_most_applies_and_of_equal_ones_the_smallest_id_in_any_order():
+    rules = [
+        rule("b", 500),
+        rule("a", 500),
+        rule("long", 900, minimum_term_months=24),
+        rule("many", 800, minimum_items=3),
+        rule("line", 700, offering="line"),
+        rule("other", 9_000, seller=org(BUYER)),
+        rule("once", 9_000, price_type=PriceType.NON_RECURRING),
+    ]
+
+    def best(offering="port", months=12, items=1, *, unit=TermUnit.CALENDAR_MONTHS):
+        term = Term(amount=months, unit=unit, end_action=EndAction.AUTO_RENEW)
+        for order in (rules, rules[::-1]):
+            terms = replace(TERMS, discounts=tuple(order))
+            found = best_discount(terms, org(SELLER), offering, PriceType.RECURRING, term, items)
+            yield "" if found is None else found.id
+
+    assert set(best()) == {"a"}
+    assert set(best("line")) == {"line"}
+    assert set(best(months=23)) == {"a"}
+    assert set(best(months=24)) == {"long"}
+    assert set(best(months=719, unit=TermUnit.CALENDAR_DAYS)) == {"a"}
+    assert set(best(months=720, unit=TermUnit.CALENDAR_DAYS)) == {"long"}
+    assert set(best(items=2)) == {"a"}
+    assert set(best("line", items=3)) == {"many"}
+    assert set(best("", items=1)) == {"a"}  # a bundle of several offerings
+    assert best_discount(TERMS, org(SELLER), "port", PriceType.RECURRING, None, 1) is None
+    long = replace(TERMS, discounts=(rules[2],))
+    assert best_discount(long, org(SELLER), "port", PriceType.RECURRING, None, 1) is None
+
+
+@pytest.mark.req("Q-43")
+def test_a_bundle_of_one_offering_has_that_offerings_discount_and_a_mixed_one_only_a_general_one():
+    line = rule("line", 2_000, offering="line", price_type=PriceType.NON_RECURRING)
+    general = rule("all", 1_000, price_type=PriceType.NON_RECURRING)
+    ledger = trading_ledger(discounts=(line, general))
+    mixed = with_discount(once(100 * EURO), general)
+    totals = {"one_time_total": Money(90_00, "EUR"), "term_total": Money(90_00, "EUR")}
+    quote = quoted(ledger, **bundled(mixed, **totals))
+    assert (quote.bundle[0].discount_id, quote.list_total) == ("all", Money(100_00, "EUR"))
+    with pytest.raises(DiscountWrong):
+        quoted(ledger, **bundled(with_discount(once(100 * EURO), line), **totals))
+
+
+@pytest.mark.req("Q-43")
+@given(nano=st.integers(0, RATE_NANO_MAX), points=st.integers(1, 10_000))
+def test_a_discount_is_exact_and_rounded_half_up_to_the_ninth_decimal(nano, points):
+    net = discounted(Rate(nano, "EUR"), rule("any", points))
+    exact = Fraction(nano * (10_000 - points), 10_000)
+    assert net.currency == "EUR"
+    assert -Fraction(1, 2) <= exact - net.nano < Fraction(1, 2)
+    assert 0 <= net.nano <= nano
+
+
+# Answers to a change
+
+
+def change_inquiry(kind=ChangeKind.PARAMETER):
+    ledger, service = serving_ledger()
+    action = Action.DELETE if kind == ChangeKind.TERMINATION else Action.MODIFY
+    items = tuple(replace(one, action=action) for one in ASK.items)
+    return ledger, ask(ledger, replace(ASK, items=items, change=Change(service_id=service.id, kind=kind)))
+
+
+HOT = ChangeAnswer(outage=Outage.NO, method=ChangeMethod.PARALLEL_BUILD_HOT)
+COLD = ChangeAnswer(outage=Outage.YES, outage_ms=60_000, method=ChangeMethod.PARALLEL_BUILD_COLD)
+
+
+@pytest.mark.req("C-03", "C-04", "C-05", "C-07", "C-08")
+@pytest.mark.parametrize("kind", [kind for kind in ChangeKind if kind != ChangeKind.TERMINATION])
+@pytest.mark.parametrize("said", [HOT, COLD, replace(HOT, method=ChangeMethod.RECONFIGURE)])
+def test_the_seller_says_with_the_price_whether_and_how_long_a_change_interrupts(kind, said):
+    ledger, inquiry = change_inquiry(kind)
+    quote = give(ledger, inquiry.id, change_answer=said)
+    assert (quote.change_answer, quote.one_time_total) == (said, Money(120_00, "EUR"))
+
+
+@pytest.mark.req("C-05", "C-08")
+@pytest.mark.parametrize(
+    ("said", "refusal", "field"),
+    [
+        (None, ChangeAnswerMissing, "change_answer"),
+        (replace(HOT, outage_ms=1), ChangeAnswerWrong, "change_answer.outage_ms"),
+        (replace(HOT, outage_ms=-1), ChangeAnswerWrong, "change_answer.outage_ms"),
+        (replace(COLD, outage_ms=0), ChangeAnswerWrong, "change_answer.outage_ms"),
+        (replace(COLD, outage_ms=-1), ChangeAnswerWrong, "change_answer.outage_ms"),
+        (replace(COLD, outage_ms=400 * DAY_MS + 1), ChangeAnswerWrong, "change_answer.outage_ms"),
+    ],
+)
+def test_an_answer_to_a_change_without_outage_and_length_that_fit_is_refused(said, refusal, field):
+    ledger, inquiry = change_inquiry()
+    before = ledger.root()
+    with pytest.raises(refusal) as caught:
+        give(ledger, inquiry.id, change_answer=said)
+    assert (caught.value.field, ledger.root()) == (field, before)
+
+
+@pytest.mark.req("C-05")
+def test_an_outage_that_is_not_said_is_refused_by_the_codec():
+    message = codec.to_message(answer("inq_1", change_answer=HOT))
+    message.change_answer.outage = ""
+    with pytest.raises(ValueUnknown) as caught:
+        codec.from_message(IssueQuote, message)
+    assert caught.value.field == "change_answer.outage"
+
+
+def test_a_termination_needs_no_answer_on_outage_and_has_none():
+    for said in (None, HOT):
+        ledger, inquiry = change_inquiry(ChangeKind.TERMINATION)
+        assert give(ledger, inquiry.id, change_answer=said).change_answer == said
+    ledger, inquiry = change_inquiry(ChangeKind.TERMINATION)
+    with pytest.raises(ChangeAnswerWrong) as caught:
+        give(ledger, inquiry.id, change_answer=COLD)
+    assert caught.value.field == "change_answer.outage"
+
+
+# Releases
+
+
+def test_an_agent_quotes_and_takes_with_a_release():
+    ledger = trading_ledger()
+    inquiry = ask(ledger)
+    cause = Cause(ledger_id="sg_internal", event_id="rel_1", purpose="issue_quote")
+    seller, buyer = ledger.sender(SELLER, "s_bus"), ledger.sender(BUYER, "b_bus")
+    late = inquiry.respond_by_ms + 1
+    with pytest.raises(ReleaseMissing):
+        ledger.run("issue_quote", answer(inquiry.id), sender=seller, cause=cause, at=late)
+    good = answer(inquiry.id, release=RELEASE)
+    quote = ledger.run("issue_quote", good, sender=seller, cause=cause).writes[0]
+    assert quote.releases == (RELEASE,)
+    taking = TakeLateQuote(inquiry_id=inquiry.id, quote_id=quote.id)
+    with pytest.raises(ReleaseMissing):
+        ledger.run("take_late_quote", taking, sender=buyer, cause=cause)
+    second = b"\6" * 32
+    taken = ledger.run("take_late_quote", replace(taking, release=second), sender=buyer, cause=cause).writes[0]
+    assert taken.releases == (RELEASE, second)
+
+
+def test_the_performance_that_is_offered_is_kept():
+    items = (replace(QUOTE_ITEMS[0], performance=b'{"delay":5}'), *QUOTE_ITEMS[1:])
+    assert quoted(trading_ledger(), items=items).items == items
 
 
 def test_two_quotes_of_one_ledger_have_different_ids():
