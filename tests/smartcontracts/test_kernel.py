@@ -73,6 +73,15 @@ def test_a_message_that_creates_nothing_by_its_cause_names_documents_by_the_tran
     assert k.run_message("plain", COMMAND, call_of(cause=CAUSE)) == k.run_message("plain", COMMAND, call_of())
 
 
+@pytest.mark.parametrize("creates", [None, MEMBER])
+def test_an_act_with_a_cause_is_an_agents_whether_an_id_derives_from_it_or_not(creates):
+    told = replace(CREATING, name="told", handler=lambda _, call: call.by_agent, creates=creates)
+    ledger = MemoryLedger.bilateral(k.Contract(name="test", messages=(told,)))
+    sender = ledger.sender("acme", "finance")
+    assert k.run_message("told", COMMAND, ledger.call(sender, cause=CAUSE)) is True
+    assert k.run_message("told", COMMAND, ledger.call(sender)) is False
+
+
 def test_ids_differ_by_transaction_message_number_and_kind():
     ledger = MemoryLedger.bilateral(CONTRACT)
     sender = ledger.sender("acme", "finance")

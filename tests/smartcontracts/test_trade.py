@@ -19,6 +19,7 @@ from smartcontracts.trade import (
     PERSONAL_KEYS,
     PRICES_MAX,
     RELATIONS_MAX,
+    RELEASES_MAX,
     TERM_AMOUNT_MAX,
     TIME_MS_MAX,
     UNIT_MS,
@@ -26,6 +27,9 @@ from smartcontracts.trade import (
     ItemRelation,
     PeriodLabel,
     PersonalData,
+    ReleaseInvalid,
+    ReleaseMissing,
+    ReleasesFull,
     SaltedHash,
     TermUnit,
     TimeOutOfRange,
@@ -34,11 +38,13 @@ from smartcontracts.trade import (
     holds_mail_address,
     may_be_personal,
     require_impersonal,
+    require_release,
     require_withheld,
     words,
 )
 from tests.smartcontracts.trading import (
     ASK,
+    BUYER,
     LINE,
     PORT_A,
     QUOTE_ITEMS,
@@ -50,6 +56,33 @@ from tests.smartcontracts.trading import (
     sell,
     trading_ledger,
 )
+
+
+@pytest.mark.parametrize(
+    ("release", "held", "refusal"),
+    [
+        (b"", 0, ReleaseMissing),
+        (b"\1" * 31, 0, ReleaseInvalid),
+        (b"\1" * 33, 0, ReleaseInvalid),
+        (b"\1" * 32, RELEASES_MAX, ReleasesFull),
+    ],
+)
+def test_a_release_that_an_agent_does_not_give_whole_or_a_document_cannot_hold_is_refused(release, held, refusal):
+    ledger = trading_ledger()
+    call = replace(ledger.call(ledger.sender(BUYER, "b_bus")), by_agent=True)
+    with pytest.raises(refusal) as caught:
+        require_release(release, call, (b"\2" * 32,) * held)
+    assert caught.value.field == "release"
+
+
+def test_releases_stand_in_order_and_a_person_need_give_none():
+    ledger = trading_ledger()
+    call = ledger.call(ledger.sender(BUYER, "b_bus"))
+    held = (b"\2" * 32,) * (RELEASES_MAX - 1)
+    assert require_release(b"\1" * 32, call, held) == (*held, b"\1" * 32)
+    assert require_release(b"", call, held) == held
+    with pytest.raises(ReleaseInvalid):
+        require_release(b"\1", call)
 
 
 def single(**changes):
