@@ -38,7 +38,7 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 _SALT: Final = bytes(32)
 _NOBODY: Final = "nobody"
 _HINTS: Final = {
-    "ACTION_NOT_SUPPORTED": "Services can be asked for and ordered (action add); changing and deleting them is not built yet.",
+    "SONATA_SERVICE_UNKNOWN": "There is no service yet when the story begins: ask for new ones (action add).",
     "SONATA_REQUEST_UNKNOWN": "A quote request has quoteItem, a product order productOrderItem; other requests are not for here.",
     "AGREEMENT_UNKNOWN": "Quote request and product order must name the same agreement.",
 }

@@ -57,7 +57,7 @@ def test_published_samples_run_alone_and_together(file, given):
 )
 def test_invalid_orders_that_change_or_end_a_service_are_refused_with_what_would_do(file, name):
     path = file("o.json", sample(name))
-    with pytest.raises(FileUnfit, match=r"ACTION_NOT_SUPPORTED \(productOrderItem.*action add") as refused:
+    with pytest.raises(FileUnfit, match=r"SONATA_SERVICE_UNKNOWN \(productOrderItem.*action add") as refused:
         read_requests(None, path)
     assert str(path) in str(refused.value)
 
