@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from smartcontracts.charge import charge_delay
-from smartcontracts.delivery import activated_order, require_deliverable, require_in_time
+from smartcontracts.delivery import require_deliverable, require_in_time
 from smartcontracts.kernel import (
     Call,
     Contract,
@@ -27,6 +27,7 @@ from smartcontracts.kernel import (
 from smartcontracts.order import (
     IN_DELIVERY,
     Order,
+    activated_order,
     cancelled_with_service,
     end_order,
     require_order,

@@ -35,6 +35,7 @@ from smartcontracts.order import (
     OrderStatus,
     WindowCause,
     WindowChange,
+    activated_order,
     end_order,
     require_buyer_order,
     require_seller_order,
@@ -307,13 +308,6 @@ def extend_window(command: ExtendWindow, call: Call) -> Outcome:
     released = replace(order, releases=require_release(command.release, call, order.releases))
     return _with_window(
         released, command.activate_by_ms, WindowCause.BUYER_EXTENDED, call, waived=command.waive_penalty
-    )
-
-
-def activated_order(order: Order, time_ms: int, releases: tuple[bytes, ...]) -> Order:
-    """The order at its good end."""
-    return replace(
-        order, status=step(ORDER_LIFECYCLE, order.status, "activate"), ended_at_ms=time_ms, releases=releases
     )
 
 

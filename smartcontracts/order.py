@@ -515,6 +515,17 @@ def without_extension(order: Order, status: ExtensionStatus, time_ms: int) -> Ou
     return Outcome(writes=(kept,), events=(*events, Event("order.fell_overdue", kept)) if over else events)
 
 
+def activated_order(order: Order, time_ms: int, releases: tuple[bytes, ...]) -> Order:
+    """The order at its good end. Req: D-22."""
+    return replace(
+        order,
+        status=step(LIFECYCLE, order.status, "activate"),
+        ended_at_ms=time_ms,
+        extension=_extension(order, ExtensionStatus.MOOT),
+        releases=releases,
+    )
+
+
 def end_order(order: Order, event: str, reason: str, view: View, time_ms: int) -> Outcome:
     """The order ends without what was ordered, and with it its service, or the change that it was for.
 

@@ -290,7 +290,7 @@ def test_delivery_information_has_a_size():
     buy(ledger, quote.id, delivery_info=most)
 
 
-@pytest.mark.req("D-05")
+@pytest.mark.req("D-05", "X-26")
 @pytest.mark.parametrize("status", list(OrderStatus))
 def test_only_an_order_that_came_to_nothing_can_be_replaced(status):
     ledger = trading_ledger()
