@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,8 +39,18 @@ class Built:
     invariants: tuple[Invariant, ...]
 
 
-def build(seed: int, orgs: int, *, shape: Layout | None = None, faults: bool = True) -> Built:
-    """The world of a seed; `shape` instead of a drawn one."""
+def build(
+    seed: int,
+    orgs: int,
+    *,
+    shape: Layout | None = None,
+    faults: bool = True,
+    trade: bool = True,
+    makes: Mapping[str, tuple[str, ...]] | None = None,
+) -> Built:
+    """The world of a seed. `shape` stands instead of a drawn one, `makes` instead of what providers would draw; without `trade`
+    nobody buys by himself, and nobody is mischievous.
+    """
     coverage.install()
     world = World(seed)
     plan = shape or layout.draw(world.random, orgs)
@@ -51,13 +62,18 @@ def build(seed: int, orgs: int, *, shape: Layout | None = None, faults: bool = T
         _agree(world, chain)
     for name in plan.desks:
         ManualSeller(world, name)
-    agents = tuple(agent for name in plan.providers for agent in provider(world, name, faults=faults))
-    for name in plan.customers:
-        _customer(world, plan, name)
-    Mischief(world)
+    agents = tuple(agent for name in plan.providers for agent in provider(world, name, makes=_made_by(makes, name), faults=faults))
+    if trade:
+        for name in plan.customers:
+            _customer(world, plan, name)
+        Mischief(world)
     if faults:
         Faults(world).begin()
     return Built(world, plan, agents, invariants)
+
+
+def _made_by(makes: Mapping[str, tuple[str, ...]] | None, name: str) -> tuple[str, ...] | None:
+    return None if makes is None else makes.get(name, ())
 
 
 def _agree(world: World, chain: Chain) -> None:
