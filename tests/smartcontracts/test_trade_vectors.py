@@ -8,26 +8,50 @@ from dataclasses import replace
 
 import pytest
 
+from smartcontracts.agreement import DiscountRule, PriceType
+from smartcontracts.catalogue import OFFERING, PublishOffering, RequestStandingQuote, WithdrawOffering
 from smartcontracts.delivery import ActivateOrder, FailOrder
 from smartcontracts.inquiry import INQUIRY, DeclareUnable
+from smartcontracts.lineage import element_lineage, pseudonym
+from smartcontracts.money import Money
 from smartcontracts.order import ORDER, AcceptOrder, RejectOrder
 from smartcontracts.quote import QUOTE, TakeLateQuote
-from smartcontracts.trade import QuoteLevel
-from tests.smartcontracts.support import org
+from smartcontracts.service import SERVICE, ServiceStatus
+from smartcontracts.trade import (
+    Action,
+    Change,
+    ChangeAnswer,
+    ChangeKind,
+    ChangeMethod,
+    Outage,
+    QuoteForm,
+    QuoteLevel,
+)
+from tests.smartcontracts.support import START_MS, org
 from tests.smartcontracts.test_vectors import FOLDER, Story
 from tests.smartcontracts.trading import (
+    AGREEMENT_ID,
     ASK,
     ASK_BACK,
     BUYER,
+    DAY_MS,
     LINE,
+    LINEAGE_KEY,
     PORT_A,
     PORT_Z,
+    QUOTE_ITEMS,
+    RELEASE,
     SELLER,
+    SINGLE,
+    YEAR,
+    agreement_record,
     answer,
+    once,
     product,
     purchase,
     restated,
     trading_ledger,
+    upstream,
 )
 
 PATH = FOLDER / "trade.json"
@@ -49,6 +73,7 @@ class Trade(Story):
         return self.newest(INQUIRY, "received_at_ms")
 
     def give(self, inquiry, by=SELLER, at=None, **changes):
+        changes.setdefault("valid_until_ms", max(START_MS, self.ledger.time_ms) + DAY_MS)
         self.tell("issue_quote", answer(inquiry.id, **changes), by, "s_bus", at=at)
         return self.newest(QUOTE, "issued_at_ms")
 
@@ -97,7 +122,62 @@ def trade():
     expired = story.give(story.ask())
     story.ledger.advance(expired.valid_until_ms + 1)
     story.buy(expired)
+    upstream_and_changes(story)
+    shop(story)
     return story.lines
+
+
+def upstream_and_changes(story):
+    """Lists of upstream buyers, a bundled quote, and a change of the service that the first order gave."""
+    story.ask(replace(ASK, lineage_key=b""))
+    story.ask(replace(ASK, ancestors=()))
+    above = (pseudonym(LINEAGE_KEY, org("zulu")), *ASK.ancestors)
+    story.ask(replace(ASK, ancestors=above))
+    story.ask(replace(ASK, ancestors=(*upstream(SELLER), *ASK.ancestors)))
+    named = tuple(replace(item, lineage_id=element_lineage(LINEAGE_KEY, item.id)) for item in ASK.items)
+    middle = story.ask(replace(ASK, ancestors=above, items=named, master_id="master-1", release=RELEASE))
+    bare = tuple(replace(item, prices=()) for item in QUOTE_ITEMS)
+    whole = {"one_time_total": Money(99_00, "EUR"), "term_total": Money(99_00, "EUR")}
+    story.give(middle, form=QuoteForm.BUNDLED, bundle=(once(99 * 10**9),), **whole)
+    story.give(middle, form=QuoteForm.BUNDLED, items=bare, bundle=(once(99 * 10**9),), **whole)
+    service = next(one for one in story.ledger.all(SERVICE) if one.status == ServiceStatus.IN_OPERATION)
+    change = Change(service_id=service.id, kind=ChangeKind.PARAMETER)
+    items = tuple(replace(item, action=Action.MODIFY) for item in ASK.items)
+    story.ask(replace(ASK, items=items))
+    wished = story.ask(replace(ASK, items=items, change=change))
+    story.give(wished)
+    said = ChangeAnswer(outage=Outage.YES, outage_ms=60_000, method=ChangeMethod.PARALLEL_BUILD_COLD)
+    story.give(wished, change_answer=said)
+
+
+def shop(story):
+    """A catalogue's offering in two versions, and a standing quote with the agreement's discount on it."""
+    rule = DiscountRule(id="tenth", seller=org(SELLER), price_type=PriceType.NON_RECURRING, basis_points=1_000)
+    story.ledger.write(agreement_record(discounts=(rule,)))
+    offered = PublishOffering(
+        agreement_id=AGREEMENT_ID,
+        offering="port",
+        product=product("port"),
+        prices=(once(100 * 10**9),),
+        term=YEAR,
+        quote_validity_ms=DAY_MS,
+    )
+    story.sell("publish_offering", replace(offered, prices=()))
+    story.sell("publish_offering", offered)
+    first = story.newest(OFFERING, "published_at_ms")
+    story.sell("publish_offering", replace(offered, prices=(once(90 * 10**9 + 5),)))
+    second = story.newest(OFFERING, "published_at_ms")
+    for offering in (first, second):
+        wanted = RequestStandingQuote(
+            offering_id=offering.id, items=(SINGLE,), lineage_key=LINEAGE_KEY, ancestors=ASK.ancestors
+        )
+        story.tell("request_standing_quote", wanted, BUYER, "b_bus")
+    story.buy(story.newest(QUOTE, "issued_at_ms"))
+    story.sell("withdraw_offering", WithdrawOffering(offering_id=second.id))
+    story.sell("withdraw_offering", WithdrawOffering(offering_id=second.id))
+    ports = story.ask(replace(ASK, items=(SINGLE,)))
+    one = replace(QUOTE_ITEMS[1], id=SINGLE.id)
+    story.give(ports, items=(one,))
 
 
 @pytest.mark.golden

@@ -17,6 +17,7 @@ from ledgers.kinds import BILATERAL, OMNI, VERSIONS, contract_table
 from ledgers.transaction import Act, assemble, build_body, sign_body, transaction_id
 from smartcontracts import codec
 from smartcontracts.agreement import AGREEMENT, AgreementTerms, PaymentForm, SlaTarget
+from smartcontracts.catalogue import PublishOffering, RequestStandingQuote, WithdrawOffering
 from smartcontracts.delivery import ActivateOrder, FailOrder
 from smartcontracts.inquiry import DeclareUnable, SubmitInquiry
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
@@ -45,7 +46,7 @@ from smartcontracts.trade import QuoteLevel
 from smartcontracts.usage import RecordUsage
 from syngraph.v1.system_pb2 import Receipt
 from tests.fake_consensus import FakeConsensus
-from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, once, recurring, usage
+from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, YEAR, once, product, recurring, usage
 from tests.world import Clock, make_genesis, member, node_id, organization, person, signing_key
 from tests.world import quiet_log as no_log
 
@@ -193,6 +194,7 @@ class BilateralLife:
         self._members()
         self._agreement()
         self._refused_trades()
+        self._catalogue()
         sold = self._service("acme", "alpha")
         bought = self._service("alpha", "acme")
         self._measure("alpha", sold)
@@ -273,6 +275,27 @@ class BilateralLife:
         do("alpha", "accept_order", AcceptOrder(order_id=overdue))
         self.ledger.wait(WINDOW_MS + 1)
         do("alpha", "fail_order", FailOrder(order_id=overdue, reason="NO_FIBRE"))
+
+    def _catalogue(self) -> None:
+        offered = PublishOffering(
+            agreement_id=self.agreement,
+            offering=SINGLE.offering,
+            product=product(SINGLE.offering),
+            prices=(once(100 * 10**9), usage(500_000)),
+            term=YEAR,
+            quote_validity_ms=3_600_000,
+        )
+        self.ledger.made("alpha", "publish_offering", offered, "offering")
+        newest = self.ledger.do("alpha", "publish_offering", replace(offered, description="A port")).documents
+        offering = newest[-1].id
+        asked = RequestStandingQuote(
+            offering_id=offering,
+            items=(SINGLE,),
+            lineage_key=LINEAGE_KEY,
+            ancestors=ancestors_of(LINEAGE_KEY, self.acme),
+        )
+        self.ledger.made("acme", "request_standing_quote", asked, "quote")
+        self.ledger.do("alpha", "withdraw_offering", WithdrawOffering(offering_id=offering))
 
     def _service(self, buyer: str, seller: str) -> str:
         order = self._order(buyer, self._quote(seller, self._ask(buyer, seller)))
