@@ -5,6 +5,7 @@ A bug is a context manager by its name: `with BUGS["quotes_never_expire"](): ...
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -101,10 +102,11 @@ def a_pair_learns_of_another() -> Iterator[None]:
 @contextmanager
 def a_repeat_has_another_cause() -> Iterator[None]:
     """Duty: the carrier names a new cause each time, so a repeat after a kill is no repeat."""
-    honest, numbers = carrier.caused, count()
+    honest, tries = carrier.caused, Counter[str]()
 
     def forgetful(port: Any, document_id: str, purpose: str) -> Any:
-        return honest(port, document_id, f"{purpose}/{next(numbers)}")
+        tries[document_id] += 1
+        return honest(port, document_id, f"{purpose}/{tries[document_id]}")
 
     with patched(carrier, "caused", forgetful):
         yield
