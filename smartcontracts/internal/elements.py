@@ -135,6 +135,8 @@ _RESUMED: Final = (
 
 LIFECYCLE: Final = MappingProxyType(
     {
+        # Something about it is written down: an element's news, an act that is let out.
+        **{(status, "note"): status for status in OPEN},
         (_H.CHECKING_INTERNAL, "all_available"): _H.ORDERING_EXTERNAL,
         (_H.CHECKING_INTERNAL, "all_own"): _H.ACCEPTED,
         (_H.CHECKING_INTERNAL, "reject"): _H.TO_REJECT,
@@ -173,6 +175,7 @@ _HELD: Final = (_E.AVAILABLE, _E.ACTIVATING, _E.ACTIVATED, _E.CHAINED, _E.ACTIVA
 
 ELEMENT_LIFECYCLE: Final = MappingProxyType(
     {
+        **{(s, "note"): s for s in (_E.QUOTED_EXTERNAL, _E.ACCEPTED, _E.ACTIVATING, _E.CANCELLING, *FAILED)},
         (_E.QUOTED_INTERNAL, "available"): _E.AVAILABLE,
         (_E.QUOTED_INTERNAL, "reject"): _E.REJECTED,
         (_E.QUOTED_EXTERNAL, "accept"): _E.ACCEPTED,
@@ -184,6 +187,8 @@ ELEMENT_LIFECYCLE: Final = MappingProxyType(
         (_E.ACTIVATING, "succeed"): _E.ACTIVATED,
         (_E.ACTIVATING, "fail"): _E.ACTIVATION_FAILED,
         (_E.ACTIVATING, "window_ends"): _E.ACTIVATION_FAILED,
+        # A seller may be done before anybody else has begun. Req: D-02.
+        (_E.ACCEPTED, "succeed"): _E.ACTIVATED,
         (_E.ACCEPTED, "fail"): _E.ACTIVATION_FAILED,
         (_E.ACTIVATED, "chain"): _E.CHAINED,
         **{(s, "give_back"): _E.RELEASING for s in (_E.QUOTED_INTERNAL, *_HELD)},

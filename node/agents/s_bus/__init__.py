@@ -6,6 +6,6 @@ from typing import Final
 
 from node.agents.carrier import S_BUS_CARRIER
 from node.agents.duties import Duty
-from node.agents.s_bus import inquiry
+from node.agents.s_bus import delivery, inquiry, order, recovery
 
-DUTIES: Final[tuple[Duty, ...]] = (S_BUS_CARRIER, *inquiry.DUTIES)
+DUTIES: Final[tuple[Duty, ...]] = (S_BUS_CARRIER, *inquiry.DUTIES, *order.DUTIES, *delivery.DUTIES, *recovery.DUTIES)

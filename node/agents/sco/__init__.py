@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.duties import Duty
-from node.agents.sco import inquiry
+from node.agents.sco import delivery, inquiry, recovery
 
-DUTIES: Final[tuple[Duty, ...]] = (*inquiry.DUTIES,)
+DUTIES: Final[tuple[Duty, ...]] = (*inquiry.DUTIES, *delivery.DUTIES, *recovery.DUTIES)

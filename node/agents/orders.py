@@ -1,0 +1,93 @@
+"""Orders: what the duties of several roles about an order inside its seller look up or do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from node.agents.ports import LedgerPort, Outward, Refused
+from node.agents.provisioning import ElementSpec
+from smartcontracts.internal.delivery import ActivationRequested, ElementActivated, ElementWindowOver, NotAccepted
+from smartcontracts.internal.elements import (
+    AlreadyReleased,
+    NothingNew,
+    OrderForeign,
+    OrderHandover,
+    ServiceElement,
+    current,
+    in_order,
+)
+from smartcontracts.internal.orders import InternalsNotAvailable, NotOrdered, QuoteNotAssessed
+from smartcontracts.internal.recovery import DecisionMade, NoExtensionAsked, NotPlaced, SourcingOpen
+from smartcontracts.kernel import AlreadyDone, WrongStatus
+
+# When to look again for a ledger that the node does not have, or not yet.
+LEDGER_ABSENT_MS: Final = 30_000
+# Refusals that say: this was done meanwhile, perhaps by ourselves before a crash, or its turn is over.
+_OVERTAKEN: Final = frozenset(
+    refusal.code
+    for refusal in (
+        ActivationRequested,
+        AlreadyDone,
+        AlreadyReleased,
+        DecisionMade,
+        ElementActivated,
+        ElementWindowOver,
+        InternalsNotAvailable,
+        NoExtensionAsked,
+        NotAccepted,
+        NotOrdered,
+        NotPlaced,
+        NothingNew,
+        OrderForeign,
+        QuoteNotAssessed,
+        SourcingOpen,
+        WrongStatus,
+    )
+)
+
+
+async def submit_unless_overtaken(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> bool:
+    """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons."""
+    if not acts:
+        return False
+    try:
+        await port.submit(acts, purpose=purpose)
+    except Refused as refused:
+        if refused.detail.code not in _OVERTAKEN:
+            raise
+        return False
+    return True
+
+
+async def elements_on(internal: LedgerPort, handover_id: str) -> tuple[ServiceElement, ...]:
+    """All elements of an order, replaced ones too, in topology order."""
+    found: tuple[ServiceElement, ...] = await internal.list("service_element", related=handover_id)
+    return in_order(found)
+
+
+async def current_on(internal: LedgerPort, handover_id: str) -> tuple[ServiceElement, ...]:
+    """The elements that the service is to be made of, in topology order."""
+    return current(await elements_on(internal, handover_id))
+
+
+async def handover_on(internal: LedgerPort, handover_id: str) -> OrderHandover | None:
+    """The order that was handed over under this id."""
+    found: OrderHandover | None = await internal.get("order_handover", handover_id)
+    return found
+
+
+def end_of(handover: OrderHandover) -> int:
+    """The window that what serves the order must fit: the service's, while SCO has set it."""
+    return handover.service_by_ms or handover.activate_by_ms
+
+
+def spec_of(element: ServiceElement) -> ElementSpec:
+    """The element as the provisioning system sees it."""
+    return ElementSpec(
+        element_id=element.id,
+        offering=element.offering,
+        product=element.product,
+        term=element.term,
+        action=element.action,
+    )

@@ -1,0 +1,228 @@
+"""S-BUS and orders: takes in what buyers order, answers as INT decides, and mirrors what each order is. Req: O-13, O-14, O-28..O-31."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.agents.desk import Desk
+from node.agents.duties import Duty, Later, is_seller
+from node.agents.inquiries import rules_on
+from node.agents.orders import LEDGER_ABSENT_MS, handover_on, submit_unless_overtaken
+from node.agents.policies import Process
+from node.agents.ports import LedgerPort, Outward
+from smartcontracts.internal.elements import UNDER_WAY, HandoverStatus, OrderHandover
+from smartcontracts.internal.handover import HandoverStatus as InquiryStatus
+from smartcontracts.internal.handover import InquiryHandover
+from smartcontracts.internal.orders import (
+    HandOverOrder,
+    RecordUpstream,
+    ReleaseOrderAnswer,
+    Upstream,
+    handover_id_of,
+)
+from smartcontracts.internal.recovery import ExtensionOutcome, RecordExtension
+from smartcontracts.internal.release import Release, ReleaseStatus
+from smartcontracts.kernel import Role
+from smartcontracts.order import IN_DELIVERY, ExtensionStatus, Order, OrderStatus
+
+HAND_OVER: Final = "hand_over"
+ANSWER: Final = "answer"
+MIRROR: Final = "mirror"
+_DECIDED: Final = (InquiryStatus.QUOTED, InquiryStatus.UNABLE, InquiryStatus.LAPSED)
+_WITH_WINDOW: Final = (
+    HandoverStatus.ACCEPTED,
+    *UNDER_WAY,
+    HandoverStatus.OVERDUE,
+    HandoverStatus.EXTENSION_REQUESTED,
+)
+_NOT_GRANTED: Final = (ExtensionStatus.REFUSED, ExtensionStatus.UNANSWERED)
+
+
+async def hand_over_order(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """Bring an order to the internal ledger, once what its quote is made of is known there. Req: O-13, O-14."""
+    found: tuple[InquiryHandover, ...] = await desk.internal.list("inquiry_handover", related=order.quote_id)
+    for inquiry in found:
+        if inquiry.ledger_id == port.id and inquiry.status in _DECIDED:
+            await _hand_over(desk, port, order)
+            return
+
+
+async def hand_over_waiting(desk: Desk, _port: LedgerPort, inquiry: InquiryHandover) -> None:
+    """It is known now what a quote is made of: an order of it may be waiting. Req: O-14; X-75."""
+    upstream = desk.bilateral.get(inquiry.ledger_id)
+    if upstream is None:
+        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    for quote_id in dict.fromkeys((inquiry.standing_quote_id, inquiry.answer_id)):
+        orders = await upstream.list("order", related=quote_id, status=OrderStatus.PLACED) if quote_id else ()
+        for order in orders:
+            if order.change is None:
+                await _hand_over(desk, upstream, order)
+
+
+async def _hand_over(desk: Desk, port: LedgerPort, order: Order) -> None:
+    internal = desk.internal
+    if await handover_on(internal, handover_id_of(internal.id, port.id, order.id)) is not None:
+        return
+    rules = await rules_on(internal)
+    acceptance_ms = order.accept_by_ms - order.placed_at_ms
+    command = HandOverOrder(
+        ledger_id=port.id,
+        order_id=order.id,
+        quote_id=order.quote_id,
+        buyer=order.buyer,
+        agreement_id=order.agreement_id,
+        placed_at_ms=order.placed_at_ms,
+        accept_by_ms=order.accept_by_ms,
+        activation_window_ms=order.activation_window_ms,
+        ordering_ms=desk.policies.own_time_ms(Process.ORDERING, acceptance_ms, rules),
+        delivery_ms=desk.policies.own_time_ms(Process.DELIVERY, order.activation_window_ms, rules),
+    )
+    await submit_unless_overtaken(internal, [Outward("hand_over_order", command)], purpose=HAND_OVER)
+
+
+async def answer_order(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
+    """Let the answer out that INT has come to. Req: O-28..O-30."""
+    if not handover.answer_release_id:
+        answer = ReleaseOrderAnswer(order_handover_id=handover.id, salt=desk.salt())
+        await submit_unless_overtaken(port, [Outward("release_order_answer", answer)], purpose=ANSWER)
+
+
+async def mirror_order(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """Write down what an order is on its own ledger, where INT does not know it yet. Req: O-31, D-41, D-43; X-15."""
+    handover = await handover_on(desk.internal, handover_id_of(desk.internal.id, port.id, order.id))
+    if handover is not None:
+        await _mirror(desk, order, handover)
+
+
+async def mirror_from_inside(desk: Desk, _port: LedgerPort, handover: OrderHandover) -> None:
+    """The same, for what happened out there before INT had got to where it matters."""
+    order = await upstream_order(desk, handover)
+    if order is not None:
+        await _mirror(desk, order, handover)
+
+
+async def upstream_order(desk: Desk, handover: OrderHandover) -> Order | None:
+    """The order that was handed over, as it stands. Raises Later while its ledger is absent."""
+    upstream = desk.bilateral.get(handover.ledger_id)
+    if upstream is None:
+        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    found: Order | None = await upstream.get("order", handover.order_id)
+    return found
+
+
+async def _mirror(desk: Desk, order: Order, handover: OrderHandover) -> None:
+    act = _ended(order, handover) if order.status not in IN_DELIVERY else await _going_on(desk, order, handover)
+    if act is not None:
+        await submit_unless_overtaken(desk.internal, [act], purpose=MIRROR)
+
+
+def _ended(order: Order, handover: OrderHandover) -> Outward | None:
+    """News of an order that is at an end; a cancellation may come after its activation."""
+    if order.status == OrderStatus.PLACED or handover.status.value == order.status.value:
+        return None
+    over = (HandoverStatus.REJECTED, HandoverStatus.FAILED, HandoverStatus.CANCELLED)
+    if handover.status in over or (handover.status, order.status) == (HandoverStatus.ACTIVATED, OrderStatus.FAILED):
+        return None
+    return _upstream(order, handover, Upstream(order.status.value))
+
+
+async def _going_on(desk: Desk, order: Order, handover: OrderHandover) -> Outward | None:
+    """News of an order that is accepted and not at an end."""
+    if not handover.activate_by_ms:
+        known = handover.status in (HandoverStatus.ACCEPTED, HandoverStatus.TO_REJECT)
+        return _upstream(order, handover, Upstream.ACCEPTED) if known else None
+    if order.activate_by_ms > handover.activate_by_ms and handover.status in _WITH_WINDOW:
+        cause = order.window_changes[-1].cause.value if order.window_changes else "buyer_extended"
+        return _extension(handover, ExtensionOutcome(cause), order.activate_by_ms)
+    if handover.status == HandoverStatus.EXTENSION_REQUESTED:
+        release: Release | None = await desk.internal.get("release", handover.extension_release_id)
+        is_out = release is not None and release.status == ReleaseStatus.CARRIED
+        if is_out and order.extension is not None and order.extension.status in _NOT_GRANTED:
+            return _extension(handover, ExtensionOutcome.REFUSED)
+    if order.status == OrderStatus.OVERDUE and handover.status in (HandoverStatus.ACCEPTED, *UNDER_WAY):
+        return _upstream(order, handover, Upstream.OVERDUE)
+    return None
+
+
+def _upstream(order: Order, handover: OrderHandover, status: Upstream) -> Outward:
+    news = RecordUpstream(
+        order_handover_id=handover.id,
+        status=status,
+        reason=order.reason,
+        activate_by_ms=order.activate_by_ms,
+        service_id=order.service_id,
+    )
+    return Outward("record_upstream", news)
+
+
+def _extension(handover: OrderHandover, outcome: ExtensionOutcome, activate_by_ms: int = 0) -> Outward:
+    news = RecordExtension(order_handover_id=handover.id, outcome=outcome, activate_by_ms=activate_by_ms)
+    return Outward("record_extension", news)
+
+
+def _sells_new(desk: Desk, order: Order) -> bool:
+    """Orders of changes go another way."""
+    return is_seller(desk, order) and order.change is None
+
+
+def _may_be_ordered(desk: Desk, inquiry: InquiryHandover) -> bool:
+    return bool(inquiry.standing_quote_id) or desk.now_ms() <= inquiry.quote_valid_until_ms
+
+
+DUTIES: Final = (
+    Duty(
+        name="hand_over_order",
+        role=Role.S_BUS,
+        ledger_kind="bilateral",
+        kind="order",
+        statuses=(OrderStatus.PLACED,),
+        applies=_sells_new,
+        submits=(HAND_OVER,),
+        do=hand_over_order,
+    ),
+    Duty(
+        name="hand_over_waiting",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="inquiry_handover",
+        statuses=_DECIDED,
+        applies=_may_be_ordered,
+        submits=(HAND_OVER,),
+        do=hand_over_waiting,
+    ),
+    Duty(
+        name="answer_order",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="order_handover",
+        statuses=(HandoverStatus.ACCEPTED, HandoverStatus.TO_REJECT),
+        applies=lambda _desk, handover: not handover.answer_release_id,
+        submits=(ANSWER,),
+        do=answer_order,
+    ),
+    Duty(
+        name="mirror_order",
+        role=Role.S_BUS,
+        ledger_kind="bilateral",
+        kind="order",
+        statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
+        applies=_sells_new,
+        submits=(MIRROR,),
+        do=mirror_order,
+    ),
+    Duty(
+        name="mirror_from_inside",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="order_handover",
+        statuses=(
+            HandoverStatus.ACCEPTED,
+            HandoverStatus.TO_REJECT,
+            HandoverStatus.TO_ACTIVATE,
+            HandoverStatus.EXTENSION_REQUESTED,
+            HandoverStatus.TO_FAIL,
+        ),
+        submits=(MIRROR,),
+        do=mirror_from_inside,
+    ),
+)
