@@ -32,7 +32,7 @@ from smartcontracts.membership import Member, MemberKey, Organization
 from smartcontracts.parameters import Parameters
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = (Role.ADMINISTRATOR, Role.B_BUS, Role.FINANCE, Role.S_BUS, Role.SOF)
+ROLES = (Role.ADMINISTRATOR, Role.B_BUS, Role.FINANCE, Role.S_BUS, Role.SCO, Role.SOF)
 
 
 def free_port() -> int:

@@ -1,0 +1,237 @@
+"""Real agents at a real node, killed by SIGKILL at each boundary that an inquiry passes: every one ends once, as if nothing had been.
+
+alpha's node has its internal ledger and one with acme, whose people ask through it. Its four agents are processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from ledgers.client import Act, Client
+from node.agents.boundaries import boundaries
+from node.agents.roster import DUTIES
+from node.configuration import AGENT_ROLES
+from smartcontracts.inquiry import InquiryStatus, SubmitInquiry
+from smartcontracts.lineage import ancestors_of
+from smartcontracts.proposal import AcceptProposal, Propose, act_of
+from smartcontracts.trade import QuoteLevel
+from tests.faults.harness import until
+from tests.node.network import ROOT, Org, RunningNode, found, write_config
+from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, TERMS, product
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
+
+# What every inquiry passes that is answered with a quote from own resources.
+ALWAYS = {
+    f"{duty}/{moment}"
+    for duty, purposes in {
+        "s_bus/hand_over_inquiry": ("hand_over",),
+        "s_bus/answer_inquiry": ("release",),
+        "s_bus/carry_release": ("carry", "record"),
+        "sco/decide_inquiry": ("decompose", "assess"),
+        "sof/answer_queries": ("answer",),
+    }.items()
+    for moment in ("taken", *(f"{when}/{purpose}" for when in ("before", "after") for purpose in purposes))
+}
+INVENTORY = {
+    "currency": "EUR",
+    "pool": [
+        {
+            "id": "rome",
+            "offerings": ["port"],
+            "capacity": 1_000,
+            "lead_time_ms": 3_600_000,
+            "cost": {"non_recurring": "10.00", "recurring": "5.00", "period": "month"},
+        }
+    ],
+}
+
+
+class AgentProcess:
+    """One agent, perhaps one that will kill itself."""
+
+    def __init__(self, role, config, folder):
+        self.role, self.config = role, config
+        self.journal = folder / f"{role}.journal"
+        self.log = folder / f"{role}.log"
+        self.process = None
+
+    def start(self, kill_at=""):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}",
+            "SYNGRAPH_TEST_JOURNAL": str(self.journal),
+            "SYNGRAPH_TEST_KILL_AT": kill_at,
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.killed_agent", self.role, "--config", str(self.config)],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def code(self):
+        """The exit code; None while it runs."""
+        return self.process.poll()
+
+    def stop(self):
+        if self.code is None:
+            self.process.terminate()
+        return self.process.wait(20)
+
+    def passed(self):
+        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
+        return [line.split(" ")[0] for line in lines]
+
+
+class Scene:
+    def __init__(self, folder):
+        self.acme, self.alpha = Org.make("acme", folder), Org.make("alpha", folder)
+        trade = found("acme-alpha", "bilateral", folder, [self.alpha], guests=(self.acme,))
+        own = found("alpha-int", "internal", folder, [self.alpha])
+        config = write_config(self.alpha, [trade, own])
+        (self.alpha.folder / "inventory.json").write_text(json.dumps(INVENTORY))
+        lines = ["[agents]", "in_node = false", 'provisioning = "reference"', 'provisioning_file = "inventory.json"']
+        for role in AGENT_ROLES:
+            lines += [
+                f"[agents.{role}]",
+                f'signer = "{self.alpha.signer.name}"\nsigning_key = "signing.key"',
+                'certificate = "member.pem"\nkey = "member.key"',
+            ]
+        config.write_text(config.read_text() + "\n".join(lines) + "\n")
+        self.node = RunningNode(self.alpha, config)
+        self.agents = {role: AgentProcess(role, config, folder) for role in AGENT_ROLES}
+        self.asked = []
+
+    def client(self, org):
+        return Client(f"127.0.0.1:{self.alpha.grpc_port}", org.credentials(self.alpha.authority))
+
+    async def open(self):
+        self.buyer = self.client(self.acme)
+        self.seller = self.client(self.alpha)
+        self.trade = await self.buyer.ledger("acme-alpha")
+        self.own = await self.seller.ledger("alpha-int")
+        terms = replace(TERMS, response_window_ms=600_000, response_window_min_ms=10_000)
+        propose = Act(name="propose", command=Propose(act=act_of("agreement_terms", terms), valid_for_ms=60_000))
+        accepted = await self.trade.submit([propose], [self.acme.signer])
+        proposal = (await self.trade.get("proposal", accepted.documents[0].id)).body
+        accept = AcceptProposal(proposal_id=proposal.id, act_sha256=proposal.act_sha256)
+        ledger = await self.seller.ledger("acme-alpha")
+        receipt = await ledger.submit([Act(name="accept_proposal", command=accept)], [self.alpha.signer])
+        self.agreement_id = next(d.id for d in receipt.documents if d.kind == "agreement")
+
+    async def ask(self):
+        number = len(self.asked) + 1
+        command = SubmitInquiry(
+            seller=self.alpha.id,
+            agreement_id=self.agreement_id,
+            level=QuoteLevel.FIRM,
+            items=(replace(SINGLE, product=product("port", place="rome", sls=True, mbps=number)),),
+            lineage_key=LINEAGE_KEY[:-1] + bytes([number]),
+            ancestors=ancestors_of(LINEAGE_KEY[:-1] + bytes([number]), self.acme.id),
+        )
+        receipt = await self.trade.submit([Act(name="submit_inquiry", command=command)], [self.acme.signer])
+        self.asked.append(next(d.id for d in receipt.documents if d.kind == "inquiry"))
+        return self.asked[-1]
+
+    async def is_quoted(self, inquiry_id):
+        return (await self.trade.get("inquiry", inquiry_id)).body.status == InquiryStatus.QUOTED
+
+    async def is_settled(self, inquiry_id):
+        """Answered out there, and closed inside."""
+        if not await self.is_quoted(inquiry_id):
+            return False
+        handovers = [d.body async for d in self.own.list("inquiry_handover") if d.body.inquiry.id == inquiry_id]
+        return [handover.status for handover in handovers] == ["quoted"]
+
+    async def kill_at(self, boundary):
+        """Whether the agent died there, in the course of an inquiry."""
+        agent = self.agents[boundary.partition("/")[0]]
+        agent.stop()
+        agent.start(kill_at=boundary)
+        inquiry_id = await self.ask()
+        await until(lambda: self._died_or_settled(agent, inquiry_id), 60, f"{boundary} for {inquiry_id}")
+        died = agent.code == -signal.SIGKILL
+        if died:
+            agent.start()
+        return died
+
+    async def _died_or_settled(self, agent, inquiry_id):
+        return agent.code is not None or await self.is_settled(inquiry_id)
+
+    async def close(self):
+        await self.buyer.close()
+        await self.seller.close()
+
+
+@pytest.fixture
+def scene(tmp_path):
+    scene = Scene(tmp_path)
+    scene.node.start()
+    try:
+        scene.node.wait_ready()
+        for agent in scene.agents.values():
+            agent.start()
+        yield scene
+    finally:
+        codes = [agent.stop() for agent in scene.agents.values() if agent.process is not None]
+        assert scene.node.stop() == 0
+    # One that had hardly begun knows no orderly end yet.
+    assert set(codes) <= {0, -signal.SIGTERM}, [agent.log.read_text()[-2_000:] for agent in scene.agents.values()]
+
+
+async def test_agents_killed_at_each_boundary_of_an_inquiry_answer_each_once(scene):
+    await scene.open()
+    first = await scene.ask()
+    await until(lambda: scene.is_settled(first), 60, "an inquiry without any kill")
+    passed = {boundary for agent in scene.agents.values() for boundary in agent.passed()}
+    assert passed >= ALWAYS
+    every = [str(one) for duties in DUTIES.values() for one in boundaries(duties)]
+    died = [boundary for boundary in every if boundary in passed and await scene.kill_at(boundary)]
+    print(f"{len(every)} boundaries, {len(passed)} passed by an inquiry, {len(died)} kills at one")
+    assert set(died) >= ALWAYS
+    for inquiry_id in scene.asked:
+        await until(lambda: scene.is_settled(inquiry_id), 60, f"{inquiry_id} after all kills")  # noqa: B023
+    await assert_each_done_once(scene)
+    await scene.close()
+
+
+async def assert_each_done_once(scene):
+    inquiries = [d.body async for d in scene.trade.list("inquiry")]
+    quotes = [d.body async for d in scene.trade.list("quote")]
+    assert sorted(quote.inquiry_id for quote in quotes) == sorted(scene.asked)
+    assert {quote.id for quote in quotes} == {inquiry.quote_id for inquiry in inquiries}
+    for kind in ("inquiry_handover", "decomposition", "assessment", "release"):
+        documents = [d.body async for d in scene.own.list(kind)]
+        assert len(documents) == len(scene.asked), kind
+    releases = {d.body.sha256: d.body async for d in scene.own.list("release")}
+    assert {quote.releases[0]: quote.id for quote in quotes} == {
+        sha256: release.outcome_id for sha256, release in releases.items()
+    }
+    assert {release.status for release in releases.values()} == {"carried"}
+
+
+async def test_agents_started_an_hour_late_or_without_their_cursors_find_what_is_open(scene):
+    await scene.open()
+    for agent in scene.agents.values():
+        agent.stop()
+    while_away = [await scene.ask() for _ in range(2)]
+    for role, agent in scene.agents.items():
+        folder = scene.alpha.folder / "data" / "agents" / role / "cursors"
+        for cursor in folder.glob("*.cursor"):
+            cursor.unlink()
+        agent.start()
+    for inquiry_id in while_away:
+        await until(lambda: scene.is_settled(inquiry_id), 60, inquiry_id)  # noqa: B023
+    await assert_each_done_once(scene)
+    await scene.close()
