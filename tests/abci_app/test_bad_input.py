@@ -9,6 +9,8 @@ from tests.abci_app.test_contract_refusals import REFUSALS
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs/measurements/bad-input.md").read_text(encoding="utf-8")
+# The test that takes its cases from REFUSALS.
+TABLED = "`test_contract_refusals.py::test_invalid`"
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.splitlines() if line.startswith("| ")][1:]
 
 
@@ -33,5 +35,5 @@ def test_every_code_of_the_table_has_its_name():
 
 def test_what_the_contracts_refuse_in_the_table_is_tried():
     tried = {str(refusal.code) for *_, refusal in REFUSALS.values()}
-    listed = {n for _, codes, test in ROWS if "contract" in test for n in re.findall(r"\d{4}", codes)}
+    listed = {n for _, codes, test in ROWS if test == TABLED for n in re.findall(r"\d{4}", codes)}
     assert listed <= tried

@@ -22,12 +22,25 @@ from smartcontracts import quote as q
 from smartcontracts import settlement as s
 from smartcontracts import usage as u
 from smartcontracts.agreement import PaymentForm
+from smartcontracts.catalogue import OfferingUnknown, RequestStandingQuote
 from smartcontracts.invoice import CompareInvoice, FinalInvoice
+from smartcontracts.kernel import Cause
 from smartcontracts.lineage import ancestors_of
 from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rate
 from smartcontracts.order import OrderItem, PlaceOrder
+from smartcontracts.pricing import DiscountWrong
 from smartcontracts.quote import IssueQuote, QuoteItem
-from smartcontracts.trade import QuoteLevel, WindowNotPositive
+from smartcontracts.service import ServiceUnknown
+from smartcontracts.trade import (
+    Action,
+    Change,
+    ChangeKind,
+    ItemRelation,
+    NotTheSeller,
+    QuoteLevel,
+    ReleaseMissing,
+    WindowNotPositive,
+)
 from smartcontracts.verify.hashing import document_commitment, document_salt
 from tests.abci_app.reference_tree import leaves_of, root_of
 from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, once, recurring, usage
@@ -108,8 +121,22 @@ class Life(BilateralLife):
         )
         return replace(command, **changes)
 
-    def priced(self, rate):
-        return self.answer(self.inquiry, items=(QuoteItem(id=SINGLE.id, prices=(replace(once(1), rate=rate),)),))
+    def priced(self, rate, **price):
+        prices = (replace(once(1), rate=rate, **price),)
+        return self.answer(self.inquiry, items=(QuoteItem(id=SINGLE.id, prices=prices),))
+
+    def related(self, edges):
+        """An inquiry for the items a and b, with these relations between them."""
+        relations = {item: tuple(ItemRelation(type="X", item_id=to) for at, to in edges if at == item) for item in "ab"}
+        return self.asking(items=tuple(replace(SINGLE, id=item, relations=relations[item]) for item in "ab"))
+
+    def below(self, above):
+        """An inquiry that goes on from a request of `above`."""
+        return self.asking(ancestors=ancestors_of(LINEAGE_KEY, self.acme, ancestors_of(LINEAGE_KEY, above)))
+
+    def changing(self, service):
+        change = Change(service_id=service, kind=ChangeKind.PARAMETER)
+        return self.asking(items=(replace(SINGLE, action=Action.MODIFY),), change=change)
 
     def ordering(self, quote, **changes):
         command = PlaceOrder(quote_id=quote, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
@@ -143,7 +170,7 @@ class Life(BilateralLife):
         self.ledger.agree("alpha", "acme", "final_invoice", FinalInvoice(invoice_id=invoice, amount=total))
         return invoice
 
-    def simulated(self, who, name, command):
+    def simulated(self, who, name, command, cause=None):
         """The receipt's code in simulation, under the same clock."""
         ledger = self.ledger
         body = build_body(
@@ -151,7 +178,7 @@ class Life(BilateralLife):
             nonce=b"\xff" * 16,
             expires_at_ms=ledger.clock() + 60_000,
             signers=[person(who).signer],
-            acts=[Act(name=name, command=command)],
+            acts=[Act(name=name, command=command, cause=cause)],
         )
         raw = assemble(body, [sign_body(ledger.ledger_id, body, person(who).key)])
         app = ledger.consensus.applications["acme"]
@@ -232,6 +259,72 @@ REFUSALS = {
     "usage below zero": (ALPHA, "record_usage", lambda w: w.metered(-1), u.QuantityNegative),
     "usage of zero": (ALPHA, "record_usage", lambda w: w.metered(0), u.QuantityZero),
     "huge usage": (ALPHA, "record_usage", lambda w: w.metered(2**63 - 1), u.QuantityTooLarge),
+    "a quote whose discount is none of the agreement's": (
+        ALPHA,
+        "issue_quote",
+        lambda w: w.priced(Rate(100 * 10**9, "EUR"), discount_id="loyal"),
+        DiscountWrong,
+    ),
+    "a quote valid until a time in the past": (
+        ALPHA,
+        "issue_quote",
+        lambda w: w.answer(w.inquiry, valid_until_ms=w.ledger.clock() - 1),
+        q.QuoteValidityInvalid,
+    ),
+    "a quote with prices at items and in a bundle": (
+        ALPHA,
+        "issue_quote",
+        lambda w: w.answer(w.inquiry, bundle=(once(10**9),)),
+        q.QuoteFormWrong,
+    ),
+    "an answer by who was not asked": (ACME, "issue_quote", lambda w: w.answer(w.inquiry), NotTheSeller),
+    "'unable to quote' by who was not asked": (
+        ACME,
+        "declare_unable",
+        lambda w: i.DeclareUnable(inquiry_id=w.inquiry, reason="NO_CAPACITY"),
+        NotTheSeller,
+    ),
+    "an element graph with a cycle": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.related((("a", "b"), ("b", "a"))),
+        i.RelationCycle,
+    ),
+    "an element graph with an unknown id": (ACME, "submit_inquiry", lambda w: w.related((("a", "c"),)), i.RelationUnknown),
+    "an element graph with a doubled id": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.asking(items=(SINGLE, SINGLE)),
+        i.ItemIdDoubled,
+    ),
+    "a list of ancestors with the seller in it": (ACME, "submit_inquiry", lambda w: w.below(w.alpha), i.Loop),
+    "a list of ancestors without the buyer at its end": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.asking(ancestors=ancestors_of(LINEAGE_KEY, "org_other")),
+        i.AncestorsInvalid,
+    ),
+    "a list of ancestors with doubles": (ACME, "submit_inquiry", lambda w: w.below(w.acme), i.AncestorsInvalid),
+    "an inquiry without a lineage key": (ACME, "submit_inquiry", lambda w: w.asking(lineage_key=b""), i.LineageKeyInvalid),
+    "an element that goes on without its lineage id": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.below("org_above"),
+        i.LineageMissing,
+    ),
+    "a change of an unknown service": (ACME, "submit_inquiry", lambda w: w.changing(UNKNOWN), ServiceUnknown),
+    "a change of a service that does not say which": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.asking(items=(replace(SINGLE, action=Action.MODIFY),)),
+        i.ChangeMissing,
+    ),
+    "a standing quote of an unknown offering": (
+        ACME,
+        "request_standing_quote",
+        lambda w: RequestStandingQuote(offering_id=UNKNOWN, items=(SINGLE,)),
+        OfferingUnknown,
+    ),
     "JSON with a key twice": (ACME, "submit_inquiry", lambda w: w.product(b'{"a":1,"a":1}'), j.JsonKeyDoubled),
     "JSON with 1e400": (ACME, "submit_inquiry", lambda w: w.product(b'{"a":1e400}'), j.JsonNumberInvalid),
     "JSON with a number that is none": (
@@ -264,6 +357,17 @@ def test_invalid(life, who, name, make, refusal):
     assert list(after.deadlines()) == queue
     assert after.clock.event_sequence == before.clock.event_sequence
     assert {a.committed.root for a in applications.values()} == {after.root}
+
+
+def test_invalid_act_of_an_agent_without_its_release(life):
+    """What a person may do so, an agent may not: every act of its own ledger's contracts is let out there."""
+    cause = Cause(ledger_id=life.ledger.ledger_id, event_id="rel_1", purpose="submit_inquiry")
+    app = life.ledger.consensus.applications["acme"]
+    assert life.simulated("acme", "submit_inquiry", life.asking(), cause) == ReleaseMissing.code
+    root = contracts_root(app)
+    receipt = life.ledger.do("acme", "submit_inquiry", life.asking(), code=ReleaseMissing.code, cause=cause)
+    assert (receipt.name, list(receipt.documents)) == ("RELEASE_MISSING", [])
+    assert contracts_root(app) == root
 
 
 def test_the_orderable_quote_and_the_open_inquiry_were_good_all_along(life):

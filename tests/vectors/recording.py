@@ -21,7 +21,7 @@ from smartcontracts.catalogue import PublishOffering, RequestStandingQuote, With
 from smartcontracts.delivery import ActivateOrder, FailOrder
 from smartcontracts.inquiry import DeclareUnable, SubmitInquiry
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
-from smartcontracts.kernel import Position, Role
+from smartcontracts.kernel import Cause, Position, Role
 from smartcontracts.lineage import ancestors_of
 from smartcontracts.membership import (
     AddMember,
@@ -86,7 +86,7 @@ class Recorder:
             self.ledger_id, MemoryStore(), None, clock=self.clock, log=no_log(), table_for=contract_table
         )
 
-    def do(self, who: str, name: str, command: Any, *, code: int = 0) -> Receipt:
+    def do(self, who: str, name: str, command: Any, *, code: int = 0, cause: Cause | None = None) -> Receipt:
         """One message by `who`, in blocks of its own; its receipt, which must have this code."""
         self._nonce += 1
         body = build_body(
@@ -94,7 +94,7 @@ class Recorder:
             nonce=self._nonce.to_bytes(16, "big"),
             expires_at_ms=self.clock() + 60_000,
             signers=[person(who).signer],
-            acts=[Act(name=name, command=command)],
+            acts=[Act(name=name, command=command, cause=cause)],
         )
         raw = assemble(body, [sign_body(self.ledger_id, body, person(who).key)])
         self.clock.now_ms += 10
