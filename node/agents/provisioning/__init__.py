@@ -143,7 +143,10 @@ class Provisioning(Protocol):
         """
 
     async def activate(self, call_id: str, reservation_id: str, element: ElementSpec) -> Activated | Failed | Pending:
-        """Put what is reserved into operation; with `modify` and `delete` that ends what the element `changes`."""
+        """Put what is reserved into operation. What the element `changes` is kept until it is released itself.
+
+        Released instead, a change leaves what was there as it was; with `delete` nothing happens before that release.
+        """
 
     async def release(self, call_id: str, reservation_id: str) -> Released | Pending:
         """Give back what is reserved or in operation; unknown or ended, it is released already."""

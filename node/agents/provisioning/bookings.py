@@ -27,6 +27,7 @@ _SCHEMA: Final = (
         " held INTEGER NOT NULL, status TEXT NOT NULL, until_ms INTEGER NOT NULL, changes TEXT NOT NULL) STRICT"
     ),
     "CREATE INDEX booking_pool ON booking (pool, status) WHERE status <> 'released'",
+    "CREATE INDEX booking_changes ON booking (changes) WHERE status = 'active' AND changes <> ''",
     "CREATE TABLE call (id TEXT PRIMARY KEY, fault TEXT NOT NULL, first_ms INTEGER NOT NULL, answer BLOB NOT NULL) STRICT",
     "CREATE TABLE fault (name TEXT PRIMARY KEY, used INTEGER NOT NULL) STRICT",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
@@ -92,6 +93,15 @@ class Books:
             " ORDER BY id"
         )
         return tuple(booking for booking in map(_booking, rows) if booking.is_live(now_ms))
+
+    def active_changes_of(self, booking_id: str) -> tuple[Booking, ...]:
+        """What is active in the place of another booking, by id."""
+        rows = self._connection.execute(
+            "SELECT id, sha256, pool, units, held, status, until_ms, changes FROM booking WHERE status = 'active'"
+            " AND changes <> '' AND changes = ? ORDER BY id",
+            (booking_id,),
+        )
+        return tuple(map(_booking, rows))
 
     def held(self, pool: str, now_ms: int) -> int:
         """Units of a pool that are not free."""

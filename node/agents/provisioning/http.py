@@ -35,6 +35,8 @@ CALLS_REMEMBERED_MAX: Final = 10_000
 DOUBLINGS_MAX: Final = 20
 # It may work later: taken already, too early, too many, or the server's own trouble.
 _AGAIN: Final = (408, 409, 425, 429)
+# Begins the id of what is reserved to end a service: nothing.
+_END: Final = "end:"
 
 T = TypeVar("T")
 
@@ -78,8 +80,8 @@ class HttpProvisioning:
 
     async def reserve(self, call_id: str, element: ElementSpec, until_ms: int) -> Reserved | Declined | Pending:
         if element.action == Action.DELETE:
-            # To end what runs nothing has to be held.
-            return Reserved(reservation_id=element.changes, until_ms=until_ms)
+            # To end what runs nothing has to be held, and it ends by its own release.
+            return Reserved(reservation_id=_END + call_id, until_ms=until_ms)
 
         async def ask() -> Reserved | Declined | Undone:
             body = tmf.reservation(call_id, element, until_ms)
@@ -93,13 +95,19 @@ class HttpProvisioning:
         return await self._answer(call_id, ask)
 
     async def activate(self, call_id: str, reservation_id: str, element: ElementSpec) -> Activated | Failed | Pending:
+        if reservation_id.startswith(_END):
+            return Activated()
+
         async def ask() -> Activated | Failed | Undone:
-            body = tmf.activation(call_id, reservation_id, element)
+            body = tmf.activation(call_id, reservation_id)
             return tmf.activated_of(await self._made(tmf.ORDERS, "externalId", call_id, body))
 
         return await self._answer(call_id, ask)
 
     async def release(self, call_id: str, reservation_id: str) -> Released | Pending:
+        if reservation_id.startswith(_END):
+            return Released()
+
         async def ask() -> Released | Undone:
             body = tmf.ending(call_id, reservation_id)
             return tmf.released_of(await self._made(tmf.ORDERS, "externalId", call_id, body))

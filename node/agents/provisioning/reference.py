@@ -1,7 +1,7 @@
 """The reference adapter: a resource inventory read from a file, with its bookings in the agent's folder.
 
 It never books a unit twice, gives back by itself what was reserved and not activated in time, and answers a repeated call as
-it did. A change of what is in operation holds only what it needs beyond it. Req: D-07, D-12, D-13, D-38, O-17, Q-25.
+it did. A change of what is in operation holds only what it needs beyond it, until that is released. Req: D-07, D-12, D-13, D-38, O-17, Q-25.
 """
 
 from __future__ import annotations
@@ -185,6 +185,7 @@ class ReferenceProvisioning:
             if (late := _late(books, call_id, fault, self._now_ms())) is not None:
                 return late
             books.put_booking(replace(booking, status=BookingStatus.RELEASED))
+            _hand_on(books, booking)
             return Released()
 
     def _measure(self, call_id: str, chain: tuple[str, ...], order: str) -> Measured | Pending:
@@ -258,17 +259,22 @@ def _late(books: Books, call_id: str, fault: Fault | None, now_ms: int) -> Pendi
 
 
 def _put_into_operation(books: Books, booking: Booking, pool: Pool, now_ms: int) -> str:
-    """Make it active, and end what it changes; else why not."""
+    """Make it active; what it changes stays until it is released. Else why not."""
     changed = books.booking(booking.changes) if booking.changes else None
-    given_back = changed.held if changed is not None and changed.pool == pool.id and changed.is_live(now_ms) else 0
-    own = booking.held if booking.is_live(now_ms) else 0
-    more = booking.units - own - given_back
+    is_there = changed is not None and changed.pool == pool.id and changed.is_live(now_ms)
+    needed = booking.held if is_there else booking.units
+    more = needed - (booking.held if booking.is_live(now_ms) else 0)
     if more > 0 and books.held(pool.id, now_ms) + more > pool.capacity:
         return "NO_CAPACITY"
-    if changed is not None:
-        books.put_booking(replace(changed, status=BookingStatus.RELEASED))
-    books.put_booking(replace(booking, status=BookingStatus.ACTIVE, held=booking.units))
+    books.put_booking(replace(booking, status=BookingStatus.ACTIVE, held=needed))
     return ""
+
+
+def _hand_on(books: Books, released: Booking) -> None:
+    """What is active in the place of a booking that ends holds from now on all that it needs."""
+    for heir in books.active_changes_of(released.id):
+        if heir.pool == released.pool:
+            books.put_booking(replace(heir, held=heir.units))
 
 
 def _state(books: Books, link: str) -> str:

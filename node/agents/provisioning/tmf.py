@@ -45,7 +45,6 @@ _METHOD: Final = "outageMethod"
 _UNTIL: Final = "reservedUntil"
 _KNOWN: Final = (_COST, _LEAD_TIME, _OUTAGE, _METHOD, _UNTIL)
 _ITEM: Final = "1"
-_REPLACED_ITEM: Final = "2"
 _UNDONE: Final = ("acknowledged", "inProgress", "pending", "held", "assessingCancellation")
 _ENDED_BADLY: Final = ("failed", "rejected", "cancelled", "partial")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,14 +94,9 @@ def extension(call_id: str, reservation_id: str, until_ms: int) -> bytes:
     return _order(call_id, [_item(_ITEM, "modify", service)])
 
 
-def activation(call_id: str, reservation_id: str, element: ElementSpec) -> bytes:
-    """The body of a TMF641 order that puts a reserved service into operation, and ends the one that it changes."""
-    if element.action == Action.DELETE:
-        return _order(call_id, [_item(_ITEM, "delete", _ended(element.changes))])
-    items = [_item(_ITEM, "modify", {"id": reservation_id, "state": "active"})]
-    if element.changes:
-        items.append(_item(_REPLACED_ITEM, "delete", _ended(element.changes)))
-    return _order(call_id, items)
+def activation(call_id: str, reservation_id: str) -> bytes:
+    """The body of a TMF641 order that puts a reserved service into operation."""
+    return _order(call_id, [_item(_ITEM, "modify", {"id": reservation_id, "state": "active"})])
 
 
 def ending(call_id: str, reservation_id: str) -> bytes:

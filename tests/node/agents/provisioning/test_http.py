@@ -308,7 +308,7 @@ def test_an_activation_is_done_or_fails_with_a_cause():
     assert drive(system(answered(state="inProgress")).activate("a", "svc-7", uni())) == Pending(NOW_MS + 1_000)
 
 
-def test_the_activation_of_a_change_ends_what_it_changes():
+def test_a_change_is_reserved_beside_what_it_replaces():
     wire = Wire()
     drive(system(wire).reserve("r", evc(action=MODIFY, changes="svc-1"), UNTIL_MS))
     drive(system(wire).activate("a", "svc-7", evc(action=MODIFY, changes="svc-1")))
@@ -317,19 +317,20 @@ def test_the_activation_of_a_change_ends_what_it_changes():
         {"relationshipType": "replaces", "service": {"id": "svc-1"}}
     ]
     assert [(item["action"], item["service"]) for item in activation["serviceOrderItem"]] == [
-        ("modify", {"id": "svc-7", "state": "active"}),
-        ("delete", {"id": "svc-1", "state": "terminated"}),
+        ("modify", {"id": "svc-7", "state": "active"})
     ]
 
 
-def test_an_end_reserves_nothing_and_orders_the_end():
+def test_an_end_asks_nothing_before_what_it_ends_is_released():
     wire = Wire()
     element = evc(action=DELETE, changes="svc-1")
     held = drive(system(wire).reserve("r", element, UNTIL_MS))
-    assert (held, wire.asked) == (Reserved(reservation_id="svc-1", until_ms=UNTIL_MS), [])
-    assert drive(system(wire).activate("a", "svc-1", element)) == Activated()
-    (order,) = wire.sent()
-    assert order["serviceOrderItem"] == [
+    assert held == Reserved(reservation_id="end:r", until_ms=UNTIL_MS)
+    assert drive(system(wire).activate("a", held.reservation_id, element)) == Activated()
+    assert drive(system(wire).release("x", held.reservation_id)) == Released()
+    assert wire.asked == []
+    assert drive(system(wire).release("y", "svc-1")) == Released()
+    assert wire.sent()[0]["serviceOrderItem"] == [
         {"id": "1", "action": "delete", "service": {"id": "svc-1", "state": "terminated"}}
     ]
 

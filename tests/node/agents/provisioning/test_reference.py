@@ -167,7 +167,7 @@ def test_an_unknown_reservation_is_released_already_and_can_not_be_activated():
     assert activate(system, uni(), unknown) == Failed("RESERVATION_UNKNOWN")
 
 
-def test_a_change_holds_only_what_it_needs_more_and_ends_the_old_when_it_is_active():
+def test_a_change_holds_only_what_it_needs_more_and_all_of_it_once_the_old_is_released():
     system = adapter()
     old = reserve(system, evc("v1", mbps=600))
     activate(system, evc("v1", mbps=600), old)
@@ -176,29 +176,50 @@ def test_a_change_holds_only_what_it_needs_more_and_ends_the_old_when_it_is_acti
     new = reserve(system, wider)
     assert system.free_units("backbone") == 2
     assert activate(system, wider, new) == Activated()
+    assert system.free_units("backbone") == 2
+    assert release(system, evc("v1", mbps=600), old) == Released()
     assert [(one.id, one.held) for one in system.live_bookings()] == [(new.reservation_id, 8)]
     assert query(system, replace(wider, element_id="v3")) == Declined("RESERVATION_UNKNOWN")
 
 
-def test_a_change_that_is_called_off_leaves_what_was():
+@pytest.mark.parametrize("active", [False, True])
+def test_a_change_that_is_called_off_leaves_what_was(active):
     system = adapter()
     old = reserve(system, evc("v1", mbps=600))
     activate(system, evc("v1", mbps=600), old)
     wider = evc("v2", mbps=1000, action=MODIFY, changes=old.reservation_id)
     new = reserve(system, wider)
+    if active:
+        assert activate(system, wider, new) == Activated()
     assert release(system, wider, new) == Released()
     assert [(one.id, one.held) for one in system.live_bookings()] == [(old.reservation_id, 6)]
 
 
-def test_a_change_to_less_gives_back_the_rest_when_it_is_active():
+def test_a_change_to_less_gives_back_the_rest_when_the_old_is_released():
     system = adapter()
     old = reserve(system, evc("v1", mbps=1000))
     activate(system, evc("v1", mbps=1000), old)
     narrower = evc("v2", mbps=100, action=MODIFY, changes=old.reservation_id)
     new = reserve(system, narrower)
-    assert system.free_units("backbone") == 0
     activate(system, narrower, new)
+    assert system.free_units("backbone") == 0
+    release(system, evc("v1", mbps=1000), old)
     assert system.free_units("backbone") == 9
+
+
+def test_a_change_into_another_pool_holds_all_of_it_at_once():
+    other = INVENTORY.replace(
+        'id = "backbone"\nofferings = ["evc"]\ncapacity = 10', 'id = "backbone"\nofferings = ["uni"]\ncapacity = 2'
+    )
+    system = adapter(other.replace("mbps_per_unit = 100\n", ""))
+    old = reserve(system, uni())
+    activate(system, uni(), old)
+    moved = uni("e2", place="leeds", action=MODIFY, changes=old.reservation_id)
+    new = reserve(system, moved)
+    assert (system.free_units("york"), system.free_units("backbone")) == (2, 1)
+    activate(system, moved, new)
+    release(system, uni(), old)
+    assert (system.free_units("york"), system.free_units("backbone")) == (3, 1)
 
 
 def test_a_change_whose_old_units_went_elsewhere_fails_instead_of_booking_twice():
@@ -212,7 +233,7 @@ def test_a_change_whose_old_units_went_elsewhere_fails_instead_of_booking_twice(
     assert activate(system, wider, new) == Failed("NO_CAPACITY")
 
 
-def test_an_end_takes_nothing_and_frees_what_it_ends():
+def test_an_end_takes_nothing_and_what_it_ends_goes_by_its_own_release():
     system = adapter()
     old = reserve(system, uni())
     activate(system, uni(), old)
@@ -221,7 +242,11 @@ def test_an_end_takes_nothing_and_frees_what_it_ends():
     new = reserve(system, ending)
     assert system.free_units("york") == 2
     assert activate(system, ending, new) == Activated()
+    assert system.free_units("york") == 2
+    assert release(system, uni(), old) == Released()
+    assert release(system, ending, new) == Released()
     assert system.free_units("york") == 3
+    assert system.live_bookings() == ()
 
 
 @pytest.mark.req("D-13")
