@@ -70,12 +70,13 @@ def run(seed: int, steps: int, orgs: int, *, shape: Layout | None = None, faults
 def _play(built: Built, steps: int) -> None:
     world = built.world
     most = steps + DRAIN_STEPS + DRAIN_FACTOR * steps
-    while len(world.schedule):
+    going = True
+    while going:
         if world.steps >= steps and not world.closing:
             world.begin_closing()
         if world.steps > most:
             raise Violation("it_ends", f"after {most} steps there is no end of it: {len(world.live)} scripts go on")
-        world.step()
+        going = world.step()
     for invariant in built.invariants:
         invariant.end()
 

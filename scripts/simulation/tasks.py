@@ -11,31 +11,38 @@ from heapq import heappop, heappush
 from typing import Any
 
 
+@dataclass(slots=True)
+class Planned:
+    """Something that is to happen, unless it is called off."""
+
+    label: str
+    action: Callable[[], None]
+    is_off: bool = False
+
+
 class Schedule:
     """What is to happen, by time and then in the order in which it was put there."""
 
     def __init__(self) -> None:
         self.now_ms = 0
-        self._heap: list[tuple[int, int, str, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Planned]] = []
         self._count = 0
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    @property
-    def next_ms(self) -> int | None:
-        """When the next thing happens."""
-        return self._heap[0][0] if self._heap else None
-
-    def at(self, at_ms: int, label: str, action: Callable[[], None]) -> None:
+    def at(self, at_ms: int, label: str, action: Callable[[], None]) -> Planned:
         """Do `action` at `at_ms`, or now if that is past."""
         self._count += 1
-        heappush(self._heap, (max(at_ms, self.now_ms), self._count, label, action))
+        planned = Planned(label, action)
+        heappush(self._heap, (max(at_ms, self.now_ms), self._count, planned))
+        return planned
 
-    def pop(self) -> tuple[str, Callable[[], None]]:
-        """Go on to the next thing. Raises IndexError if there is none."""
-        self.now_ms, _, label, action = heappop(self._heap)
-        return label, action
+    def pop(self) -> Planned | None:
+        """Go on to the next thing; None if there is none."""
+        while self._heap:
+            at_ms, _, planned = heappop(self._heap)
+            if not planned.is_off:
+                self.now_ms = at_ms
+                return planned
+        return None
 
 
 class Wait:

@@ -18,7 +18,7 @@ from scripts.simulation.coverage import Coverage
 from scripts.simulation.journal import Journal, Violation
 from scripts.simulation.parties import Signatory
 from scripts.simulation.people import Declined, NoReceipt, Unreachable, refusal
-from scripts.simulation.tasks import Schedule, Sleep, Task, Wait
+from scripts.simulation.tasks import Planned, Schedule, Sleep, Task, Wait
 from smartcontracts.kernel import ContractTable, Rejected
 from syngraph.v1.system_pb2 import Event
 
@@ -48,6 +48,13 @@ class Waiter:
 
     task: Task
     place: int
+    # What happens when it has waited too long.
+    patience: Planned | None = None
+
+    def cease(self) -> None:
+        """It waits no more."""
+        if self.patience is not None:
+            self.patience.is_off = True
 
 
 class Receiving(Wait):
@@ -68,7 +75,7 @@ class Receiving(Wait):
                 if waiter.place == task.place:
                     task.fail(NoReceipt())
 
-        world.schedule.at(world.schedule.now_ms + self._patience_ms, f"{task.name} waits no longer", give_up)
+        waiter.patience = world.schedule.at(world.schedule.now_ms + self._patience_ms, f"{task.name} waits no longer", give_up)
 
 
 class Changing(Wait):
@@ -87,7 +94,7 @@ class Changing(Wait):
             if waiter.place == task.place:
                 task.resume()
 
-        world.schedule.at(self._until_ms - START_MS, f"{task.name} has waited", wake)
+        waiter.patience = world.schedule.at(self._until_ms - START_MS, f"{task.name} has waited", wake)
 
 
 @dataclass(slots=True)
@@ -138,12 +145,15 @@ class World:
     async def changed(self, chain: Chain, key: str, until_ms: int) -> None:
         await Changing(self, (chain.id, key), until_ms)
 
-    def step(self) -> None:
-        """The next thing that happens. Raises Violation, and IndexError if nothing is left to happen."""
-        label, action = self.schedule.pop()
+    def step(self) -> bool:
+        """The next thing that happens; False if nothing is left to happen. Raises Violation."""
+        planned = self.schedule.pop()
+        if planned is None:
+            return False
         self.steps += 1
-        self.journal.note(self.schedule.now_ms, self.steps, label)
-        action()
+        self.journal.note(self.schedule.now_ms, self.steps, planned.label)
+        planned.action()
+        return True
 
     # Tasks
 
@@ -313,6 +323,8 @@ class World:
                 listener(chain, event)
 
     def _wake(self, waiter: Waiter, value: Any) -> None:
+        waiter.cease()
+
         def go_on() -> None:
             if waiter.place == waiter.task.place:
                 waiter.task.resume(value)

@@ -44,8 +44,8 @@ class Customer:
     def run(self):
         """Until nothing happens any more."""
         self.world.begin_closing()
-        while len(self.world.schedule):
-            self.world.step()
+        while self.world.step():
+            pass
         for invariant in self.built.invariants:
             invariant.end()
         self.world.close()

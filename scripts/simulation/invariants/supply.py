@@ -41,7 +41,7 @@ class Supply(Invariant):
             kind, record = written.after.kind.name, written.after.record
             if chain.kind != BILATERAL:
                 self._inside(chain, kind, record)
-            elif kind == "order" and record.status == "accepted" and _was(written) != "accepted":
+            elif kind == "order" and record.status == "accepted" and _was(written) == "placed":
                 self._accepted(chain, record)
             elif written.before is None and kind in ("quote", "inquiry", "order", "unable"):
                 self._released_once(chain, kind, record)
