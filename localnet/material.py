@@ -359,7 +359,7 @@ def _agents_sections(
         return {}
     sections: dict[str, dict[str, Any]] = {
         "agents": {
-            "in_node": topology.agents == "node",
+            "in_node": topology.agents_of(organization) == "node",
             "provisioning": "reference",
             "provisioning_file": files.inventory.name,
             "other_nodes": _other_nodes(material, organization, grpc_ports),
@@ -378,7 +378,7 @@ def _agents_sections(
 
 def agent_roles(topology: Topology, organization: str) -> dict[str, str]:
     """The agents that run for the organization: role to the first member that has it. None for who does not trade."""
-    if topology.agents == "none" or topology.internal_ledger(organization) is None:
+    if topology.agents_of(organization) == "none" or topology.internal_ledger(organization) is None:
         return {}
     members = topology.organizations[organization].members
     found = {role: next((name for name, roles in members.items() if role in roles), "") for role in AGENT_ROLES}

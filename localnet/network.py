@@ -282,7 +282,7 @@ class Network(AttachedNetwork):
             self._run_agents(name)
 
     def _run_agents(self, organization: str) -> None:
-        if self.topology.agents != "processes":
+        if self.topology.agents_of(organization) != "processes":
             return
         for role in agent_roles(self.topology, organization):
             if (organization, role) not in self._agents:

@@ -42,6 +42,7 @@ _EVERY_FUNCTION: Final[dict[str, tuple[str, ...]]] = {
 
 Names = Annotated[tuple[str, ...], Field(strict=False, max_length=ORGANIZATIONS_MAX)]
 Pace = Literal["hot", "cold"]
+Agents = Literal["node", "processes", "none"]
 Roles = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 
@@ -67,6 +68,8 @@ class OrganizationEntry(_Entry):
     name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
     members: dict[str, Roles] = Field(default_factory=lambda: dict(_EVERY_FUNCTION), max_length=MEMBERS_MAX)
     inventory: dict[str, Any] = Field(default_factory=lambda: {"currency": "EUR", "pool": []})
+    # Where its agents run, if not where the topology's do.
+    agents: Agents | None = None
 
 
 class LedgerEntry(_Entry):
@@ -129,7 +132,7 @@ class Topology(_Entry):
 
     pace: Pace = "hot"
     internal: bool = True
-    agents: Literal["node", "processes", "none"] = "node"
+    agents: Agents = "node"
     organizations: dict[str, OrganizationEntry] = Field(min_length=1, max_length=ORGANIZATIONS_MAX)
     ledgers: dict[str, LedgerEntry] = Field(min_length=1, max_length=LEDGERS_MAX)
 
@@ -148,6 +151,10 @@ class Topology(_Entry):
             if ledger.kind == INTERNAL and ledger.parties == (organization,):
                 return name
         return None
+
+    def agents_of(self, organization: str) -> Agents:
+        """Where the organization's agents run."""
+        return self.organizations[organization].agents or self.agents
 
     def pace_of(self, ledger: str) -> Pace:
         """The pace of a ledger's engines."""

@@ -302,7 +302,7 @@ class Market:
         for row in rows:
             await self.same_everywhere(row.ledger, kind, row.document.id)
         ledgers = sorted({row.ledger for row in rows})
-        self.stage.teller.tell(f"every node has the same {plural(len(rows), kind)}, on {', '.join(ledgers)}")
+        self.stage.teller.tell(f"{plural(len(rows), 'document')} of kind {kind}, each the same on every node of {', '.join(ledgers)}")
 
 
 _ENDED: Final[Collection[OrderStatus]] = frozenset(

@@ -139,6 +139,14 @@ class LocalNetwork:
         """Start a stopped organization's node, and wait until it has caught up. Raises NetworkFailed."""
         await self._kept().start_organization(organization)
 
+    async def stop_agents(self, organization: str) -> None:
+        """End an organization's agents, which run as processes of their own; its node goes on. Raises NetworkFailed."""
+        await self._kept().stop_agents(organization)
+
+    async def start_agents(self, organization: str) -> None:
+        """Start them again. Raises NetworkFailed."""
+        await self._kept().start_agents(organization)
+
     def freeze(self) -> None:
         """Let all processes of all organizations stand still."""
         for name in self._localnet.organizations:

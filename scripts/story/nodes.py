@@ -57,6 +57,14 @@ class Nodes(Network, Protocol):
         """Start a stopped organization's node, and wait until it has caught up."""
         ...
 
+    async def stop_agents(self, organization: str) -> None:
+        """End an organization's agents, which run as processes of their own; its node goes on."""
+        ...
+
+    async def start_agents(self, organization: str) -> None:
+        """Start them again."""
+        ...
+
     def freeze(self) -> None:
         """Let all processes of all organizations stand still."""
         ...

@@ -14,11 +14,11 @@ from typing import Any, Final
 from localnet.network import Network
 from localnet.topology import Topology, load_topology
 from scripts.story.catalogue import find
-from scripts.story.goods import Stock, inventory
+from scripts.story.goods import inventory
 from scripts.story.market import Market
 from scripts.story.network import LocalNetwork
 from scripts.story.scenarios import scenario
-from scripts.story.scenarios.base import TOPOLOGY, Set
+from scripts.story.scenarios.base import TOPOLOGY, Scenario, Set
 from scripts.story.scene import ALPHA, Stage
 from scripts.story.telling import Teller, plural
 from scripts.story.terms import tier_terms
@@ -46,7 +46,7 @@ async def rehearse(names: Sequence[str], directory: Path, teller: Teller, explai
 @asynccontextmanager
 async def raised(names: Iterable[str], directory: Path, teller: Teller) -> AsyncIterator[Set]:
     """A network of three tiers that has what these scenarios need, and a market on it."""
-    topology = stocked(load_topology(TOPOLOGY), [scenario(name).stocks for name in names])
+    topology = cast(load_topology(TOPOLOGY), [scenario(name) for name in names])
     localnet = Network(topology, directory)
     async with teller.scene(f"{plural(len(localnet.organizations), 'organization')} start their nodes"):
         began = time.monotonic()
@@ -86,13 +86,15 @@ def pairs_of(topology: Topology) -> dict[str, tuple[str, str]]:
     }
 
 
-def stocked(topology: Topology, stocks: Sequence[Any]) -> Topology:
-    """The topology with inventories that hold all of these stocks, and nothing else."""
+def cast(topology: Topology, scenarios: Sequence[Scenario]) -> Topology:
+    """The topology with inventories that hold all that these scenarios need, and agents apart where one of them ends them."""
     organizations = dict(topology.organizations)
     for name in topology.traders():
-        mine: list[Stock] = [one[name] for one in stocks if name in one]
-        found = inventory(mine, makes_lines=name == MAKES_LINES)
-        organizations[name] = organizations[name].model_copy(update={"inventory": found})
+        stocks = [one.stocks[name] for one in scenarios if name in one.stocks]
+        changes: dict[str, Any] = {"inventory": inventory(stocks, makes_lines=name == MAKES_LINES)}
+        if any(name in one.apart for one in scenarios):
+            changes["agents"] = "processes"
+        organizations[name] = organizations[name].model_copy(update=changes)
     return topology.model_copy(update={"organizations": organizations})
 
 

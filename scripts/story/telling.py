@@ -14,7 +14,7 @@ from typing import Any, Final
 from smartcontracts.currencies import MINOR_DIGITS
 from smartcontracts.money import NANO, Money, Rate
 
-_WIDTHS: Final = (7, 8, 12, 6, 15, 8)
+_WIDTHS: Final = (7, 8, 16, 6, 15, 8)
 _HEAD: Final = ("time", "who", "ledger", "height", "amount", "ms")
 
 

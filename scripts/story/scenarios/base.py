@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,9 +35,10 @@ class Set:
 class Scenario:
     """One of the register's scenarios.
 
-    `stocks` is what it needs in each provider's inventory, at places that no other scenario uses; `play` raises StepFailed where
-    something does not hold.
+    `stocks` is what it needs in each provider's inventory, at places that no other scenario uses; `apart` are those whose agents
+    it ends and starts, so that they must be processes of their own. `play` raises StepFailed where something does not hold.
     """
 
     play: Callable[[Set], Awaitable[None]]
     stocks: Mapping[str, Stock] = field(default_factory=dict)
+    apart: Collection[str] = ()
