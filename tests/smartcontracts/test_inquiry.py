@@ -307,6 +307,41 @@ def test_groups_are_those_that_relations_join_in_either_direction():
     assert connected((PORT_A, apart, LINE)) == (0, 1, 0)
 
 
+@pytest.mark.req("Q-14")
+def test_an_inquiry_of_several_elements_has_its_order_in_the_chain_and_no_circle():
+    ledger = trading_ledger()
+    asked = ask(ledger, ASK)
+    assert [[edge.item_id for edge in one.relations] for one in asked.items] == [["item-002", "item-003"], [], []]
+    before = ledger.root()
+    with pytest.raises(RelationCycle) as caught:
+        ask(ledger, item(2, relations=edges("item-001"))(ASK))
+    assert (caught.value.field, ledger.root()) == ("items[0].relations", before)
+
+
+@pytest.mark.req("Q-15")
+def test_dates_of_activation_are_kept_as_they_were_given():
+    wished = replace(ASK, requested_completion_ms=START_MS + DAY_MS, items=(replace(SINGLE, installation_interval_ms=9 * DAY_MS),))
+    asked = ask(trading_ledger(), wished)
+    assert (asked.requested_completion_ms, asked.items[0].installation_interval_ms) == (START_MS + DAY_MS, 9 * DAY_MS)
+
+
+@pytest.mark.req("Q-16")
+def test_the_buyers_own_reference_finds_its_inquiries_and_is_not_unique():
+    ledger = trading_ledger()
+    both = sorted(ask(ledger, ASK).id for _ in range(2))
+    back = ask(ledger, ASK_BACK, buyer=SELLER)
+    found = [one.id for one in ledger.find(INQUIRY, "related", ASK.buyer_reference, 10)]
+    assert found == sorted([*both, back.id])
+
+
+@pytest.mark.req("Q-19")
+def test_each_element_of_a_complex_inquiry_has_an_id_of_its_own_beside_the_inquirys():
+    asked = ask(trading_ledger())
+    ids = [one.lineage_id for one in asked.items]
+    assert ids == [element_lineage(LINEAGE_KEY, one.id) for one in ASK.items]
+    assert len({asked.id, *ids}) == 4
+
+
 def test_a_chain_of_as_many_items_as_allowed_is_taken():
     chain = tuple(replace(SINGLE, id=str(n), relations=edges(str(n + 1)) if n < 99 else edges()) for n in range(100))
     assert len(ask(trading_ledger(), replace(ASK, items=chain)).items) == 100
