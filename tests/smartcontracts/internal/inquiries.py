@@ -171,9 +171,7 @@ PORTS = ("item-002", "item-003")
 
 
 def buying(handover: InquiryHandover, *element_ids: str, **changes: Any) -> RequestSourcing:
-    elements = tuple(
-        SourcedElement(element_id=one, reason=SourcingReason.NOT_INTERNAL) for one in element_ids or PORTS
-    )
+    elements = tuple(SourcedElement(element_id=one, reason=SourcingReason.NOT_INTERNAL) for one in element_ids or PORTS)
     given = {"handover_id": handover.id, "elements": elements, "respond_by_ms": BY_MS - WINDOW_MS // 3}
     return RequestSourcing(**(given | changes))
 

@@ -169,7 +169,14 @@ def test_the_time_to_decide_comes_before_the_window_ends():
 
 def test_own_time_is_the_rules_but_at_most_a_third():
     rules = SourcingRules(quoting_ms=10_000)
-    assert [own_time_ms(rules, window) for window in (90_000, 30_000, 29_999, 3, 0, -5)] == [10_000, 10_000, 9_999, 1, 0, 0]
+    assert [own_time_ms(rules, window) for window in (90_000, 30_000, 29_999, 3, 0, -5)] == [
+        10_000,
+        10_000,
+        9_999,
+        1,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.req("Q-05", "X-09")

@@ -1,0 +1,400 @@
+"""Sourcing: who may be asked for what, until when, and that each answer is kept."""
+
+from dataclasses import replace
+
+import pytest
+
+from smartcontracts.inquiry import INQUIRY
+from smartcontracts.internal import sourcing as s
+from smartcontracts.internal.decomposition import DECOMPOSITION
+from smartcontracts.internal.handover import INQUIRY_HANDOVER
+from smartcontracts.internal.ranking import RankQuotes
+from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
+from smartcontracts.internal.rules import SetSourcingRules
+from smartcontracts.kernel import Cause, RoleMissing, WrongStatus, cause_id
+from smartcontracts.lineage import pseudonym
+from smartcontracts.trade import Action, Change, ChangeKind, ReasonInvalid
+from tests.smartcontracts.internal.inquiries import (
+    BRAVO,
+    BY_MS,
+    CHARLIE,
+    DELTA,
+    ELEMENTS,
+    ITEMS,
+    KEY,
+    NOW,
+    PORTS,
+    VALID_MS,
+    WINDOW_MS,
+    asked,
+    asking,
+    buying,
+    collected,
+    decomposed,
+    internal_known,
+    internal_ledger,
+    quote_for,
+    refusal_of,
+    refusing,
+    response,
+    send,
+    sourcing,
+)
+from tests.smartcontracts.support import org
+
+ACME, ALPHA = pseudonym(KEY, org("acme")), pseudonym(KEY, org("alpha"))
+
+
+@pytest.mark.req("Q-27", "Q-28")
+def test_what_sof_cant_deliver_goes_to_b_bus_with_the_reason():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    assert [(one.element_id, one.reason) for one in found.elements] == [(port, "not_internal") for port in PORTS]
+    assert (found.status, found.purpose, found.ancestors, found.currency) == ("open", "inquiry", (ACME,), "EUR")
+    assert ledger.the(INQUIRY_HANDOVER).status == "sourcing"
+    assert ledger.event_names()[-1] == "sourcing.requested"
+
+
+@pytest.mark.req("Q-27")
+def test_what_could_be_made_is_bought_at_discretion_only():
+    ledger = internal_ledger()
+    handover = internal_known(ledger)
+    chosen = (s.SourcedElement(element_id="item-001", reason=s.SourcingReason.NOT_INTERNAL),)
+    wrong = buying(handover, elements=chosen)
+    assert refusal_of(ledger, "request_sourcing", wrong, "sco") == (s.SourcingReasonWrong, "elements[0].reason")
+    discretion = replace(chosen[0], reason=s.SourcingReason.DISCRETIONARY)
+    wrong = buying(handover, elements=(discretion, replace(discretion, element_id="item-002")))
+    assert refusal_of(ledger, "request_sourcing", wrong, "sco") == (s.SourcingReasonWrong, "elements[1].reason")
+    send(ledger, "request_sourcing", buying(handover, elements=(discretion,)), "sco")
+
+
+BAD_ELEMENTS = ((), ("item-009",), ("item-002", "item-002"))
+
+
+@pytest.mark.parametrize("element_ids", BAD_ELEMENTS)
+def test_sourcing_names_elements_of_the_attempt_once(element_ids):
+    ledger = internal_ledger()
+    handover = internal_known(ledger)
+    wrong = replace(buying(handover), elements=buying(handover, *element_ids).elements if element_ids else ())
+    assert refusal_of(ledger, "request_sourcing", wrong, "sco") == (s.SourcedElementsInvalid, "elements")
+
+
+@pytest.mark.req("Q-29")
+def test_sellers_get_what_is_left_after_the_time_that_the_rules_keep():
+    ledger = internal_ledger()
+    send(ledger, "set_sourcing_rules", SetSourcingRules(quoting_ms=7_000), "sco")
+    handover = internal_known(ledger)
+    latest = BY_MS - 7_000
+    late = buying(handover, respond_by_ms=latest + 1)
+    assert refusal_of(ledger, "request_sourcing", late, "sco") == (s.SourcingWindowWrong, "respond_by_ms")
+    over = buying(handover, respond_by_ms=ledger.time_ms + 1)
+    assert refusal_of(ledger, "request_sourcing", over, "sco") == (s.SourcingWindowWrong, "respond_by_ms")
+    found = send(ledger, "request_sourcing", buying(handover, respond_by_ms=latest), "sco").writes[0]
+    assert found.respond_by_ms == latest
+
+
+def test_sourcing_waits_for_sof_and_is_scos_to_ask_for():
+    ledger = internal_ledger()
+    handover = decomposed(ledger)
+    assert refusal_of(ledger, "request_sourcing", buying(handover), "sco")[0] is WrongStatus
+    known = internal_ledger()
+    assert refusal_of(known, "request_sourcing", buying(internal_known(known)), "b_bus")[0] is RoleMissing
+
+
+@pytest.mark.req("Q-09", "Q-29", "X-06")
+def test_an_inquiry_goes_out_with_the_elements_their_lineage_and_one_more_upstream_buyer():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    at = ledger.time_ms + 500
+    send(ledger, "release_inquiry", asking(found), "b_bus", at)
+    release = ledger.the(RELEASE)
+    command = released_command(release)
+    assert (release.act, release.role, release.ledger_id, release.subject_id) == (
+        "submit_inquiry",
+        "b_bus",
+        BRAVO,
+        found.id,
+    )
+    assert command.ancestors == (ACME, ALPHA)
+    assert command.lineage_key == KEY
+    assert [(item.id, item.lineage_id, item.product) for item in command.items] == [
+        (item.id, item.lineage_id, item.product) for item in ITEMS[1:]
+    ]
+    assert command.response_window_ms == found.respond_by_ms - at
+    assert command.requested_completion_ms == found.respond_by_ms
+    cause = Cause(ledger_id=ledger.ledger_id, event_id=release.id, purpose="submit_inquiry")
+    assert ledger.the(s.SOURCING).asked[0].inquiry_id == cause_id(INQUIRY, BRAVO, org("alpha"), cause)
+
+
+def test_relations_to_what_is_not_asked_for_stay_at_home():
+    ledger = internal_ledger()
+    found = sourcing(ledger, made=())
+    everything = send(ledger, "release_inquiry", asking(found, BRAVO, "item-002"), "b_bus")
+    assert everything.writes[0].asked[0].element_ids == ("item-002",)
+    whole = internal_ledger()
+    handover = internal_known(whole, made=())
+    request = buying(handover, "item-001", "item-002", "item-003")
+    sourced = send(whole, "request_sourcing", request, "sco").writes[0]
+    send(whole, "release_inquiry", asking(sourced, BRAVO, "item-001", "item-002"), "b_bus")
+    line, _ = released_command(whole.the(RELEASE)).items
+    assert [relation.item_id for relation in line.relations] == ["item-002"]
+
+
+BAD_ASKS = (
+    (s.SourcedElementsInvalid, "element_ids", {"element_ids": ()}),
+    (s.SourcedElementsInvalid, "element_ids", {"element_ids": ("item-001",)}),
+    (s.SourcedElementsInvalid, "element_ids", {"element_ids": ("item-002", "item-002")}),
+    (s.AncestorsWrong, "ancestors", {"ancestors": (ACME,)}),
+    (s.AncestorsWrong, "ancestors", {"ancestors": (ALPHA,)}),
+    (s.AncestorsWrong, "ancestors", {"ancestors": (ALPHA, ACME)}),
+    (s.AncestorsWrong, "ancestors", {"ancestors": (ACME, pseudonym(KEY, org("x")), ALPHA)}),
+    (s.AncestorsWrong, "ancestors", {"ancestors": (ACME, ALPHA, pseudonym(KEY, org("x")))}),
+    (s.AncestorsWrong, "ancestors", {"ancestors": (pseudonym(KEY, org("x")), ALPHA)}),
+    (s.SellerUpstream, "seller", {"seller": org("acme")}),
+    (s.SellerUpstream, "seller", {"seller": org("alpha")}),
+    (s.WindowOutside, "respond_by_ms", {"respond_by_ms": BY_MS - WINDOW_MS // 3 + 1}),
+    (s.WindowOutside, "respond_by_ms", {"respond_by_ms": NOW}),
+    (SaltInvalid, "salt", {"salt": b"short"}),
+)
+
+
+@pytest.mark.req("Q-08", "Q-09", "Q-29")
+@pytest.mark.parametrize(("refusal", "field", "changes"), BAD_ASKS)
+def test_an_inquiry_that_would_be_wrong_is_not_let_out(refusal, field, changes):
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    assert refusal_of(ledger, "release_inquiry", asking(found, **changes), "b_bus") == (refusal, field)
+    assert not ledger.all(RELEASE)
+
+
+def test_the_first_fault_of_an_inquiry_is_told():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    faults = {
+        "sourcing_id": "src_x",
+        "element_ids": (),
+        "ancestors": (),
+        "seller": org("acme"),
+        "respond_by_ms": 0,
+        "salt": b"",
+    }
+    told = []
+    while faults:
+        told.append(refusal_of(ledger, "release_inquiry", asking(found, **faults), "b_bus")[0])
+        del faults[next(iter(faults))]
+    assert told == [
+        s.SourcingUnknown,
+        s.SourcedElementsInvalid,
+        s.AncestorsWrong,
+        s.SellerUpstream,
+        s.WindowOutside,
+        SaltInvalid,
+    ]
+
+
+def test_a_seller_is_asked_once_for_an_element():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    send(ledger, "release_inquiry", asking(found, BRAVO, "item-002"), "b_bus")
+    assert refusal_of(ledger, "release_inquiry", asking(found), "b_bus") == (s.AskedAlready, "element_ids")
+    send(ledger, "release_inquiry", asking(found, BRAVO, "item-003"), "b_bus")
+    send(ledger, "release_inquiry", asking(found, CHARLIE), "b_bus")
+    assert refusal_of(ledger, "release_inquiry", asking(found, DELTA), "sco")[0] is RoleMissing
+
+
+def test_fifty_sellers_are_asked_and_one_too_many_is_not():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    for number in range(50):
+        ask = replace(asking(found), ledger_id=f"sg_{number}", seller=f"org_{number}")
+        send(ledger, "release_inquiry", ask, "b_bus")
+    assert len(ledger.the(s.SOURCING).asked) == 50
+    full = ledger.the(s.SOURCING)
+    many = tuple(replace(full.asked[0], ledger_id=f"sg_{n}", inquiry_id=f"inq_{n}") for n in range(s.ASKED_MAX))
+    ledger.write(replace(full, asked=many))
+    assert refusal_of(ledger, "release_inquiry", asking(found, DELTA), "b_bus") == (s.TooManyAsked, "sourcing_id")
+
+
+@pytest.mark.req("Q-30")
+def test_asking_ends_when_every_element_is_asked_for_or_declared_unsourced():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    close = s.CloseAsking(sourcing_id=found.id)
+    send(ledger, "release_inquiry", asking(found, BRAVO, "item-003"), "b_bus")
+    assert refusal_of(ledger, "close_asking", close, "b_bus") == (s.ElementNotAsked, "elements[0]")
+    unable = s.DeclareUnsourced(sourcing_id=found.id, element_ids=("item-002",), reason="NO_SELLER")
+    send(ledger, "declare_unsourced", unable, "b_bus")
+    assert refusal_of(ledger, "release_inquiry", asking(found, CHARLIE), "b_bus") == (s.ElementAsked, "element_ids")
+    assert send(ledger, "close_asking", close, "b_bus").writes[0].status == "asked"
+    assert refusal_of(ledger, "release_inquiry", asking(found, CHARLIE), "b_bus")[0] is WrongStatus
+    assert refusal_of(ledger, "close_asking", close, "b_bus")[0] is WrongStatus
+
+
+@pytest.mark.parametrize(
+    ("refusal", "field", "changes"),
+    [
+        (s.SourcedElementsInvalid, "element_ids", {"element_ids": ("item-001",)}),
+        (s.ElementAsked, "element_ids", {"element_ids": ("item-003",)}),
+        (ReasonInvalid, "reason", {"reason": "nobody"}),
+    ],
+)
+def test_unsourced_is_what_nobody_is_asked_for(refusal, field, changes):
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    send(ledger, "release_inquiry", asking(found, BRAVO, "item-003"), "b_bus")
+    unable = s.DeclareUnsourced(sourcing_id=found.id, element_ids=("item-002",), reason="NO_SELLER")
+    assert refusal_of(ledger, "declare_unsourced", replace(unable, **changes), "b_bus") == (refusal, field)
+
+
+@pytest.mark.req("Q-34", "Q-36", "L-30")
+def test_every_answer_is_kept_a_quote_as_a_copy():
+    ledger = internal_ledger()
+    found = asked(ledger, BRAVO, CHARLIE, DELTA)
+    send(ledger, "record_response", response(found, 0, score_tenths=87), "b_bus")
+    send(ledger, "record_response", response(found, 1, "unable"), "b_bus")
+    send(ledger, "record_response", response(found, 2, "deemed"), "b_bus")
+    told = ledger.the(s.SOURCING)
+    assert [(one.outcome, one.reason) for one in told.asked] == [
+        ("quoted", ""),
+        ("unable", "NO_CAPACITY"),
+        ("deemed", ""),
+    ]
+    received = ledger.the(s.RECEIVED_QUOTE)
+    assert received.id == told.asked[0].received_quote_id
+    assert (received.quote, received.score_tenths, received.lead_time_ms) == (quote_for(found), 87, 1_000)
+    assert (received.element_ids, received.recorded_at_height) == (PORTS, ledger.height - 2)
+
+
+def other_quote(**changes):
+    return lambda found: {"quote": quote_for(found, **changes)}
+
+
+BAD_RESPONSES = (
+    (s.InquiryNotAsked, "inquiry_id", lambda _: {"inquiry_id": "inq_x"}),
+    (s.ResponseRecorded, "outcome", lambda _: {"outcome": s.AskedOutcome.LATE_TAKEN, "quote": None}),
+    (s.ResponseRecorded, "outcome", lambda _: {"outcome": s.AskedOutcome.WAITING, "quote": None}),
+    (s.ResponseUnclear, "quote", lambda _: {"quote": None}),
+    (s.ResponseUnclear, "quote", lambda _: {"outcome": s.AskedOutcome.UNABLE}),
+    (s.ResponseUnclear, "quote", lambda _: {"score_tenths": 100}),
+    (s.ResponseUnclear, "quote", lambda _: {"score_tenths": -2}),
+    (ReasonInvalid, "reason", lambda _: {"reason": "why not"}),
+    (s.ResponseUnclear, "quote", other_quote(seller=org("charlie"))),
+    (s.ResponseUnclear, "quote", other_quote(inquiry_id="inq_x")),
+    (s.ResponseUnclear, "quote", lambda found: {"quote": replace(quote_for(found), items=quote_for(found).items[1:])}),
+)
+
+
+@pytest.mark.parametrize(("refusal", "field", "changes"), BAD_RESPONSES)
+def test_an_answer_that_is_none_of_this_inquiry_is_refused(refusal, field, changes):
+    ledger = internal_ledger()
+    found = asked(ledger)
+    command = replace(response(found), **changes(found))
+    assert refusal_of(ledger, "record_response", command, "b_bus") == (refusal, field)
+
+
+@pytest.mark.req("Q-34")
+def test_an_answer_is_recorded_once():
+    ledger = internal_ledger()
+    found = asked(ledger)
+    send(ledger, "record_response", response(found), "b_bus")
+    for outcome in ("quoted", "unable", "deemed", "late"):
+        again = response(found, 0, outcome)
+        assert refusal_of(ledger, "record_response", again, "b_bus") == (s.ResponseRecorded, "outcome")
+
+
+@pytest.mark.req("Q-31")
+def test_the_time_for_sellers_ends_by_itself():
+    ledger = internal_ledger()
+    found = asked(ledger)
+    ledger.advance(found.respond_by_ms)
+    assert ledger.the(s.SOURCING).status == "asked"
+    ledger.advance(found.respond_by_ms + 1)
+    assert ledger.the(s.SOURCING).status == "ended"
+    assert ledger.event_names()[-1] == "sourcing.ended"
+    send(ledger, "record_response", response(found, 0, "late"), "b_bus")
+    assert ledger.the(s.RECEIVED_QUOTE).late
+
+
+def late_quote(ledger):
+    found = asked(ledger)
+    send(ledger, "record_response", response(found, 1, "deemed"), "b_bus", found.respond_by_ms + 1)
+    send(ledger, "record_response", response(found, 0, "late"), "b_bus")
+    return ledger.the(s.SOURCING), s.ReleaseLateQuote(received_quote_id=ledger.the(s.RECEIVED_QUOTE).id, salt=bytes(32))
+
+
+@pytest.mark.req("Q-32")
+def test_a_late_quote_is_taken_while_something_is_decided_by_it():
+    ledger = internal_ledger()
+    found, taking = late_quote(ledger)
+    send(ledger, "release_late_quote", taking, "b_bus")
+    release = ledger.the(RELEASE, [r.id for r in ledger.all(RELEASE) if r.act == "take_late_quote"][0])
+    command = released_command(release)
+    assert (command.inquiry_id, command.quote_id, release.ledger_id) == (found.asked[0].inquiry_id, "quo_0", BRAVO)
+    assert refusal_of(ledger, "release_late_quote", taking, "b_bus")[0] is s.LateQuoteUseless
+    send(ledger, "record_response", response(found, 0, "late_taken"), "b_bus")
+    assert ledger.the(s.RECEIVED_QUOTE).taken
+    assert refusal_of(ledger, "release_late_quote", taking, "b_bus")[0] is s.LateQuoteUseless
+
+
+@pytest.mark.req("Q-32")
+def test_a_late_quote_is_not_taken_in_vain():
+    ledger = internal_ledger()
+    found, taking = late_quote(ledger)
+    unknown = replace(taking, received_quote_id="rcq_x")
+    assert refusal_of(ledger, "release_late_quote", unknown, "b_bus")[0] is s.ReceivedQuoteUnknown
+    assert refusal_of(ledger, "release_late_quote", replace(taking, salt=b""), "b_bus")[0] is SaltInvalid
+    send(ledger, "rank_quotes", RankQuotes(sourcing_id=found.id), "b_bus")
+    send(ledger, "assess", refusing(ledger.the(INQUIRY_HANDOVER)), "sco")
+    assert refusal_of(ledger, "release_late_quote", taking, "b_bus") == (s.LateQuoteUseless, "received_quote_id")
+    expired = internal_ledger()
+    _, taking = late_quote(expired)
+    command = refusal_of(expired, "release_late_quote", taking, "b_bus", VALID_MS + 1)
+    assert command == (s.LateQuoteUseless, "received_quote_id")
+    in_time = internal_ledger()
+    collected(in_time)
+    taking = s.ReleaseLateQuote(received_quote_id=in_time.the(s.RECEIVED_QUOTE).id, salt=bytes(32))
+    assert refusal_of(in_time, "release_late_quote", taking, "b_bus") == (s.LateQuoteUseless, "received_quote_id")
+
+
+def test_a_change_is_asked_of_the_seller_whose_service_it_is():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    change = Change(service_id="svc_up", kind=ChangeKind.QOS)
+    changing = tuple(replace(one, action=Action.MODIFY, service_id="svc_bravo") for one in ELEMENTS[1:])
+    before = ledger.the(DECOMPOSITION)
+    ledger.write(replace(before, elements=(ELEMENTS[0], *changing)))
+    assert refusal_of(ledger, "release_inquiry", asking(found), "b_bus") == (s.AskMixed, "element_ids")
+    ledger.write(replace(found, change=change))
+    send(ledger, "release_inquiry", asking(found, BRAVO), "b_bus")
+    assert released_command(ledger.the(RELEASE)).change == Change(service_id="svc_bravo", kind=ChangeKind.QOS)
+    ledger.write(replace(before, elements=(ELEMENTS[0], changing[0], ELEMENTS[2])))
+    assert refusal_of(ledger, "release_inquiry", asking(found, CHARLIE), "b_bus") == (s.AskMixed, "element_ids")
+
+
+def test_a_recovery_is_sourced_for_another_document():
+    ledger = internal_ledger()
+    sourcing(ledger)
+    parts = replace(ledger.the(DECOMPOSITION), id="dcp_r", subject_id="oho_1", elements=ELEMENTS[1:])
+    call = ledger.call(ledger.sender("alpha", "sco"))
+    elements = (s.SourcedElement(element_id="item-002", reason=s.SourcingReason.NOT_INTERNAL),)
+    given = {
+        "purpose": s.Purpose.RECOVERY,
+        "subject_kind": "order_handover",
+        "currency": "EUR",
+        "level": ledger.the(s.SOURCING).level,
+        "ancestors": (ACME,),
+        "lineage_key": KEY,
+    }
+    found = s.sourcing_for(call, parts, elements, respond_by_ms=ledger.time_ms + 1_000, **given)
+    ledger.write(parts)
+    ledger.write(found)
+    assert found.id == s.sourcing_id_of(ledger.ledger_id, "oho_1", 1)
+    send(ledger, "release_inquiry", asking(found, BRAVO, "item-002"), "b_bus")
+    send(ledger, "close_asking", s.CloseAsking(sourcing_id=found.id), "b_bus")
+    found = ledger.the(s.SOURCING, found.id)
+    send(ledger, "record_response", response(found, 0, "late"), "b_bus")
+    received = next(one for one in ledger.all(s.RECEIVED_QUOTE) if one.subject_id == "oho_1")
+    send(ledger, "release_late_quote", s.ReleaseLateQuote(received_quote_id=received.id, salt=bytes(32)), "b_bus")
+    ranked = send(ledger, "rank_quotes", RankQuotes(sourcing_id=found.id), "b_bus")
+    assert [event.name for event in ranked.events][:1] == ["sourcing.ranked"]
+    assert ledger.the(INQUIRY_HANDOVER).status == "sourcing"
