@@ -302,15 +302,11 @@ class Agent:
             self._log.warning("agent_interrupted", duty=duty.name, reason=_reason(error))
             return True
         detail = error.detail
-        level = self._log.info if detail.transient else self._log.warning
-        level(
-            "agent_refused",
-            duty=duty.name,
-            code=detail.code,
-            refusal=detail.name,
-            field=detail.field,
-            again=detail.transient,
-        )
+        log = self._log.bind(duty=duty.name, code=detail.code, refusal=detail.name, field=detail.field)
+        if detail.transient:
+            log.info("agent_refused", again=True)
+        else:
+            log.warning("agent_refused", again=False)
         return detail.transient
 
     def _put_back(self, subject: Subject, again_ms: int | None, *, failed: bool) -> None:

@@ -95,13 +95,19 @@ class AgentProcess:
 
 
 class Scene:
-    def __init__(self, folder):
+    def __init__(self, folder, *, in_node=False):
         self.acme, self.alpha = Org.make("acme", folder), Org.make("alpha", folder)
         trade = found("acme-alpha", "bilateral", folder, [self.alpha], guests=(self.acme,))
         own = found("alpha-int", "internal", folder, [self.alpha])
         config = write_config(self.alpha, [trade, own])
-        (self.alpha.folder / "inventory.json").write_text(json.dumps(INVENTORY))
-        lines = ["[agents]", "in_node = false", 'provisioning = "reference"', 'provisioning_file = "inventory.json"']
+        self.inventory = self.alpha.folder / "inventory.json"
+        self.inventory.write_text(json.dumps(INVENTORY))
+        lines = [
+            "[agents]",
+            f"in_node = {str(in_node).lower()}",
+            'provisioning = "reference"',
+            'provisioning_file = "inventory.json"',
+        ]
         for role in AGENT_ROLES:
             lines += [
                 f"[agents.{role}]",
@@ -235,3 +241,31 @@ async def test_agents_started_an_hour_late_or_without_their_cursors_find_what_is
         await until(lambda: scene.is_settled(inquiry_id), 60, inquiry_id)  # noqa: B023
     await assert_each_done_once(scene)
     await scene.close()
+
+
+async def test_agents_in_the_node_work_and_one_that_fails_leaves_the_others_and_the_node_alone(tmp_path):
+    scene = Scene(tmp_path, in_node=True)
+    scene.inventory.write_text("{")
+    scene.node.start()
+    try:
+        scene.node.wait_ready()
+        await scene.open()
+        inquiry_id = await scene.ask()
+
+        def failed():
+            return [event for event in scene.node.events() if event["event"] == "agent_not_started"]
+
+        told = await until(failed, 30, "SOF cannot start")
+        assert {event["agent"] for event in told} == {"sof"}
+        assert "agents.provisioning_file: " in told[0]["problems"][0]
+        assert not await scene.is_quoted(inquiry_id)
+        scene.inventory.write_text(json.dumps(INVENTORY))
+        await until(lambda: scene.is_settled(inquiry_id), 60, "SOF starts once its inventory is mended")
+        await scene.close()
+    finally:
+        assert scene.node.stop() == 0
+    log = scene.node.log.read_text()
+    assert "Traceback" not in log
+    stopped = {event["agent"] for event in scene.node.events() if event["event"] == "agent_stopped"}
+    assert stopped == set(AGENT_ROLES)
+    assert "rome" not in log  # what was asked for is no log's business
