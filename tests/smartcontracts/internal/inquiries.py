@@ -203,11 +203,15 @@ def asked(ledger: MemoryLedger, *ledger_ids: str) -> Sourcing:
     return ledger.the(SOURCING, found.id)
 
 
+THREE_A_MONTH = (monthly(3_000_000_000),)
+OVER_A_YEAR = Money(7_200, "EUR")
+
+
 def quote_for(
     found: Sourcing,
     place: int = 0,
-    prices: tuple[Price, ...] = (monthly(3_000_000_000),),
-    total: Money = Money(7_200, "EUR"),
+    prices: tuple[Price, ...] = THREE_A_MONTH,
+    total: Money = OVER_A_YEAR,
     lead_ms: int = 1_000,
     **changes: Any,
 ) -> Quote:

@@ -327,7 +327,7 @@ def test_a_late_quote_is_taken_while_something_is_decided_by_it():
     ledger = internal_ledger()
     found, taking = late_quote(ledger)
     send(ledger, "release_late_quote", taking, "b_bus")
-    release = ledger.the(RELEASE, [r.id for r in ledger.all(RELEASE) if r.act == "take_late_quote"][0])
+    release = ledger.the(RELEASE, next(r.id for r in ledger.all(RELEASE) if r.act == "take_late_quote"))
     command = released_command(release)
     assert (command.inquiry_id, command.quote_id, release.ledger_id) == (found.asked[0].inquiry_id, "quo_0", BRAVO)
     assert refusal_of(ledger, "release_late_quote", taking, "b_bus")[0] is s.LateQuoteUseless
