@@ -276,9 +276,11 @@ def report_activation(command: ReportActivation, call: Call) -> Outcome:
         raise ElementWindowOver(f"The element could be activated until {element.activate_by_ms}.", "element_id")
     now_ms = call.block.time_ms
     if command.outcome == ActivationOutcome.ACTIVATED:
-        reported = moved(element, "succeed", activated_at_ms=now_ms)
+        reported = moved(element, "succeed", activated_at_ms=now_ms, extension=None)
     else:
-        reported = moved(element, "fail", cause=FailureCause.FAILURE, reason=command.reason, ended_at_ms=now_ms)
+        reported = moved(
+            element, "fail", cause=FailureCause.FAILURE, reason=command.reason, extension=None, ended_at_ms=now_ms
+        )
         require_reason(command.reason)
     return _progressed(require_handover(element.order_handover_id, call.view), (reported,), call)
 

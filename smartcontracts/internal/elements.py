@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from smartcontracts.agreement import PriceType
 from smartcontracts.kernel import Deadline, Due, Event, Grpc, Kind, Outcome, Rejected, Terms, View, step
-from smartcontracts.trade import Action, Price, Term, periods_in_term, words
+from smartcontracts.trade import Action, ChangeKind, Outage, Price, Term, periods_in_term, words
 
 ELEMENTS_MAX: Final = 128
 # An element is replaced at most so often within one order.
@@ -180,6 +180,8 @@ ELEMENT_LIFECYCLE: Final = MappingProxyType(
         (_E.QUOTED_INTERNAL, "reject"): _E.REJECTED,
         (_E.QUOTED_EXTERNAL, "accept"): _E.ACCEPTED,
         (_E.QUOTED_EXTERNAL, "reject"): _E.REJECTED,
+        # A replacement's seller works on it at once.
+        (_E.QUOTED_EXTERNAL, "accept_replacement"): _E.ACTIVATING,
         (_E.SOURCING, "choose"): _E.QUOTED_EXTERNAL,
         (_E.SOURCING, "find_none"): _E.UNDELIVERABLE,
         (_E.AVAILABLE, "activate"): _E.ACTIVATING,
@@ -195,6 +197,9 @@ ELEMENT_LIFECYCLE: Final = MappingProxyType(
         **{(s, "cancel"): _E.CANCELLING for s in (_E.QUOTED_EXTERNAL, _E.ACCEPTED, *_HELD[1:])},
         **{(s, "drop"): _E.CANCELLED for s in (_E.QUOTED_EXTERNAL, _E.SOURCING, _E.ACTIVATION_FAILED)},
         **{(s, "replace"): _E.REPLACED for s in (*FAILED, _E.RELEASING, _E.CANCELLING)},
+        # Another element has taken its place in the service, or the service has ended with its seller's.
+        (_E.CHAINED, "supersede"): _E.REPLACED,
+        (_E.CHAINED, "ended"): _E.CANCELLED,
         (_E.RELEASING, "released"): _E.RELEASED,
         (_E.CANCELLING, "ended"): _E.CANCELLED,
         (_E.CANCELLING, "strand"): _E.STRANDED,
@@ -298,6 +303,20 @@ class HandoverWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderedChange:
+    """What an order changes of a service in operation. Nothing of it is activated before `begun_at_ms`. Req: C-05, C-09."""
+
+    change_id: str
+    service_id: str
+    kind: ChangeKind
+    outage: Outage
+    outage_ms: int
+    implement_at_ms: int
+    inventory_service_id: str
+    begun_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderHandover:
     """Document: a buyer's order as this provider works on it. Req: O-14."""
 
@@ -330,6 +349,7 @@ class OrderHandover:
     windows: tuple[HandoverWindow, ...] = field(default=(), metadata={"list_max": WINDOWS_MAX})
     extension_refused: bool = False
     ended_at_ms: int = 0
+    change: OrderedChange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,6 +404,8 @@ class ServiceElement:
     hold_until_ms: int = 0
     performance: bytes = field(default=b"", metadata={"bytes_max": PERFORMANCE_BYTES_MAX})
     query_id: str = ""
+    # With modify and delete: the reservation or the seller's service that is in operation for it.
+    changes: str = ""
 
 
 # Reading
@@ -538,7 +560,9 @@ def become_overdue(handover: OrderHandover, _: Due) -> Outcome:
 
 def miss_window(element: ServiceElement, due: Due) -> Outcome:
     """An internal element is not activated inside its window. Req: D-13, D-26."""
-    failed = moved(element, "window_ends", cause=FailureCause.TIMEOUT, reason=TIMEOUT, ended_at_ms=due.due_ms)
+    failed = moved(
+        element, "window_ends", cause=FailureCause.TIMEOUT, reason=TIMEOUT, extension=None, ended_at_ms=due.due_ms
+    )
     handover = require_handover(element.order_handover_id, due.view)
     after = advance(handover, merged(elements_of(handover.id, due.view), (failed,)))
     return outcome(after, "order_handover.progressed", (failed,))

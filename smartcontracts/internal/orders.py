@@ -71,6 +71,7 @@ from smartcontracts.kernel import (
     cause_id,
 )
 from smartcontracts.order import ORDER, AcceptOrder, PlaceOrder, RejectOrder
+from smartcontracts.service import ServiceChange
 from smartcontracts.trade import Price, WindowTooShort, require_reason, require_time
 
 WINDOW_TOO_SHORT: Final = "WINDOW_TOO_SHORT"
@@ -167,6 +168,8 @@ class HandOverOrder:
     activation_window_ms: int
     ordering_ms: int = 0
     delivery_ms: int = 0
+    # A copy, with the order of a change.
+    change: ServiceChange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +342,7 @@ def _service_element(element: Element, choice: Choice, place: int, handover_id: 
         action=element.action,
         lineage_id=element.lineage_id,
         source=Source.INTERNAL,
+        changes=element.service_id,
     )
     if choice.received_quote_id:
         received = call.view.get(RECEIVED_QUOTE, choice.received_quote_id)
@@ -526,7 +530,7 @@ def record_order_answer(command: RecordOrderAnswer, call: Call) -> Outcome:
         answered = tuple(
             moved(
                 element,
-                "accept",
+                "accept" if handover.status == HandoverStatus.ORDERING_EXTERNAL else "accept_replacement",
                 activate_by_ms=command.activate_by_ms,
                 service_id=command.service_id,
                 answered_at_ms=now_ms,
@@ -541,10 +545,7 @@ def record_order_answer(command: RecordOrderAnswer, call: Call) -> Outcome:
     after = merged(elements_of(handover.id, call.view), answered)
     if handover.status == HandoverStatus.ORDERING_EXTERNAL:
         return _while_ordering(handover, after, answered, now_ms)
-    # A replacement: its seller works on it from now on.
-    if is_accepted:
-        answered = tuple(moved(element, "activate") for element in answered)
-    return outcome(advance(handover, merged(after, answered)), "order_handover.progressed", answered)
+    return outcome(advance(handover, after), "order_handover.progressed", answered)
 
 
 def _while_ordering(

@@ -84,6 +84,7 @@ from smartcontracts.kernel import (
 from smartcontracts.trade import QuoteLevel, WindowTooShort, require_reason, require_time, words
 
 SALT_BYTES: Final = 32
+DELIVERY_LATE: Final = "DELIVERY_LATE"
 GIVEN_UP: Final = "RECOVERY_GIVEN_UP"
 NO_LONGER_NEEDED: Final = "NO_LONGER_NEEDED"
 # Of the time left, this part is for sellers' answers; then their orders must be accepted and activated.
@@ -276,6 +277,14 @@ class RecordExtensionRequest:
     activate_by_ms: int
     answer_by_ms: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDelay:
+    """SOF knows that an element will be active later than its window allows. Req: D-31, D-33."""
+
+    element_id: str
+    activate_by_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -577,7 +586,7 @@ def set_windows(command: SetWindows, call: Call) -> Outcome:
     windows = windows_of(command.elements, tuple(one.id for one in worked_on))
     require_ordered(handover, command.service_by_ms, windows, elements, call.block.time_ms)
     changed = tuple(
-        replace(one, activate_by_ms=windows[one.id])
+        _with_window(one, windows[one.id])
         if one.source == Source.INTERNAL
         else replace(one, wanted_by_ms=windows[one.id], window_release_id="")
         for one in worked_on
@@ -585,6 +594,12 @@ def set_windows(command: SetWindows, call: Call) -> Outcome:
     )
     after = replace(handover, service_by_ms=command.service_by_ms)
     return outcome(after, "order_handover.windows_set", changed)
+
+
+def _with_window(element: ServiceElement, activate_by_ms: int) -> ServiceElement:
+    """An internal element with its new window, which may be all that it was late for."""
+    late = element.extension is not None and element.extension.activate_by_ms > activate_by_ms
+    return replace(element, activate_by_ms=activate_by_ms, extension=element.extension if late else None)
 
 
 # S-BUS and SCO: the order is given up
@@ -730,6 +745,26 @@ def record_extension_request(command: RecordExtensionRequest, call: Call) -> Out
     waiting = tuple(replace(element, extension=asked, extension_release_id="") for element in bought)
     news = tuple(Event("service_element.extension_asked", element) for element in waiting)
     return Outcome(writes=waiting, events=news)
+
+
+def report_delay(command: ReportDelay, call: Call) -> Outcome:
+    """An internal element needs more time than it has; S-BUS may ask the buyer, while the window is open. Req: D-31, D-33.
+
+    Rejects with the first of: ServiceElementUnknown, ElementNotInternal, WrongStatus, EndNotLater, TimeOutOfRange, NothingNew.
+    """
+    element = require_element(command.element_id, call.view)
+    if element.source != Source.INTERNAL:
+        raise ElementNotInternal("Its seller asks for time itself.", "element_id")
+    if element.status != ElementStatus.ACTIVATING:
+        raise WrongStatus(f"The element is {element.status}; it has no window that is open.", "status")
+    if command.activate_by_ms <= element.activate_by_ms:
+        raise EndNotLater(f"The element's window ends at {element.activate_by_ms}.", "activate_by_ms")
+    require_time(command.activate_by_ms, "activate_by_ms")
+    if element.extension is not None and element.extension.activate_by_ms == command.activate_by_ms:
+        raise NothingNew("It is known that the element will be late.", "activate_by_ms")
+    expected = DownstreamExtension(activate_by_ms=command.activate_by_ms, answer_by_ms=0, reason=DELIVERY_LATE)
+    late = replace(element, extension=expected)
+    return Outcome(writes=(late,), events=(Event("service_element.delayed", late),))
 
 
 def release_extension_answer(command: ReleaseExtensionAnswer, call: Call) -> Outcome:
@@ -933,6 +968,7 @@ CONTRACT: Final = Contract(
             roles=(Role.B_BUS,),
             gas=2_000,
         ),
+        MessageType(name="report_delay", command=ReportDelay, handler=report_delay, roles=(Role.SOF,), gas=2_000),
         MessageType(name="record_window", command=RecordWindow, handler=record_window, roles=(Role.B_BUS,), gas=2_000),
     ),
 )

@@ -16,7 +16,6 @@ from smartcontracts.internal.elements import (
     HandoverStatus,
     OrderHandover,
     ServiceElement,
-    Source,
 )
 from smartcontracts.internal.recovery import (
     AbandonOrder,
@@ -52,7 +51,7 @@ async def decide_overdue(desk: Desk, port: LedgerPort, handover: OrderHandover) 
 
 
 async def ask_for_time(desk: Desk, port: LedgerPort, element: ServiceElement) -> None:
-    """A seller asks for more time than the service's window has: the buyer is asked first. Req: D-33, D-41."""
+    """A seller or SOF needs more time than the service's window has: the buyer is asked before it ends. Req: D-31, D-33, D-41."""
     handover = await handover_on(port, element.order_handover_id)
     if handover is None or element.extension is None or element.extension.activate_by_ms <= end_of(handover):
         return
@@ -120,7 +119,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="service_element",
         statuses=(ElementStatus.ACTIVATING,),
-        applies=lambda _desk, element: element.source == Source.EXTERNAL and element.extension is not None,
+        applies=lambda _desk, element: element.extension is not None,
         submits=(EXTEND,),
         do=ask_for_time,
     ),

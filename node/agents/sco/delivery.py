@@ -81,17 +81,18 @@ async def recalculate_windows(desk: Desk, port: LedgerPort, handover: OrderHando
 
 
 def _asked_ms(elements: tuple[ServiceElement, ...]) -> int:
-    """The latest end that a seller asks for."""
+    """The latest end that a seller or SOF asks for."""
     return max((one.extension.activate_by_ms for one in elements if one.extension is not None), default=0)
 
 
 def _window(element: ServiceElement, own_ms: int, service_by_ms: int) -> int:
+    """Who asks for an end gets that one, if there is so much time; the others get what there is."""
+    asked_ms = 0 if element.extension is None else element.extension.activate_by_ms
+    if asked_ms > service_by_ms:
+        asked_ms = 0
     if element.source == Source.INTERNAL:
-        return max(own_ms, element.activate_by_ms)
-    # Who asks for an end gets that one; the others get what there is.
-    if element.extension is not None and element.extension.activate_by_ms <= service_by_ms:
-        return element.extension.activate_by_ms
-    return service_by_ms
+        return max(own_ms, element.activate_by_ms, asked_ms)
+    return asked_ms or service_by_ms
 
 
 async def chain_elements(_desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:

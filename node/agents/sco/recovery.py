@@ -94,15 +94,24 @@ def _choice(element: ServiceElement, received_quote_id: str) -> Outward:
 
 
 async def _acceptable(port: LedgerPort, sourcing: Sourcing, element: ServiceElement) -> str:
-    """The preferred quote, or the best ranked, that will do within this order; empty if there is none."""
+    """The preferred quote, or the best ranked, that will do within this order; empty if there is none.
+
+    Who has failed with this element before is the last to be taken again.
+    """
     rankings: tuple[Ranking, ...] = await port.list("ranking", related=sourcing.id)
+    before = await elements_on(port, element.order_handover_id)
+    failed = {one.seller for one in before if one.element_id == element.element_id and one.replaced_by}
+    again = ""
     for ranking in rankings:
         usable = [one.received_quote_id for one in ranking.quotes if not one.remark]
         for received_id in dict.fromkeys((ranking.preferred_quote_id, *usable)):
             received: ReceivedQuote | None = await port.get("received_quote", received_id) if received_id else None
-            if received is not None and _will_do(received, element):
+            if received is None or not _will_do(received, element):
+                continue
+            if received.seller not in failed:
                 return received.id
-    return ""
+            again = again or received.id
+    return again
 
 
 def _will_do(received: ReceivedQuote, element: ServiceElement) -> bool:

@@ -27,6 +27,7 @@ from smartcontracts.internal.elements import (
     ServiceElement,
     Source,
 )
+from smartcontracts.internal.recovery import ReportDelay
 from smartcontracts.kernel import Role
 
 ACTIVATE: Final = "activate"
@@ -41,18 +42,29 @@ async def activate_elements(desk: Desk, port: LedgerPort, handover: OrderHandove
     """Attempt every internal element whose activation is requested; report those that are decided, in one transaction. Req: D-07, D-12, D-13."""
     if desk.provisioning is None:
         return
-    reports, again_at_ms = [], 0
+    reports: list[Outward] = []
+    again_at_ms = 0
     for element in await current_on(port, handover.id):
         if element.source != Source.INTERNAL or element.status != ElementStatus.ACTIVATING:
             continue
         found = await _activate(desk.provisioning, handover, element)
         if isinstance(found, Pending):
             again_at_ms = min(again_at_ms or found.again_at_ms, found.again_at_ms)
+            reports.extend(_delay(element, found))
         else:
             reports.append(Outward("report_activation", _report(element, found)))
     await submit_unless_overtaken(port, reports, purpose=ACTIVATE)
     if again_at_ms:
         raise Later(again_at_ms)
+
+
+def _delay(element: ServiceElement, pending: Pending) -> tuple[Outward, ...]:
+    """What is not there before its window ends is late, unless INT knows that already. Req: D-31."""
+    known_ms = element.activate_by_ms if element.extension is None else element.extension.activate_by_ms
+    if pending.again_at_ms <= max(known_ms, element.activate_by_ms):
+        return ()
+    delay = ReportDelay(element_id=element.id, activate_by_ms=pending.again_at_ms)
+    return (Outward("report_delay", delay),)
 
 
 async def activate_element(desk: Desk, port: LedgerPort, element: ServiceElement) -> None:
