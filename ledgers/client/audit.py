@@ -12,8 +12,11 @@ from typing import Any, Final
 
 from ledgers.client.errors import Refused
 from ledgers.client.ledger import Ledger
+from ledgers.kinds import BILATERAL
 from smartcontracts.internal.release import release_hash
 from smartcontracts.lineage import pseudonym
+
+__all__ = ("BILATERAL", "AuditReport", "Finding", "audit_outward_acts")
 
 CARRIED: Final = "carried"
 # Documents that one organization alone creates, and the field that names it.

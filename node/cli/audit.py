@@ -7,8 +7,7 @@ import sys
 
 import click
 
-from ledgers.client.audit import AuditReport, audit_outward_acts
-from ledgers.kinds import BILATERAL
+from ledgers.client.audit import BILATERAL, AuditReport, audit_outward_acts
 from node.cli.output import REFUSED
 from node.cli.settings import Settings, common
 

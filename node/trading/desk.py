@@ -1,0 +1,150 @@
+"""What every trade command needs: the pair's ledger, its agreement, who signs, durations, and waiting for a document."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import click
+
+from ledgers.client import SigningMember
+from ledgers.receipts import Receipt
+from ledgers.transaction import Act
+from node.cli.settings import Settings
+from node.sonata import SALT_BYTES, withheld_salt
+from smartcontracts.agreement import Agreement
+from smartcontracts.kernel import Rejected
+
+FILE_BYTES_MAX: Final = 1024 * 1024
+_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Duration(click.ParamType[int]):
+    """`90s`, `10m`, `2h`, `1d`: milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Milliseconds. Fails with what a duration looks like."""
+        if isinstance(value, int):
+            return value
+        found = _DURATION.fullmatch(value)
+        if found is None:
+            self.fail(f"{value!r}: write a number and its unit, like 90s, 10m, 2h, 1d", param, ctx)
+        return int(found[1]) * _UNIT_MS[found[2]]
+
+
+DURATION: Final = Duration()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A member at work on one bilateral ledger, with one of the pair's two organizations behind it."""
+
+    settings: Settings
+    ledger: Any
+    organization: str
+    signer: SigningMember
+
+    def agreement(self, name: str = "") -> Agreement:
+        """The agreement in force, the one called `name` where several are. Raises click.ClickException."""
+        found: list[Agreement] = [
+            document.body
+            for document in self.ledger.list("agreement")
+            if self.organization in document.body.parties and name in ("", document.body.terms.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        what = f"an agreement named {name!r}" if name else "exactly one agreement"
+        raise click.ClickException(f"{self.ledger.name or self.ledger.id} has not {what} of yours; found {len(found)}.")
+
+    def other(self, agreement: Agreement) -> str:
+        """The other party's organization id."""
+        return next(party for party in agreement.parties if party != self.organization)
+
+    def act(self, message: str, command: object) -> Receipt:
+        """Sign one command, submit it, and wait for its receipt. Raises Refused."""
+        receipt: Receipt = self.ledger.submit([Act(name=message, command=command)], [self.signer])
+        return receipt
+
+    def read(self, receipt: Receipt, kind: str) -> Any:
+        """The document of `kind` that an act wrote, as it stands now."""
+        document_id = next(one.id for one in receipt.documents if one.kind == kind)
+        return self.ledger.get(kind, document_id).body
+
+    def settled(self, kind: str, document_id: str, is_settled: Callable[[Any], bool]) -> Any:
+        """The document once `is_settled`: read again whenever the ledger says that something happened to it."""
+        height, _ = self.ledger.app_hash()
+        record = self.ledger.get(kind, document_id).body
+        if is_settled(record):
+            return record
+        for event in self.ledger.events(after=f"{height}/0", kinds=[kind]):
+            if event.document_id == document_id:
+                record = self.ledger.get(kind, document_id).body
+                if is_settled(record):
+                    return record
+        raise click.ClickException("The node ended the stream of events; ask again.")
+
+    def show(self, record: object) -> None:
+        """Print a document."""
+        self.settings.output.fields(record)
+
+
+@contextmanager
+def at(settings: Settings, ledger: str) -> Iterator[Desk]:
+    """A desk on the ledger with this name or id; closes the connection."""
+    with settings.connect() as client:
+        organization = client.node_status().organization_id
+        yield Desk(settings, client.ledger(ledger), organization, settings.signer())
+
+
+def read_file(file: BinaryIO) -> bytes:
+    """A request's bytes. Raises click.ClickException where there are too many."""
+    data = file.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise click.ClickException(f"A request has at most {FILE_BYTES_MAX} bytes.")
+    return data
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """A request that can't be used is told by its refusal's sentence, name and field, with exit code 2."""
+    try:
+        yield
+    except Rejected as rejected:
+        where = f" (field {rejected.field})" if rejected.field else ""
+        raise click.UsageError(f"{rejected.sentence}{where} [{rejected.refusal_name()}]") from rejected
+
+
+def new_secret() -> bytes:
+    """The secret under which everything withheld from one request is salted."""
+    return secrets.token_bytes(SALT_BYTES)
+
+
+def keep_withheld(folder: Path, document_id: str, withheld: Mapping[str, bytes], secret: bytes) -> Path | None:
+    """Write what did not go onto the ledger, with the salts that open its hashes, for the owner's eyes; None if nothing."""
+    if not withheld:
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{document_id}.json"
+    kept = {s: {"salt": withheld_salt(secret, s).hex(), "json": data.decode()} for s, data in withheld.items()}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"document": document_id, "withheld": kept}, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+keeping = click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="withheld",
+    show_default=True,
+    help="Where contacts, notes and names stay that are cut from the request.",
+)
+waiting = click.option("--wait", is_flag=True, help="Wait until it has its answer, or its window has ended.")

@@ -1,0 +1,215 @@
+"""`syngraph trade` on real contracts under fake consensus: what a person types, and what then stands on the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from ledgers.transaction import Act
+from node.cli.settings import Settings
+from node.trading import commands
+from node.trading.desk import Desk
+from scripts.story.agreements import conclude
+from scripts.story.files import SAMPLE_ORDER, SAMPLE_QUOTE, read_requests
+from scripts.story.purchase import accept, activate
+from scripts.story.purchase import quote as quote_from_book
+from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, Stage
+from scripts.story.telling import Teller
+from scripts.story.terms import price_book
+from smartcontracts.delivery import RequestExtension
+from tests.scripts.story.fakenet import FakeNetwork, signing_member
+
+
+class Blocking:
+    """A seat's ledger without `await`."""
+
+    def __init__(self, wrapped):
+        self._wrapped = wrapped
+        self.id, self.name = wrapped.id, ACME_ALPHA
+
+    def __getattr__(self, name):
+        found = getattr(self._wrapped, name)
+        if name == "list":
+            return lambda *args, **more: asyncio.run(gathered(found(*args, **more)))
+        if name == "events":
+            return lambda *args, **more: asyncio.run(gathered(found(*args, **more)))
+        return lambda *args, **more: asyncio.run(found(*args, **more))
+
+
+async def gathered(answers):
+    return [one async for one in answers]
+
+
+class Market:
+    """acme and alpha with their agreement; alpha answers when told to."""
+
+    def __init__(self):
+        self.network = FakeNetwork()
+        self.stage = Stage(self.network, Teller(quiet=True))
+        self.acme = asyncio.run(self.network.seat(ACME, ACME_ALPHA))
+        self.alpha = asyncio.run(self.network.seat(ALPHA, ACME_ALPHA))
+        self.requests = read_requests(None, None)
+        self.agreement = asyncio.run(conclude(self.stage, self.alpha, self.acme, self.requests.agreement))
+
+    def desk(self, settings):
+        return Desk(settings, Blocking(self.acme.ledger), self.acme.id, signing_member(ACME))
+
+    def one(self, kind):
+        return [document.body for document in asyncio.run(gathered(self.acme.ledger.list(kind)))][-1]
+
+    def quote(self, inquiry):
+        return asyncio.run(quote_from_book(self.stage, self.alpha, inquiry, self.agreement, price_book(ALPHA)))
+
+    def alpha_does(self, message, command):
+        asyncio.run(self.alpha.ledger.submit([Act(name=message, command=command)], [signing_member(ALPHA)]))
+
+
+@pytest.fixture
+def market(monkeypatch):
+    made = Market()
+
+    @contextmanager
+    def at(settings, ledger):
+        assert ledger == ACME_ALPHA
+        yield made.desk(settings)
+
+    monkeypatch.setattr(commands, "at", at)
+    return made
+
+
+@pytest.fixture
+def trade(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, code=0):
+        done = CliRunner().invoke(commands.command, [str(word) for word in (*words, "--json")])
+        assert done.exit_code == code, (done.output, done.exception)
+        return json.loads(done.stdout) if code == 0 else done.stderr
+
+    return run
+
+
+WINDOWS = ("--accept-within", "10m", "--activate-within", "1h")
+
+
+def ordered(market, trade, *more):
+    trade("inquire", ACME_ALPHA, SAMPLE_QUOTE)
+    market.quote(market.one("inquiry"))
+    return trade("order", ACME_ALPHA, market.one("quote").id, SAMPLE_ORDER, *WINDOWS, *more)
+
+
+@pytest.mark.req("Q-12", "L-35")
+def test_a_sonata_request_becomes_a_signed_inquiry_and_what_is_about_persons_stays_here(market, trade, tmp_path):
+    shown = trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--window", "90s")
+    inquiry = market.one("inquiry")
+    assert shown["id"] == inquiry.id
+    assert inquiry.buyer == market.acme.id
+    assert inquiry.respond_by_ms - inquiry.received_at_ms == 90_000
+    kept = tmp_path / "withheld" / f"{inquiry.id}.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert set(json.loads(kept.read_text())["withheld"]) == {one.subject for one in inquiry.withheld} != set()
+
+
+def test_the_answer_is_shown_in_sonata_s_form(market, trade, monkeypatch):
+    settled = Desk.settled
+
+    def answered(desk, kind, document_id, is_settled):
+        market.quote(market.one("inquiry"))
+        return settled(desk, kind, document_id, is_settled)
+
+    monkeypatch.setattr(Desk, "settled", answered)
+    shown = trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--wait")
+    assert shown["id"] == market.one("quote").id
+    assert shown["quoteItem"][0]["quoteItemPrice"]
+
+
+def test_a_silent_seller_ends_the_waiting_with_its_window(market, trade, monkeypatch):
+    settled = Desk.settled
+
+    def later(desk, *args):
+        market.network.clock.now_ms += 15_000
+        return settled(desk, *args)
+
+    monkeypatch.setattr(Desk, "settled", later)
+    shown = trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--window", "20s", "--wait")
+    assert shown["state"] == "unableToProvide"
+    assert market.one("inquiry").status == "deemed_unable"
+
+
+@pytest.mark.req("O-08", "L-22")
+def test_a_quote_is_ordered_with_windows_and_delivery_information(market, trade):
+    ordered(market, trade, "--delivery-info", '{"vlanId": 7}')
+    order = market.one("order")
+    assert order.status == "placed"
+    assert order.accept_by_ms - order.placed_at_ms == 600_000
+    assert order.activation_window_ms == 3_600_000
+    assert order.delivery_info == b'{"vlanId":7}'
+
+
+def test_an_order_is_cancelled_by_its_buyer(market, trade):
+    ordered(market, trade)
+    assert trade("cancel", ACME_ALPHA, market.one("order").id)["status"] == "cancelled"
+
+
+def test_an_extension_is_granted_refused_or_given_unasked(market, trade):
+    ordered(market, trade)
+    asyncio.run(accept(market.stage, market.alpha, market.one("order")))
+    order = market.one("order")
+    longer = trade("extend", ACME_ALPHA, order.id, "--by", "1h")
+    assert int(longer["activate_by_ms"]) == order.activate_by_ms + 3_600_000
+    for answer, later_ms in (("grant", 7_200_000), ("refuse", 0)):
+        before = market.one("order")
+        wanted = RequestExtension(
+            order_id=order.id, activate_by_ms=before.activate_by_ms + 7_200_000, reason="LATE_PARTS"
+        )
+        market.alpha_does("request_extension", wanted)
+        trade("answer-extension", ACME_ALPHA, order.id, answer)
+        assert market.one("order").activate_by_ms == before.activate_by_ms + later_ms
+
+
+@pytest.mark.req("C-06")
+def test_ending_a_service_begins_with_an_inquiry_that_names_it(market, trade):
+    ordered(market, trade)
+    asyncio.run(
+        activate(market.stage, market.alpha, asyncio.run(accept(market.stage, market.alpha, market.one("order"))))
+    )
+    service = market.one("service")
+    shown = trade("terminate", ACME_ALPHA, service.id)
+    assert shown["change"] == {"service_id": service.id, "kind": "termination"}
+    assert [item["action"] for item in shown["items"]] == ["delete"] * len(service.items)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"{}", "SONATA_REQUEST_UNKNOWN"), (b"not json", "JSON"), (b'{"quoteItem": [], "quoteItem": []}', "JSON")],
+)
+def test_a_file_that_cannot_be_used_is_told_by_name_and_changes_nothing(market, trade, tmp_path, content, told):
+    (tmp_path / "request.json").write_bytes(content)
+    assert told in trade("inquire", ACME_ALPHA, tmp_path / "request.json", code=2)
+    assert asyncio.run(gathered(market.acme.ledger.list("inquiry"))) == []
+
+
+def test_a_duration_without_its_unit_is_refused_with_what_one_looks_like(trade):
+    assert "90s, 10m, 2h, 1d" in trade(
+        "order", ACME_ALPHA, "quo_x", "--accept-within", "10", "--activate-within", "1h", code=2
+    )
+
+
+def test_the_agreement_is_named_where_the_pair_has_none_of_that_name(market, trade, tmp_path):
+    request = json.loads(SAMPLE_QUOTE.read_bytes())
+    for item in request["quoteItem"]:
+        item["agreementName"] = "Other terms"
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    assert "Other terms" in trade("inquire", ACME_ALPHA, tmp_path / "request.json", code=1)
+
+
+def test_a_desk_knows_who_the_other_party_is(market):
+    desk = market.desk(Settings())
+    assert desk.other(desk.agreement()) == market.alpha.id
+    assert desk.agreement(market.requests.agreement).id == market.agreement.id
+    assert replace(desk, organization=market.alpha.id).other(desk.agreement()) == market.acme.id
