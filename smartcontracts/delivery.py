@@ -254,8 +254,9 @@ def request_extension(command: RequestExtension, call: Call) -> Outcome:
     """
     order = require_seller_order(command.order_id, call)
     _require_extensible(order)
-    _require_unasked(order)
     now_ms = call.block.time_ms
+    order = _with_request_of_time(order, now_ms)
+    _require_unasked(order)
     _require_later(command.activate_by_ms, order, call)
     require_reason(command.reason)
     terms = agreement_of(call.view, order.agreement_id).terms
@@ -302,7 +303,8 @@ def extend_window(command: ExtendWindow, call: Call) -> Outcome:
     """
     order = require_buyer_order(command.order_id, call)
     _require_extensible(order)
-    if order.status == OrderStatus.EXTENSION_REQUESTED:
+    order = _with_request_of_time(order, call.block.time_ms)
+    if order.extension is not None and order.extension.status == ExtensionStatus.OPEN:
         raise ExtensionOpen("The seller has asked for an extension; answer that.", "order_id")
     _require_later(command.activate_by_ms, order, call)
     released = replace(order, releases=require_release(command.release, call, order.releases))
@@ -360,6 +362,14 @@ def _require_extensible(order: Order) -> None:
         raise OrderNotAccepted("The activation window runs from the acceptance; this order waits for it.", "order_id")
     if order.status not in IN_DELIVERY:
         raise OrderEnded(f"The order is {order.status.value}: it has no window any more.", "order_id")
+
+
+def _with_request_of_time(order: Order, time_ms: int) -> Order:
+    """The order with its request unanswered, if that is what its deadline has still to say."""
+    request = order.extension
+    if request is None or request.status != ExtensionStatus.OPEN or time_ms <= request.answer_by_ms:
+        return order
+    return replace(order, extension=replace(request, status=ExtensionStatus.UNANSWERED))
 
 
 def _require_unasked(order: Order) -> None:
