@@ -51,6 +51,7 @@ from smartcontracts.quote import QUOTE, IssueQuote, Quote, QuoteFormWrong, Quote
 from smartcontracts.trade import (
     HASH_BYTES,
     PRICES_MAX,
+    RELEASES_MAX,
     Action,
     ActionNotSupported,
     InquiryItem,
@@ -138,6 +139,7 @@ class PublishOffering:
     quote_validity_ms: int
     # Last millisecond in which it can be asked for; 0 is until it is withdrawn.
     valid_until_ms: int = 0
+    release: bytes = field(default=b"", metadata={"bytes_max": HASH_BYTES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,7 @@ class WithdrawOffering:
     """The seller takes an offering back; quotes that were taken of it stay valid."""
 
     offering_id: str
+    release: bytes = field(default=b"", metadata={"bytes_max": HASH_BYTES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +181,15 @@ class Offering:
     quote_validity_ms: int
     valid_until_ms: int
     published_at_ms: int
+    releases: tuple[bytes, ...] = field(default=(), metadata={"list_max": RELEASES_MAX})
 
 
 def publish_offering(command: PublishOffering, call: Call) -> Outcome:
     """Record the offering; an earlier version of it is replaced. Req: L-19, X-75.
 
     Rejects with the first of: AgreementUnknown, NotAParty, RolesFixed, GroupMissing and what is wrong with the product,
-    TermInvalid, TimeOutOfRange, those of `require_charges`, WindowNotPositive, WindowTooLong, OfferEndInvalid, PersonalData.
+    TermInvalid, TimeOutOfRange, those of `require_charges`, WindowNotPositive, WindowTooLong, OfferEndInvalid, PersonalData,
+    ReleaseMissing, ReleaseInvalid.
     """
     seller = call.sender.organization
     agreement = agreement_of(call.view, command.agreement_id)
@@ -210,17 +215,22 @@ def publish_offering(command: PublishOffering, call: Call) -> Outcome:
         quote_validity_ms=command.quote_validity_ms,
         valid_until_ms=command.valid_until_ms,
         published_at_ms=call.block.time_ms,
+        releases=require_release(command.release, call),
     )
     published = Outcome(writes=(offering,), events=(Event("offering.published", offering),))
     return published if before is None else _closed(before, "replace", "offering.replaced").then(published)
 
 
 def withdraw_offering(command: WithdrawOffering, call: Call) -> Outcome:
-    """End an offering. Rejects with the first of: OfferingUnknown, NotTheSeller, WrongStatus. Req: L-19."""
+    """End an offering. Req: L-19.
+
+    Rejects with the first of: OfferingUnknown, NotTheSeller, ReleaseMissing, ReleaseInvalid, ReleasesFull, WrongStatus.
+    """
     offering = require_offering(command.offering_id, call.view)
     if call.sender.organization != offering.seller:
         raise NotTheSeller("Only the seller withdraws its offering.", "signer")
-    return _closed(offering, "withdraw", "offering.withdrawn")
+    released = replace(offering, releases=require_release(command.release, call, offering.releases))
+    return _closed(released, "withdraw", "offering.withdrawn")
 
 
 def end_offer(offering: Offering, _: Due) -> Outcome:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from smartcontracts import change, delivery, inquiry, order, quote
+from smartcontracts import catalogue, change, delivery, inquiry, order, quote
 from smartcontracts.codec import Choice, decode, encode
 from smartcontracts.kernel import (
     Call,
@@ -39,7 +39,14 @@ OPEN_MAX: Final = 1_000
 REFUSAL_NAME_MAX: Final = 64
 _TAG: Final = b"syngraph/release/1"
 # Contracts of bilateral ledgers whose messages may be let out.
-_OUTWARD_CONTRACTS: Final = (inquiry.CONTRACT, quote.CONTRACT, order.CONTRACT, delivery.CONTRACT, change.CONTRACT)
+_OUTWARD_CONTRACTS: Final = (
+    inquiry.CONTRACT,
+    quote.CONTRACT,
+    catalogue.CONTRACT,
+    order.CONTRACT,
+    delivery.CONTRACT,
+    change.CONTRACT,
+)
 # What an outward act is called, and what it is out there.
 MESSAGES: Final = MappingProxyType(
     {message.name: message for contract in _OUTWARD_CONTRACTS for message in contract.messages}

@@ -274,6 +274,7 @@ PUBLISH_REFUSALS = [  # in order of precedence, each one change away from PUBLIS
     (TimeOutOfRange, {"valid_until_ms": -1}, "valid_until_ms"),
     (OfferEndInvalid, {"valid_until_ms": START_MS + 1}, "valid_until_ms"),
     (PersonalData, {"description": "ask jo@example.com"}, "description"),
+    (ReleaseInvalid, {"release": b"\1"}, "release"),
 ]
 
 
@@ -403,6 +404,22 @@ def test_an_agent_takes_a_standing_quote_once_and_with_its_release():
     with pytest.raises(AlreadyDone) as caught:
         taken(ledger, offering, cause=cause, release=RELEASE)
     assert caught.value.existing_id == quote.id
+
+
+def test_an_agent_publishes_and_withdraws_with_releases():
+    ledger = trading_ledger()
+    seller = ledger.sender(SELLER, "s_bus")
+    cause = Cause(ledger_id="sg_internal", event_id="rel_1", purpose="publish_offering")
+    with pytest.raises(ReleaseMissing):
+        ledger.run("publish_offering", PUBLISH, sender=seller, cause=cause)
+    released = replace(PUBLISH, release=RELEASE)
+    offering = ledger.run("publish_offering", released, sender=seller, cause=cause).writes[-1]
+    withdrawal = WithdrawOffering(offering_id=offering.id)
+    with pytest.raises(ReleaseMissing):
+        ledger.run("withdraw_offering", withdrawal, sender=seller, cause=cause)
+    second = b"\6" * 32
+    closed = ledger.run("withdraw_offering", replace(withdrawal, release=second), sender=seller, cause=cause).writes[0]
+    assert closed.releases == (RELEASE, second)
 
 
 def test_offerings_are_found_by_seller_and_status():
