@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -113,14 +114,13 @@ async def _rehearse(options: argparse.Namespace) -> int:
 
 
 def _explained(error: BaseException, teller: Teller) -> str:
-    """A sentence about a step that did not hold. Raises the error again if it is something else."""
+    """A sentence about a step that did not hold; of what nobody foresaw, where it came from, too."""
     if isinstance(error, BaseExceptionGroup):
-        if error.split(_HELD)[1] is not None:
-            raise error
-        return _sentence(_first(error), teller)
-    if not isinstance(error, _HELD):
-        raise error
-    return _sentence(error, teller)
+        foreseen = error.split(_HELD)[1] is None
+        error = _first(error)
+    else:
+        foreseen = isinstance(error, _HELD)
+    return _sentence(error, teller) + ("" if foreseen else "\n" + "".join(traceback.format_exception(error)))
 
 
 async def _run(options: argparse.Namespace, requests: Requests) -> int:

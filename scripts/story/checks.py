@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from scripts.story.market import Market, Row
 from scripts.story.telling import plural, require
+from smartcontracts.internal.elements import OrderHandover
 from smartcontracts.order import OrderStatus
 from smartcontracts.service import ServiceStatus
 
@@ -59,8 +60,19 @@ async def internal_documents(market: Market, organization: str, kind: str) -> li
     return list(await (await market.internal(organization)).all(kind))
 
 
-async def see_chained(market: Market, provider: str, order_id: str) -> Any:
-    """On the provider's internal ledger: every element activated, the chain in its order, the test passed."""
+async def see_chained(market: Market, provider: str, order_id: str) -> OrderHandover:
+    """On the provider's internal ledger: every element in the chain, each after what it depends on, and the test passed."""
     handovers = [one for one in await internal_documents(market, provider, "order_handover") if one.order_id == order_id]
     require(len(handovers) == 1, f"one handover of the order at {provider}", len(handovers))
-    return handovers[0]
+    handover: OrderHandover = handovers[0]
+    elements = [one for one in await internal_documents(market, provider, "service_element") if one.order_handover_id == handover.id]
+    placed = [one.id for one in sorted(elements, key=lambda one: one.place)]
+    require(list(handover.chain) == placed, f"the chain {placed}", list(handover.chain))
+    passed = [test for test in handover.tests if test.passed]
+    require(passed, "a test from end to end that passed", handover.tests)
+    sources = [f"{one.element_id} ({one.source})" for one in sorted(elements, key=lambda one: one.place)]
+    seat = await market.internal(provider)
+    market.stage.teller.tell(
+        f"chained {', '.join(sources)}, and tested: passed", who=provider, ledger=seat.ledger_name, document=f"order_handover/{handover.id}"
+    )
+    return handover

@@ -23,7 +23,7 @@ from scripts.story.scene import ALPHA, Stage
 from scripts.story.telling import Teller, plural
 from scripts.story.terms import tier_terms
 
-# Makes a sentence of what went wrong, or raises again what is no failure of a step.
+# Makes a text of what went wrong.
 Explain = Callable[[BaseException], str]
 MAKES_LINES: Final = ALPHA
 
@@ -106,7 +106,7 @@ async def _play(name: str, scene: Set, explain: Explain) -> str:
     began = time.monotonic()
     try:
         await scenario(name).play(scene)
-    except Exception as error:  # noqa: BLE001  (explain raises again what is none of a scenario's failures)
+    except Exception as error:  # noqa: BLE001  (the others are to run, whatever it was)
         failure = explain(error)
         teller.print(f"=== {name}: FAILED after {time.monotonic() - began:.1f} s\n{failure}")
         return failure

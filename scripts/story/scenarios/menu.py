@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from scripts.story.billing import Sale, bill, meter, period_end_ms, period_of, settle
+from scripts.story.billing import Sale, bill, meter, next_start_ms, period_end_ms, period_of, settle
 from scripts.story.goods import PORT, PORT_TYPE, TERM, Pool, Stock, port
 from scripts.story.market import QUOTE_VALIDITY_MS
 from scripts.story.scenarios.base import Scenario, Set
@@ -49,6 +49,8 @@ async def play(scene: Set) -> None:
         require((inquiry.status, quote.status) == (InquiryStatus.QUOTED, QuoteStatus.ISSUED), "a quote at once", (inquiry.status, quote.status))
         stage.told(buyer, done, f"a person takes it: {money(quote.term_total)} over the term", f"quote/{quote.id}", quote.one_time_total)
     async with stage.teller.scene("Ordered, accepted, activated"):
+        # At the start of a billing period, so that there is time for use in it.
+        await stage.until(next_start_ms((agreement,), scene.now_ms()) + _AFTER_START_MS)
         order = await market.order(ACME, ALPHA, quote)
         order = await market.ordered_until(ACME, ALPHA, order, OrderStatus.ACTIVATED)
         service: Service = await market.same_everywhere(seller.ledger_name, "service", order.service_id)
