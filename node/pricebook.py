@@ -20,6 +20,7 @@ from smartcontracts.canonical_json import Json, Number, dump, load
 from smartcontracts.inquiry import Inquiry
 from smartcontracts.kernel import Grpc, Rejected
 from smartcontracts.money import RATE_NANO_MAX, Rate, Rounding, minor_digits, round_fraction
+from smartcontracts.pricing import rule_for, with_discount
 from smartcontracts.quote import IssueQuote, QuoteItem, totals
 from smartcontracts.trade import LABEL_MS, InquiryItem, PeriodLabel, Price, QuoteLevel
 
@@ -160,7 +161,7 @@ def draft_quote(
     bought: Mapping[str, QuoteItem | None] = MappingProxyType({}),
     level: QuoteLevel = QuoteLevel.FIRM,
 ) -> IssueQuote:
-    """The command that answers `inquiry`, with the totals that the contract will compute.
+    """The command that answers `inquiry`, with the agreement's discounts and the totals that the contract will compute.
 
     `bought` has the seller's quote for each item that is bought, by this inquiry's item id; those are marked up, all
     others priced by the book. Rejects with BoughtItemUnpriced and as `prices`.
@@ -174,10 +175,11 @@ def draft_quote(
             raise BoughtItemUnpriced(f"{item.id} is bought and has no quote.", "items")
         else:
             own, interval_ms = prices(book, item), book.installation_interval_ms
+        rules = [rule_for(price, (item,), terms, inquiry.seller, len(inquiry.items)) for price in own]
         items.append(
             QuoteItem(
                 id=item.id,
-                prices=own,
+                prices=tuple(with_discount(price, rule) for price, rule in zip(own, rules, strict=True)),
                 installation_interval_ms=interval_ms,
                 subject_to_feasibility=level == QuoteLevel.FIRM_SUBJECT_TO_FEASIBILITY_CHECK,
             )

@@ -18,7 +18,7 @@ from node.pricebook import (
     prices,
 )
 from node.sonata import QuoteContext, inquiry_from_quote_request
-from smartcontracts.agreement import PriceType
+from smartcontracts.agreement import DiscountRule, PriceType
 from smartcontracts.canonical_json import load
 from smartcontracts.inquiry import INQUIRY
 from smartcontracts.money import CurrencyUnknown, Rate
@@ -137,6 +137,19 @@ def test_a_drafted_quote_is_one_that_the_contract_takes(level):
     assert quote.term_total.minor == 112_00 + 12 * (20_50 + 52_50) + 300 * 12 * 30 * 86_400 // 20
     with pytest.raises(BoughtItemUnpriced):
         draft_quote(inquiry, TERMS, parse(BOOK), START_MS + DAY_MS, {"item-003": None})
+
+
+@pytest.mark.req("Q-43")
+def test_a_drafted_quote_gives_the_agreements_discounts_also_on_what_was_bought_with_one():
+    rule = DiscountRule(id="tenth", seller=org(SELLER), price_type=PriceType.NON_RECURRING, basis_points=1_000)
+    ledger = trading_ledger(discounts=(rule,))
+    inquiry = ask(ledger)
+    paid = replace(once(10 * 10**9), list_rate=Rate(20 * 10**9, "EUR"), discount_id="half")
+    bought = {"item-003": QuoteItem(id="item-001", prices=(paid,))}
+    terms = replace(TERMS, discounts=(rule,))
+    sell(ledger, "issue_quote", draft_quote(inquiry, terms, parse(BOOK), START_MS + DAY_MS, bought))
+    price = ledger.the(QUOTE).items[2].prices[0]
+    assert (price.rate.nano, price.list_rate.nano, price.discount_id) == (10_800_000_000, 12 * 10**9, "tenth")
 
 
 def test_a_draft_with_one_price_changed_is_refused_by_the_contract():

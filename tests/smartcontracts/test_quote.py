@@ -32,8 +32,6 @@ from smartcontracts.pricing import (
     PriceDoubled,
     PriceFormWrong,
     PricesMissing,
-    best_discount,
-    discounted,
     with_discount,
 )
 from smartcontracts.quote import (
@@ -90,7 +88,6 @@ from tests.smartcontracts.trading import (
     RELEASE,
     SELLER,
     SINGLE,
-    TERMS,
     YEAR,
     answer,
     ask,
@@ -370,39 +367,6 @@ def rule(rule_id, points, **changes):
 
 
 @pytest.mark.req("Q-43")
-def test_the_rule_that_gives_most_applies_and_of_equal_ones_the_smallest_id_in_any_order():
-    rules = [
-        rule("b", 500),
-        rule("a", 500),
-        rule("long", 900, minimum_term_months=24),
-        rule("many", 800, minimum_items=3),
-        rule("line", 700, offering="line"),
-        rule("other", 9_000, seller=org(BUYER)),
-        rule("once", 9_000, price_type=PriceType.NON_RECURRING),
-    ]
-
-    def best(offering="port", months=12, items=1, *, unit=TermUnit.CALENDAR_MONTHS):
-        term = Term(amount=months, unit=unit, end_action=EndAction.AUTO_RENEW)
-        for order in (rules, rules[::-1]):
-            terms = replace(TERMS, discounts=tuple(order))
-            found = best_discount(terms, org(SELLER), offering, PriceType.RECURRING, term, items)
-            yield "" if found is None else found.id
-
-    assert set(best()) == {"a"}
-    assert set(best("line")) == {"line"}
-    assert set(best(months=23)) == {"a"}
-    assert set(best(months=24)) == {"long"}
-    assert set(best(months=719, unit=TermUnit.CALENDAR_DAYS)) == {"a"}
-    assert set(best(months=720, unit=TermUnit.CALENDAR_DAYS)) == {"long"}
-    assert set(best(items=2)) == {"a"}
-    assert set(best("line", items=3)) == {"many"}
-    assert set(best("", items=1)) == {"a"}  # a bundle of several offerings
-    assert best_discount(TERMS, org(SELLER), "port", PriceType.RECURRING, None, 1) is None
-    long = replace(TERMS, discounts=(rules[2],))
-    assert best_discount(long, org(SELLER), "port", PriceType.RECURRING, None, 1) is None
-
-
-@pytest.mark.req("Q-43")
 def test_a_bundle_of_one_offering_has_that_offerings_discount_and_a_mixed_one_only_a_general_one():
     line = rule("line", 2_000, offering="line", price_type=PriceType.NON_RECURRING)
     general = rule("all", 1_000, price_type=PriceType.NON_RECURRING)
@@ -413,16 +377,6 @@ def test_a_bundle_of_one_offering_has_that_offerings_discount_and_a_mixed_one_on
     assert (quote.bundle[0].discount_id, quote.list_total) == ("all", Money(100_00, "EUR"))
     with pytest.raises(DiscountWrong):
         quoted(ledger, **bundled(with_discount(once(100 * EURO), line), **totals))
-
-
-@pytest.mark.req("Q-43")
-@given(nano=st.integers(0, RATE_NANO_MAX), points=st.integers(1, 10_000))
-def test_a_discount_is_exact_and_rounded_half_up_to_the_ninth_decimal(nano, points):
-    net = discounted(Rate(nano, "EUR"), rule("any", points))
-    exact = Fraction(nano * (10_000 - points), 10_000)
-    assert net.currency == "EUR"
-    assert -Fraction(1, 2) <= exact - net.nano < Fraction(1, 2)
-    assert 0 <= net.nano <= nano
 
 
 # Answers to a change
