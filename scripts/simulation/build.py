@@ -61,7 +61,10 @@ def build(
     for chain in pairs:
         _agree(world, chain)
     for name in plan.desks:
-        ManualSeller(world, name)
+        desk = ManualSeller(world, name)
+        for chain in pairs if trade else ():
+            if name in chain.names:
+                desk.keep_catalogue(chain)
     agents = tuple(agent for name in plan.providers for agent in provider(world, name, makes=_made_by(makes, name), faults=faults))
     if trade:
         for name in plan.customers:
@@ -79,7 +82,7 @@ def _made_by(makes: Mapping[str, tuple[str, ...]] | None, name: str) -> tuple[st
 def _agree(world: World, chain: Chain) -> None:
     """The agreement of a ledger's pair, signed by both at once."""
     both = [signatory(name, PERSON) for name in chain.names]
-    act = act_of("agreement_terms", goods.terms(tuple(sorted(org_id(name) for name in chain.names))))
+    act = act_of("agreement_terms", goods.terms(world.random, tuple(sorted(org_id(name) for name in chain.names))))
     proposal = Act(name="propose", command=Propose(act=act, valid_for_ms=AGREE_MS))
     _, raw = world.signed(chain, both, (proposal,))
     world.schedule.now_ms += 1

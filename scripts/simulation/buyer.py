@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from scripts.simulation import goods
 from scripts.simulation.people import Person, created
 from smartcontracts.lineage import pseudonym
-from smartcontracts.trade import Action, ChangeKind, QuoteLevel
+from smartcontracts.trade import Action, Change, ChangeKind, QuoteLevel
 
 ACCEPTANCE_MS: Final = (20_000, 90_000)
 ACTIVATION_MS: Final = (60_000, 400_000)
@@ -35,6 +36,10 @@ class Habits:
     gives_time: bool
     # keep, terminate, modify.
     afterwards: str
+    # Wishes something else once it has its quote; takes an estimate first; looks into the catalogue.
+    changes_mind: bool = False
+    level: QuoteLevel = QuoteLevel.FIRM
+    from_catalogue: bool = False
 
 
 def habits(random: Random) -> Habits:
@@ -47,14 +52,18 @@ def habits(random: Random) -> Habits:
         extension=random.choice(("grant", "waive", "refuse", "silence")),
         gives_time=random.random() < 0.05,
         afterwards=random.choices(("keep", "terminate", "modify"), (2, 2, 1))[0],
+        changes_mind=random.random() < 0.1,
+        level=QuoteLevel.BUDGETARY if random.random() < 0.03 else QuoteLevel.FIRM,
+        from_catalogue=random.random() < 0.3,
     )
 
 
 async def purchase(person: Person, seller: str, offerings: tuple[str, ...], habit: Habits) -> None:
     """From an inquiry to the end of what comes of it."""
     random = person.world.random
-    inquiry = await inquire(person, seller, goods.items(random, offerings), habit)
-    quote = None if inquiry is None else await quote_of(person, inquiry)
+    quote = await _standing_quote(person, seller) if habit.from_catalogue else None
+    if quote is None:
+        quote = await _wished_quote(person, seller, goods.items(random, offerings), habit)
     if quote is None or habit.ordering == "never":
         return
     if habit.ordering == "soon":
@@ -67,12 +76,47 @@ async def purchase(person: Person, seller: str, offerings: tuple[str, ...], habi
     if habit.ordering == "twice":
         await place(person, quote, habit)
     service_id = await follow(person, order, habit)
+    if service_id and random.random() < 0.1:
+        await person.say("cancel_order", order_id=order.id, reason="REGRETTED")
     if service_id and habit.afterwards != "keep":
         await person.sleep(random.randint(1_000, 60_000))
         await change(person, seller, service_id, habit)
 
 
-async def inquire(person: Person, seller: str, items: Any, habit: Habits, change_of: Any = None) -> Any | None:
+async def _wished_quote(person: Person, seller: str, items: Any, habit: Habits) -> Any | None:
+    """The quote that answers an inquiry; the second, if the buyer wished something else after the first."""
+    inquiry = await inquire(person, seller, items, habit)
+    quote = None if inquiry is None else await quote_of(person, inquiry)
+    if quote is None or inquiry is None or not habit.changes_mind:
+        return quote
+    again = await inquire(person, seller, items, habit, replaces=inquiry.id)
+    return None if again is None else await quote_of(person, again)
+
+
+async def _standing_quote(person: Person, seller: str) -> Any | None:
+    """A quote by the seller's catalogue, if there is something in it."""
+    world = person.world
+    committed = person.chain.state().committed
+    kind = committed.table.kinds["offering"]
+    found = [committed.view.get(kind, one) for one in committed.view.ids(kind, "status", "published")]
+    offers = [one for one in found if one is not None and one.seller == seller]
+    if not offers:
+        return None
+    offer = world.random.choice(offers)
+    key = world.random.randbytes(32)
+    receipt = await person.say(
+        "request_standing_quote",
+        offering_id=offer.id,
+        items=(replace(goods.item(1, offer.offering, world.random.choice(goods.PLACES), 10), term=offer.term),),
+        lineage_key=key,
+        ancestors=(pseudonym(key, person.signatory.organization),),
+    )
+    return None if receipt is None else person.read("quote", created(receipt, "quote"))
+
+
+async def inquire(
+    person: Person, seller: str, items: Any, habit: Habits, change_of: Any = None, replaces: str = ""
+) -> Any | None:
     """The inquiry once it is on the ledger."""
     world = person.world
     key = world.random.randbytes(32)
@@ -80,8 +124,9 @@ async def inquire(person: Person, seller: str, items: Any, habit: Habits, change
         "submit_inquiry",
         seller=seller,
         agreement_id=world.agreements[person.chain.id],
-        level=QuoteLevel.FIRM,
+        level=habit.level,
         items=items,
+        replaces=replaces,
         response_window_ms=habit.response_ms,
         ancestors=(pseudonym(key, person.signatory.organization),),
         lineage_key=key,
@@ -154,9 +199,6 @@ async def _react(person: Person, order: Any, habit: Habits) -> None:
 
 async def change(person: Person, seller: str, service_id: str, habit: Habits) -> None:
     """Modify or end a service: inquiry, quote, order, and an agreed window where it is interrupted."""
-    table = person.world.table(person.chain)
-    if "start_change" not in table.messages:
-        return
     service = person.read("service", service_id)
     if service is None or service.status != "in_operation":
         return
@@ -164,10 +206,8 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
     action = Action.DELETE if ends else Action.MODIFY
     kind = ChangeKind.TERMINATION if ends else ChangeKind.QOS
     was = {one.id: one for one in person.read("inquiry", service.inquiry_id).items}
-    items = tuple(replace(was[one.id], action=action, lineage_id="") for one in service.items if one.id in was)
-    inquiry_type = table.messages["submit_inquiry"].command
-    wish = _change_of(inquiry_type, service_id, kind)
-    inquiry = await inquire(person, seller, items, habit, wish)
+    items = tuple(_changed(was[one.id], action) for one in service.items if one.id in was)
+    inquiry = await inquire(person, seller, items, habit, Change(service_id=service_id, kind=kind))
     quote = None if inquiry is None else await quote_of(person, inquiry)
     if quote is None:
         return
@@ -177,16 +217,15 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
         await _follow_change(person, order)
 
 
-def _change_of(_inquiry_type: Any, service_id: str, kind: ChangeKind) -> Any:
-    from smartcontracts.trade import Change
-
-    return Change(service_id=service_id, kind=kind)
+def _changed(item: Any, action: Action) -> Any:
+    """The item as it is to be: faster, or gone."""
+    product = item.product if action == Action.DELETE else re.sub(rb'"irValue":\d+', b'"irValue":60', item.product)
+    return replace(item, action=action, product=product, lineage_id="")
 
 
 async def _follow_change(person: Person, order: Any) -> None:
     """Agree to a window that the seller proposes, mostly."""
-    service = person.world.read(person.chain, "order", order.id)
-    change_id = getattr(service, "change_id", "")
+    change_id = person.read("service", order.change.service_id).change_id
     until_ms = person.now_ms + PATIENCE_MS
     over = frozenset(("done", "refused", "failed", "cancelled"))
     seen = ""

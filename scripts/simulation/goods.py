@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 from typing import Final
 
-from smartcontracts.agreement import AgreementTerms, PaymentForm, PriceType, SlaTarget
+from smartcontracts.agreement import AgreementTerms, DelayPenalty, DiscountRule, PaymentForm, PriceType, SlaTarget
 from smartcontracts.canonical_json import canonical
 from smartcontracts.money import Rate, Rounding
 from smartcontracts.trade import (
@@ -31,8 +31,9 @@ EXTENSION_ANSWER_MS: Final = 30_000
 NANO: Final = 10**9
 
 
-def terms(sellers: tuple[str, ...]) -> AgreementTerms:
+def terms(random: Random, sellers: tuple[str, ...]) -> AgreementTerms:
     """The agreement of a pair. Every offering of every seller has a target, so that an item need not say how it performs."""
+    has_discounts, may_cancel = random.random() < 0.4, random.random() < 0.4
     return AgreementTerms(
         name="General agreement",
         currency=CURRENCY,
@@ -45,7 +46,20 @@ def terms(sellers: tuple[str, ...]) -> AgreementTerms:
         payment_form=PaymentForm.FIAT,
         sla_targets=tuple(_target(seller) for seller in sellers),
         extension_answer_window_ms=EXTENSION_ANSWER_MS,
+        discounts=tuple(rule for seller in sellers for rule in _discounts(random, seller)) if has_discounts else (),
+        delay_penalties=tuple(_penalty(random, seller) for seller in sellers),
+        cancellation_window_ms=random.choice((20_000, 600_000)) if may_cancel else 0,
+        cancellation_fee_minor=1_000 if may_cancel else 0,
     )
+
+
+def _discounts(random: Random, seller: str) -> tuple[DiscountRule, ...]:
+    off = DiscountRule(id=f"d1 {seller[-4:]}", seller=seller, price_type=PriceType.RECURRING, basis_points=random.randint(1, 3_000))
+    return off, replace(off, id=f"d2 {seller[-4:]}", basis_points=4_000, minimum_items=2)
+
+
+def _penalty(random: Random, seller: str) -> DelayPenalty:
+    return DelayPenalty(seller=seller, amount_minor=random.randint(1, 900), period_ms=60_000, cap_minor=random.choice((0, 5_000)))
 
 
 def _target(seller: str) -> SlaTarget:

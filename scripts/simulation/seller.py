@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from scripts.simulation import goods
+from scripts.simulation import goods, layout
 from scripts.simulation.chain import Chain
 from scripts.simulation.parties import org_id
-from scripts.simulation.people import Person
+from scripts.simulation.people import Person, created
 from scripts.simulation.world import World
+from smartcontracts.agreement import AgreementTerms
 from smartcontracts.inquiry import Inquiry
+from smartcontracts.pricing import rule_for, with_discount
 from smartcontracts.quote import QuoteItem, totals
-from smartcontracts.trade import Action, ChangeAnswer, ChangeMethod, Outage, QuoteLevel
+from smartcontracts.trade import Action, ChangeAnswer, ChangeMethod, InquiryItem, Outage, Price, QuoteForm
 from syngraph.v1.system_pb2 import Event
 
 VALIDITY_MS: Final = (60_000, 600_000)
+CATALOGUE_MS: Final = (60_000, 300_000)
 
 
 class ManualSeller:
@@ -51,18 +54,64 @@ class ManualSeller:
             await person.say("declare_unable", inquiry_id=inquiry_id, reason="NO_CAPACITY")
         if answer != "quote":
             return
-        items = tuple(QuoteItem(id=one.id, prices=goods.prices(random), installation_interval_ms=1_000) for one in inquiry.items)
-        one_time, over_term = totals(items, inquiry, goods.CURRENCY, goods.terms(()).rounding)
+        terms = person.read("agreement", inquiry.agreement_id).terms
+        items, bundle = self._prices(inquiry, terms)
+        one_time, over_term = totals(items, inquiry, goods.CURRENCY, terms.rounding, bundle)
         await person.say(
             "issue_quote",
             inquiry_id=inquiry_id,
-            level=QuoteLevel.FIRM,
+            level=inquiry.level,
             valid_until_ms=person.now_ms + random.randint(*VALIDITY_MS),
             items=items,
             one_time_total=one_time,
             term_total=over_term,
+            form=QuoteForm.BUNDLED if bundle else QuoteForm.ITEMISED,
+            bundle=bundle,
             change_answer=self._change_answer(inquiry),
         )
+
+    def _prices(self, inquiry: Inquiry, terms: AgreementTerms) -> tuple[tuple[QuoteItem, ...], tuple[Price, ...]]:
+        """Item by item, or all in one, less what the agreement gives off."""
+        count = len(inquiry.items)
+
+        def drawn(sold: tuple[InquiryItem, ...]) -> tuple[Price, ...]:
+            prices = goods.prices(self._world.random)
+            return tuple(with_discount(one, rule_for(one, sold, terms, self._id, count)) for one in prices)
+
+        bundled = self._world.random.random() < 0.15
+        items = tuple(
+            QuoteItem(id=one.id, prices=() if bundled else drawn((one,)), installation_interval_ms=1_000) for one in inquiry.items
+        )
+        return items, drawn(inquiry.items) if bundled else ()
+
+    # The catalogue
+
+    def keep_catalogue(self, chain: Chain) -> None:
+        """Put offerings out, and take some back, while the world is not closing."""
+
+        def turn() -> None:
+            if not self._world.closing:
+                self._world.start(f"{self.name} keeps its catalogue", self._offer(Person(self._world, self.name, chain)))
+                self._world.schedule.at(self._world.soon(*CATALOGUE_MS), f"{self.name} thinks of its catalogue", turn)
+
+        self._world.schedule.at(self._world.soon(100, CATALOGUE_MS[0]), f"{self.name} thinks of its catalogue", turn)
+
+    async def _offer(self, person: Person) -> None:
+        random = self._world.random
+        offering = random.choice(layout.OFFERINGS)
+        receipt = await person.say(
+            "publish_offering",
+            agreement_id=self._world.agreements[person.chain.id],
+            offering=offering,
+            product=goods.product(offering, "oslo", 10),
+            prices=goods.prices(random),
+            term=goods.YEAR,
+            quote_validity_ms=random.randint(*VALIDITY_MS),
+            valid_until_ms=random.choice((0, person.now_ms + 60_000)),
+        )
+        if receipt is not None and random.random() < 0.3:
+            await person.sleep(random.randint(1_000, 90_000))
+            await person.say("withdraw_offering", offering_id=created(receipt, "offering"))
 
     def _change_answer(self, inquiry: Inquiry) -> ChangeAnswer | None:
         if inquiry.change is None:
@@ -83,8 +132,8 @@ class ManualSeller:
         if answer != "accept" or await person.say("accept_order", order_id=order_id) is None:
             return
         order = person.read("order", order_id)
-        if getattr(order, "change_id", ""):
-            await self._change(person, order.change_id)
+        if order.change is not None:
+            await self._change(person, person.read("service", order.change.service_id).change_id)
             return
         await self._deliver(person, order)
 
@@ -102,16 +151,10 @@ class ManualSeller:
 
     async def _overdue(self, person: Person, order: Any) -> None:
         """Ask for more time, and activate if it is given, else give the order up."""
-        messages = self._world.table(person.chain).messages
-        if "request_extension" in messages:
-            now = person.read("order", order.id)
-            await person.say(
-                "request_extension",
-                order_id=order.id,
-                activate_by_ms=max(person.now_ms, now.activate_by_ms) + 60_000,
-                reason="DELIVERY_LATE",
-            )
-            await person.until("order", order.id, lambda one: one.status != "extension_requested", person.now_ms + 60_000)
+        now = person.read("order", order.id)
+        later_ms = max(person.now_ms, now.activate_by_ms) + 60_000
+        await person.say("request_extension", order_id=order.id, activate_by_ms=later_ms, reason="DELIVERY_LATE")
+        await person.until("order", order.id, lambda one: one.status != "extension_requested", person.now_ms + 60_000)
         if await person.say("activate_order", order_id=order.id) is None:
             await person.say("fail_order", order_id=order.id, reason="TOO_LATE")
 

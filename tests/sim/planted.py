@@ -147,6 +147,7 @@ FOUND_BY: dict[str, tuple[str, ...]] = {
     "replicas_differ": ("same_state",),
     "a_pair_learns_of_another": ("pairs_are_apart",),
     "a_repeat_has_another_cause": ("nothing_twice",),
+    "nothing_is_given_back": ("capacity",),
     "wrong_invariant": ("nobody_is_unable",),
 }
 BUGS: dict[str, Bug] = {name: globals()[name] for name in FOUND_BY}
