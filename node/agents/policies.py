@@ -14,7 +14,7 @@ from typing import Any
 from node.agents.policy_settings import ALL_MEMBERS, PolicySettings, Recipe, RecipePart
 from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.internal.rules import Prefer, SourcingRules, markup_of
-from smartcontracts.trade import Action, InquiryItem, Term
+from smartcontracts.trade import Action, InquiryItem, QuoteForm, Term
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +233,10 @@ class Policies:
     def quote_validity_ms(self, buyer: str, rules: SourcingRules) -> int:
         """How long a quote is valid, before its parts' own ends cut it short. Default: the rules'. Req: Q-49."""
         return rules.quote_validity_ms
+
+    def quote_form(self, buyer: str, items: tuple[InquiryItem, ...]) -> QuoteForm:
+        """Whether each item has its price, or all together one; items of different terms have theirs anyway. Default: each. Req: Q-40."""
+        return QuoteForm.ITEMISED
 
     def own_time_ms(self, process: Process, window_ms: int, rules: SourcingRules) -> int:
         """What is kept of a window before the rest goes to sellers. Default: the rules', at most a third of it. Req: O-33."""

@@ -379,20 +379,25 @@ def _costs(items: tuple[InquiryItem, ...], sources: tuple[_Source, ...]) -> tupl
 
 
 def summed(prices: tuple[Price, ...]) -> tuple[Price, ...]:
-    """One price for each type, period and unit, in this order; rates are net and added up exactly."""
-    sums: dict[tuple[PriceType, int, PeriodLabel, str, str], int] = {}
+    """One price for each type, period and unit, in this order; rates are net and added up exactly.
+
+    A period that somebody gave a label keeps it: its length is the label's.
+    """
+    sums: dict[tuple[PriceType, int, str, str], int] = {}
+    labels: dict[int, PeriodLabel] = {}
     for price in prices:
-        charge = (price.price_type, price.period_ms, price.period_label, price.unit, price.rate.currency)
+        charge = (price.price_type, price.period_ms, price.unit, price.rate.currency)
         sums[charge] = sums.get(charge, 0) + price.rate.nano
+        labels[price.period_ms] = max(labels.get(price.period_ms, PeriodLabel.NONE), price.period_label)
     return tuple(
         Price(
             price_type=price_type,
-            rate=Rate(sums[price_type, period_ms, label, unit, currency], currency),
+            rate=Rate(sums[price_type, period_ms, unit, currency], currency),
             period_ms=period_ms,
-            period_label=label,
+            period_label=labels[period_ms],
             unit=unit,
         )
-        for price_type, period_ms, label, unit, currency in sorted(sums)
+        for price_type, period_ms, unit, currency in sorted(sums)
     )
 
 

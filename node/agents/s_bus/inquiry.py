@@ -10,16 +10,16 @@ from node.agents.inquiries import agreement_on, rules_on, submit_unless_overtake
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.agreement import AgreementTerms
 from smartcontracts.inquiry import Inquiry, InquiryStatus
-from smartcontracts.internal.answer import RecordAnswer, ReleaseQuote, ReleaseUnable, list_prices
+from smartcontracts.internal.answer import RecordAnswer, ReleaseQuote, ReleaseUnable, bundled, list_prices
 from smartcontracts.internal.assessment import Assessment
 from smartcontracts.internal.handover import HandOverInquiry, HandoverStatus, InquiryHandover, handover_id_of
 from smartcontracts.internal.release import Release, ReleaseStatus
 from smartcontracts.internal.rules import OfferingMarkup, SourcingRules, markup_of
 from smartcontracts.kernel import Role
 from smartcontracts.order import Order, OrderStatus
-from smartcontracts.pricing import best_discount, with_discount
+from smartcontracts.pricing import rule_for, with_discount
 from smartcontracts.quote import IssueQuote, QuoteItem, totals
-from smartcontracts.trade import QuoteLevel
+from smartcontracts.trade import InquiryItem, Price, QuoteForm, QuoteLevel
 
 HAND_OVER: Final = "hand_over"
 RELEASE: Final = "release"
@@ -105,8 +105,10 @@ async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Re
         return None  # SCO decides anew
     rules = await rules_on(port)
     markups = _own_markups(desk, buyer, assessment, rules)
-    items = _items(desk, handover, assessment, rules, markups, agreement.terms)
-    one_time, over_term = totals(items, handover.inquiry, agreement.terms.currency, agreement.terms.rounding)
+    form = _form(desk, handover)
+    items, bundle = _prices(desk, handover, assessment, rules, markups, agreement.terms, form)
+    terms = agreement.terms
+    one_time, over_term = totals(items, handover.inquiry, terms.currency, terms.rounding, bundle)
     quote = IssueQuote(
         inquiry_id=handover.inquiry.id,
         level=_level(handover.inquiry.level, items),
@@ -114,6 +116,8 @@ async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Re
         items=items,
         one_time_total=one_time,
         term_total=over_term,
+        form=form,
+        bundle=bundle,
         change_answer=assessment.change_answer,
         master_id=handover.inquiry.master_id,
     )
@@ -130,40 +134,43 @@ def _own_markups(desk: Desk, buyer: str, assessment: Assessment, rules: Sourcing
     return tuple(found)
 
 
-def _items(
+def _form(desk: Desk, handover: InquiryHandover) -> QuoteForm:
+    """As policy wants it; items of different terms have no price together. Req: Q-40."""
+    items = handover.inquiry.items
+    if any(item.term != items[0].term for item in items):
+        return QuoteForm.ITEMISED
+    return desk.policies.quote_form(handover.inquiry.buyer, items)
+
+
+def _prices(
     desk: Desk,
     handover: InquiryHandover,
     assessment: Assessment,
     rules: SourcingRules,
     markups: tuple[OfferingMarkup, ...],
     terms: AgreementTerms,
-) -> tuple[QuoteItem, ...]:
-    asked = {item.id: item for item in handover.inquiry.items}
-    items = []
-    for item in assessment.items:
-        listed = list_prices(item, rules, markups, handover.currency)
-        items.append(
-            QuoteItem(
-                id=item.item_id,
-                prices=tuple(
-                    with_discount(
-                        price,
-                        best_discount(
-                            terms,
-                            desk.organization,
-                            item.offering,
-                            price.price_type,
-                            asked[item.item_id].term,
-                            len(asked),
-                        ),
-                    )
-                    for price in listed
-                ),
-                subject_to_feasibility=item.subject_to_feasibility,
-                installation_interval_ms=item.lead_time_ms,
-            )
+    form: QuoteForm,
+) -> tuple[tuple[QuoteItem, ...], tuple[Price, ...]]:
+    """The quote's items and its bundle, at list rates less the discounts that the agreement gives. Req: Q-40, Q-43, Q-46."""
+    asked = handover.inquiry.items
+
+    def net(prices: tuple[Price, ...], sold: tuple[InquiryItem, ...]) -> tuple[Price, ...]:
+        return tuple(
+            with_discount(price, rule_for(price, sold, terms, desk.organization, len(asked))) for price in prices
         )
-    return tuple(items)
+
+    listed = [list_prices(item, rules, markups, handover.currency) for item in assessment.items]
+    is_bundle = form == QuoteForm.BUNDLED
+    items = tuple(
+        QuoteItem(
+            id=item.item_id,
+            prices=() if is_bundle else net(prices, (sold,)),
+            subject_to_feasibility=item.subject_to_feasibility,
+            installation_interval_ms=item.lead_time_ms,
+        )
+        for item, prices, sold in zip(assessment.items, listed, asked, strict=True)
+    )
+    return items, net(bundled(tuple(listed)), asked) if is_bundle else ()
 
 
 def _level(asked: QuoteLevel, items: tuple[QuoteItem, ...]) -> QuoteLevel:

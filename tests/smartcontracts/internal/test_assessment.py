@@ -19,6 +19,7 @@ from smartcontracts.trade import (
     ChangeAnswer,
     ChangeMethod,
     Outage,
+    PeriodLabel,
     QuoteForm,
     QuoteLevel,
     ReasonInvalid,
@@ -110,6 +111,11 @@ def test_costs_add_up_exactly(charges):
     assert sum(Fraction(price.rate.nano) for price in total) == sum(nano for _, nano in charges)
     assert len({(price.price_type, price.unit) for price in total}) == len(total) == len({kind for kind, _ in charges})
     assert a.summed(tuple(reversed(prices))) == total == a.summed(total)
+
+
+def test_a_period_with_and_without_its_label_is_one_charge():
+    bare = replace(monthly(3), period_label=PeriodLabel.NONE)
+    assert a.summed((bare, monthly(4))) == a.summed((monthly(4), bare)) == (monthly(7),)
 
 
 def chosen(*changes):
