@@ -40,6 +40,7 @@ from smartcontracts.internal import (
     rules,
     sourcing,
 )
+from smartcontracts.internal import change as internal_change
 from smartcontracts.internal import delivery as internal_delivery
 from smartcontracts.kernel import Contract, ContractTable, Grpc, Position, Rejected
 
@@ -117,6 +118,7 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         internal_delivery.CONTRACT,
         recovery.CONTRACT,
         inventory.CONTRACT,
+        internal_change.CONTRACT,
     ),
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }

@@ -14,6 +14,7 @@ from typing import Final
 
 from smartcontracts.canonical_json import require_canonical
 from smartcontracts.delivery import ActivateOrder
+from smartcontracts.internal.change import ending_of
 from smartcontracts.internal.elements import (
     DELIVERING,
     ELEMENTS_MAX,
@@ -130,6 +131,12 @@ class TooManyTests(Rejected):
     code = 6229
 
 
+class ChangeNotBegun(Rejected):
+    """The order is of a change that is not started on its ledger: consents or the time may be missing (C-09, C-10)."""
+
+    code = 6411
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElementWindow:
     """The last millisecond in which an element can be activated."""
@@ -197,14 +204,16 @@ class ReleaseActivation:
 def request_activation(command: RequestActivation, call: Call) -> Outcome:
     """Activate every internal element that is available, each in its window. Req: O-27, D-02, D-25; X-14, X-22.
 
-    Rejects with the first of: OrderHandoverUnknown, NotAccepted, WrongStatus, ActivationRequested, ElementForeign,
-    WindowMissing, WindowsUnordered.
+    Rejects with the first of: OrderHandoverUnknown, NotAccepted, WrongStatus, ChangeNotBegun, ActivationRequested,
+    ElementForeign, WindowMissing, WindowsUnordered.
     """
     handover = require_handover(command.order_handover_id, call.view)
     if handover.status in _BEFORE or (handover.status == HandoverStatus.ACCEPTED and not handover.activate_by_ms):
         raise NotAccepted("The order is not accepted, here and on its own ledger.", "order_handover_id")
     if handover.status not in (HandoverStatus.ACCEPTED, *DELIVERING):
         raise WrongStatus(f"The order is {handover.status}; nothing is activated for it.", "status")
+    if handover.change is not None and not handover.change.begun_at_ms:
+        raise ChangeNotBegun("Nothing is changed before the change is started on its ledger.", "order_handover_id")
     elements = elements_of(handover.id, call.view)
     waiting = tuple(one for one in current(elements) if one.status == ElementStatus.AVAILABLE)
     if handover.status != HandoverStatus.ACCEPTED and not waiting:
@@ -378,7 +387,7 @@ def record_test(command: RecordTest, call: Call) -> Outcome:
 
 
 def release_activation(command: ReleaseActivation, call: Call) -> Outcome:
-    """Let "Order Activated" out, after the test. Req: D-19, D-20, D-22.
+    """Let "Order Activated" out, after the test; of a change, that it is done. Req: D-19, D-20, D-22, C-11.
 
     Rejects with the first of: OrderHandoverUnknown, WrongStatus, AlreadyReleased, SaltInvalid.
     """
@@ -387,15 +396,16 @@ def release_activation(command: ReleaseActivation, call: Call) -> Outcome:
         raise WrongStatus(f"The order is {handover.status}; its chain has not passed its test.", "status")
     if handover.activation_release_id:
         raise AlreadyReleased("The activation is out.", "order_handover_id", existing_id=handover.activation_release_id)
+    act, record = ending_of(handover) or ("activate_order", ActivateOrder(order_id=handover.order_id))
     release = open_release(
         call,
         0,
         role=Role.S_BUS,
-        act="activate_order",
+        act=act,
         ledger_id=handover.ledger_id,
         subject_kind=ORDER_HANDOVER.name,
         subject_id=handover.id,
-        command_record=ActivateOrder(order_id=handover.order_id),
+        command_record=record,
         salt=command.salt,
     )
     activating = replace(handover, activation_release_id=release.id)

@@ -80,7 +80,8 @@ LIFECYCLE: Final = MappingProxyType(
         (HandoverStatus.IN_ASSESSMENT, "to_refuse"): HandoverStatus.TO_REFUSE,
         (HandoverStatus.INTERNAL_KNOWN, "to_refuse"): HandoverStatus.TO_REFUSE,
         (HandoverStatus.COLLECTED, "to_refuse"): HandoverStatus.TO_REFUSE,
-        (HandoverStatus.TO_QUOTE, "to_refuse"): HandoverStatus.TO_REFUSE,  # what it rests on has ended before it was out
+        # What it rests on has ended before it was out.
+        (HandoverStatus.TO_QUOTE, "to_refuse"): HandoverStatus.TO_REFUSE,
         # An order has come on a catalogue's quote: there is nothing left to answer.
         (HandoverStatus.INTERNAL_KNOWN, "stand_by"): HandoverStatus.QUOTED,
         (HandoverStatus.COLLECTED, "stand_by"): HandoverStatus.QUOTED,

@@ -14,12 +14,16 @@ from smartcontracts.ids import derive_id
 from smartcontracts.internal.elements import (
     ELEMENT_EVENTS,
     ELEMENTS_MAX,
+    OPEN,
+    ORDER_HANDOVER,
+    SERVICE_ELEMENT,
     OrderHandover,
     ServiceElement,
     Source,
     current,
     elements_of,
     free_all,
+    merged,
 )
 from smartcontracts.kernel import (
     Call,
@@ -36,6 +40,9 @@ from smartcontracts.kernel import (
     step,
 )
 from smartcontracts.trade import require_time, words
+
+# Orders of one service that are looked at: it is changed by one at a time, and not without end.
+CHANGES_MAX: Final = 1_000
 
 
 class InventoryStatus(StrEnum):
@@ -55,6 +62,12 @@ class InventoryServiceUnknown(Rejected):
     grpc = Grpc.NOT_FOUND
 
 
+class TerminationUnderWay(Rejected):
+    """The service is ended by the order of a change, whose own end is still to be recorded (X-63)."""
+
+    code = 6400
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryElement:
     """What a service is made of; `element_id` is the service element's document. An external one names its service."""
@@ -67,6 +80,20 @@ class InventoryElement:
     ledger_id: str = ""
     order_id: str = ""
     service_id: str = ""
+
+    @classmethod
+    def of(cls, element: ServiceElement) -> InventoryElement:
+        """The part that an element is of the service that its order gave or changed."""
+        return cls(
+            element_id=element.id,
+            item_ids=element.item_ids,
+            offering=element.offering,
+            source=element.source,
+            reservation_id=element.reservation_id,
+            ledger_id=element.ledger_id,
+            order_id=element.order_id,
+            service_id=element.service_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,19 +128,7 @@ def inventory_id_of(handover_id: str) -> str:
 
 def inventory_of(handover: OrderHandover, elements: tuple[ServiceElement, ...], time_ms: int) -> InventoryService:
     """The service that an activated order gives."""
-    parts = tuple(
-        InventoryElement(
-            element_id=element.id,
-            item_ids=element.item_ids,
-            offering=element.offering,
-            source=element.source,
-            reservation_id=element.reservation_id,
-            ledger_id=element.ledger_id,
-            order_id=element.order_id,
-            service_id=element.service_id,
-        )
-        for element in current(elements)
-    )
+    parts = tuple(InventoryElement.of(element) for element in current(elements))
     return InventoryService(
         id=inventory_id_of(handover.id),
         order_handover_id=handover.id,
@@ -127,10 +142,18 @@ def inventory_of(handover: OrderHandover, elements: tuple[ServiceElement, ...], 
     )
 
 
+def inventory_elements(service: InventoryService, view: View) -> tuple[ServiceElement, ...]:
+    """The documents of what a service is made of, in the inventory's order."""
+    found = (view.get(SERVICE_ELEMENT, part.element_id) for part in service.elements)
+    return tuple(element for element in found if element is not None)
+
+
 def terminate(service: InventoryService, view: View, at_ms: int, now_ms: int) -> Outcome:
     """The service is out of the inventory; its elements go back. Rejects with WrongStatus. Req: D-38, D-40."""
     over = replace(service, status=step(LIFECYCLE, service.status, "terminate"), terminated_at_ms=at_ms)
-    going = free_all(elements_of(service.order_handover_id, view), now_ms)
+    # What later changes put into it is there, too.
+    parts = merged(elements_of(service.order_handover_id, view), inventory_elements(service, view))
+    going = free_all(parts, now_ms)
     news = tuple(Event(ELEMENT_EVENTS[element.status], element) for element in going)
     return Outcome(writes=(over, *going), events=(Event("inventory_service.terminated", over), *news))
 
@@ -138,12 +161,15 @@ def terminate(service: InventoryService, view: View, at_ms: int, now_ms: int) ->
 def record_termination(command: RecordTermination, call: Call) -> Outcome:
     """S-BUS writes down that a service has ended on its buyer's ledger.
 
-    Rejects with the first of: InventoryServiceUnknown, TimeOutOfRange, WrongStatus.
+    Rejects with the first of: InventoryServiceUnknown, TimeOutOfRange, TerminationUnderWay, WrongStatus.
     """
     service = call.view.get(INVENTORY_SERVICE, command.inventory_service_id)
     if service is None:
         raise InventoryServiceUnknown("The inventory has no service with this id.", "inventory_service_id")
     require_time(command.terminated_at_ms, "terminated_at_ms")
+    orders = call.view.find(ORDER_HANDOVER, "service", service.service_id, CHANGES_MAX)
+    if any(one.status in OPEN and one.change is not None and one.change.begun_at_ms for one in orders):
+        raise TerminationUnderWay("A change of this service is under way, which ends it.", "inventory_service_id")
     return terminate(service, call.view, command.terminated_at_ms, call.block.time_ms)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from smartcontracts.ids import derive_id
 from smartcontracts.internal.assessment import ASSESSMENT, Choice
+from smartcontracts.internal.change import change_down, implement_down_ms, ordered_change, planned, service_after
 from smartcontracts.internal.decomposition import DECOMPOSITION, SOF_QUERY, Element, decomposition_id
 from smartcontracts.internal.elements import (
     DELIVERING,
@@ -247,7 +248,7 @@ def handover_id_of(internal_id: str, ledger_id: str, order_id: str) -> str:
 def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
     """Take an order in: its elements are those of the assessment behind its quote. Req: O-13..O-17, O-33; X-14, X-17.
 
-    Rejects with the first of: AlreadyDone, TimeOutOfRange, QuoteNotOurs, QuoteNotAssessed.
+    Rejects with the first of: AlreadyDone, TimeOutOfRange, QuoteNotOurs, QuoteNotAssessed, ChangeNotOurs.
     """
     handover_id = handover_id_of(call.ledger_id, command.ledger_id, command.order_id)
     if call.view.get(ORDER_HANDOVER, handover_id) is not None:
@@ -255,6 +256,7 @@ def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
     for name in ("placed_at_ms", "accept_by_ms", "activation_window_ms", "ordering_ms", "delivery_ms"):
         require_time(getattr(command, name), name)
     inquiry = _require_inquiry(command, call.view)
+    change = ordered_change(command.change, command.ledger_id, command.order_id, call.view)
     elements: tuple[ServiceElement, ...] = ()
     if inquiry.status == InquiryStatus.QUOTED:
         elements = _planned(inquiry, handover_id, call)
@@ -276,10 +278,13 @@ def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
         ordering_ms=command.ordering_ms,
         delivery_ms=command.delivery_ms,
         reason=reason,
+        service_id="" if change is None else change.service_id,
+        change=change,
     )
     if reason:
         elements = merged(elements, free_all(elements, call.block.time_ms))
-    return outcome(handover, "order_handover.handed_over", elements)
+    taken_in = outcome(handover, "order_handover.handed_over", elements)
+    return taken_in.then(planned(handover, command.change, call.block.time_ms))
 
 
 def _require_inquiry(command: HandOverOrder, view: View) -> InquiryHandover:
@@ -474,6 +479,8 @@ def release_order(command: ReleaseOrder, call: Call) -> Outcome:
             acceptance_window_ms=acceptance_ms,
             activation_window_ms=activation_ms,
             delivery_info=command.delivery_info,
+            change=change_down(handover, bought),
+            implement_at_ms=implement_down_ms(handover, bought, call.view),
         ),
         salt=command.salt,
     )
@@ -617,7 +624,7 @@ def record_upstream(command: RecordUpstream, call: Call) -> Outcome:
         raise NothingNew(f"It is known that the order is {command.status}.", "status")
     elements = elements_of(handover.id, call.view)
     if command.status == Upstream.ACTIVATED:
-        return _activated(handover, command, elements, call.block.time_ms)
+        return _activated(handover, command, elements, call)
     step_event, event = next((step_event, event) for status, step_event, event in _ENDS if status == command.status)
     ended = stepped(handover, step_event, reason=command.reason or handover.reason, ended_at_ms=call.block.time_ms)
     service = call.view.get(INVENTORY_SERVICE, inventory_id_of(handover.id))
@@ -640,9 +647,10 @@ def _accepted_upstream(handover: OrderHandover, command: RecordUpstream) -> Outc
 
 
 def _activated(
-    handover: OrderHandover, command: RecordUpstream, elements: tuple[ServiceElement, ...], now_ms: int
+    handover: OrderHandover, command: RecordUpstream, elements: tuple[ServiceElement, ...], call: Call
 ) -> Outcome:
-    """The service is in the inventory. Req: D-23."""
+    """The service is in the inventory, or there as it was changed, or out of it. Req: D-23, C-11."""
+    now_ms = call.block.time_ms
     activated = stepped(
         handover,
         "end_activated",
@@ -650,8 +658,10 @@ def _activated(
         reason="",
         ended_at_ms=now_ms,
     )
-    service = inventory_of(activated, elements, now_ms)
     done = outcome(activated, "order_handover.activated")
+    if handover.change is not None:
+        return done.then(service_after(activated, handover.change, call))
+    service = inventory_of(activated, elements, now_ms)
     return done.then(Outcome(writes=(service,), events=(Event("inventory_service.in_operation", service),)))
 
 

@@ -120,6 +120,12 @@ class DecisionMissing(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class ChangedElsewhere(Rejected):
+    """An element in operation is changed by who makes it: it can be tried again there, and by nobody else."""
+
+    code = 6412
+
+
 class ReplacementsUsed(Rejected):
     """The element was replaced as often as it can be within one order."""
 
@@ -340,7 +346,8 @@ class RecordWindow:
 def decide_recovery(command: DecideRecovery, call: Call) -> Outcome:
     """Decide about a failed element; a replacement is linked to it, and what it holds is given back. Req: D-29, D-30; X-24.
 
-    Rejects with the first of: ServiceElementUnknown, WrongStatus, DecisionMade, DecisionMissing, ReplacementsUsed, WindowTooShort.
+    Rejects with the first of: ServiceElementUnknown, WrongStatus, DecisionMade, DecisionMissing, ChangedElsewhere,
+    ReplacementsUsed, WindowTooShort.
     """
     element = require_element(command.element_id, call.view)
     handover = require_handover(element.order_handover_id, call.view)
@@ -353,6 +360,9 @@ def decide_recovery(command: DecideRecovery, call: Call) -> Outcome:
     if command.decision == Decision.ABANDON:
         given_up = stepped(handover, "give_up", reason=GIVEN_UP)
         return outcome(given_up, "order_handover.fell_overdue", (replace(element, decision=command.decision),))
+    elsewhere = command.decision == Decision.ALTERNATIVE_EXTERNAL or element.source == Source.EXTERNAL
+    if element.changes and elsewhere:
+        raise ChangedElsewhere("Who has it in operation changes it, or nobody.", "decision")
     if element.tries >= REPLACEMENTS_MAX:
         raise ReplacementsUsed(f"An element is replaced at most {REPLACEMENTS_MAX} times.", "element_id")
     elements = elements_of(handover.id, call.view)
@@ -385,6 +395,7 @@ def _replacement(element: ServiceElement, decision: Decision) -> ServiceElement:
         product=element.product,
         term=element.term,
         action=element.action,
+        changes=element.changes,
         lineage_id=element.lineage_id,
         source=Source.INTERNAL if is_internal else Source.EXTERNAL,
         cost=element.cost,

@@ -1,0 +1,650 @@
+"""Change: the order of a change inside its seller, between its buyer and the sellers who must act for it.
+
+C-05 a change is quoted and ordered like a service, by the same handovers; C-07 only who makes an affected element is asked;
+C-09, X-62 an outage is agreed on with the buyer and with every seller, each seller's window inside the buyer's, before anything
+starts; C-10 not before the ordered time; C-11 outcomes are kept; X-63 a termination is a change. What the change is on each
+ledger is mirrored here, whoever did it. Register 11.13.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from smartcontracts.change import AgreeMaintenance, DeclineMaintenance, EndChange, ProposeMaintenance, StartChange
+from smartcontracts.change import ChangeOutcome as Ending
+from smartcontracts.ids import derive_id
+from smartcontracts.internal.elements import (
+    ELEMENT_EVENTS,
+    ELEMENTS_MAX,
+    SERVICE_ELEMENT,
+    AlreadyReleased,
+    ElementStatus,
+    HandoverStatus,
+    NothingNew,
+    OrderedChange,
+    OrderHandover,
+    ServiceElement,
+    Source,
+    current,
+    elements_of,
+    freed,
+    moved,
+    order_key,
+    require_handover,
+)
+from smartcontracts.internal.inventory import (
+    INVENTORY_SERVICE,
+    InventoryElement,
+    InventoryService,
+    InventoryStatus,
+    inventory_elements,
+)
+from smartcontracts.internal.release import (
+    Release,
+    ReleaseStatus,
+    open_release,
+    opened,
+    releases_of,
+    void_releases,
+)
+from smartcontracts.kernel import (
+    Call,
+    Contract,
+    Event,
+    Grpc,
+    Kind,
+    MessageType,
+    Outcome,
+    Rejected,
+    Role,
+    RoleMissing,
+    Terms,
+    View,
+    WrongStatus,
+    step,
+)
+from smartcontracts.service import ChangeStatus, MaintenanceWindow, ServiceChange, can_be_started
+from smartcontracts.trade import Change, ChangeKind, Outage, words
+
+SALT_BYTES: Final = 32
+_SERVICES_MAX: Final = 100
+
+
+class PlanStatus(StrEnum):
+    """Stored on the ledger: never rename a value. Req: C-09, C-11."""
+
+    PLANNED = "planned"
+    AGREED = "agreed"
+    BEGUN = "begun"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class MaintenanceAct(StrEnum):
+    """What is said to a neighbour about a window. Stored on the ledger: never rename a value."""
+
+    PROPOSE = "propose"
+    AGREE = "agree"
+    DECLINE = "decline"
+
+
+_P: Final = PlanStatus
+OPEN: Final = (_P.PLANNED, _P.AGREED, _P.BEGUN)
+# What an end of the change on the buyer's ledger is to the plan.
+_ENDS: Final = MappingProxyType(
+    {
+        ChangeStatus.DONE: "finish",
+        ChangeStatus.REFUSED: "refuse",
+        ChangeStatus.FAILED: "fail",
+        ChangeStatus.CANCELLED: "cancel",
+    }
+)
+LIFECYCLE: Final = MappingProxyType(
+    {
+        **{(status, "mirror"): status for status in PlanStatus},
+        (_P.PLANNED, "consent"): _P.AGREED,
+        (_P.AGREED, "reopen"): _P.PLANNED,  # another window is being agreed on, or a seller's consent is gone
+        (_P.PLANNED, "begin"): _P.BEGUN,  # a person's act on the buyer's ledger
+        (_P.AGREED, "begin"): _P.BEGUN,
+        **{(status, "finish"): _P.DONE for status in OPEN},
+        **{(status, "refuse"): _P.REFUSED for status in OPEN},
+        **{(status, "fail"): _P.FAILED for status in OPEN},
+        **{(status, "cancel"): _P.CANCELLED for status in OPEN},
+    }
+)
+
+
+class ChangeNotOurs(Rejected):
+    """The change is of another order, or of a service that this provider does not have in operation for this buyer (C-06)."""
+
+    code = 6401
+
+
+class ChangePlanUnknown(Rejected):
+    """This ledger has no plan of a change with this id."""
+
+    code = 6402
+    grpc = Grpc.NOT_FOUND
+
+
+class NeighbourUnknown(Rejected):
+    """The change is neither the buyer's, nor one that a seller makes for it (C-07)."""
+
+    code = 6403
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class WindowAbove(Rejected):
+    """No window is agreed with the buyer, or proposed by it, for sellers' windows to lie in (C-09)."""
+
+    code = 6404
+
+
+class WindowNotInside(Rejected):
+    """A seller's window does not lie inside the buyer's (C-09)."""
+
+    code = 6405
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class WindowDiffers(Rejected):
+    """The neighbour has proposed no window, or another one."""
+
+    code = 6406
+
+
+class SellersNotAgreed(Rejected):
+    """A seller that must interrupt its part has not agreed to a window inside this one (C-09)."""
+
+    code = 6407
+
+
+class ActUnderWay(Rejected):
+    """The last act to this neighbour is not known to be out yet."""
+
+    code = 6408
+
+
+class ConsentsMissing(Rejected):
+    """Buyer and sellers have not all agreed (C-09)."""
+
+    code = 6409
+
+
+class NotItsTime(Rejected):
+    """The ordered time, or the agreed window, has not come or is over (C-09, C-10)."""
+
+    code = 6410
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SellerChange:
+    """A change that a seller makes for this one, as its ledger shows it."""
+
+    ledger_id: str
+    change: ServiceChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePlan:
+    """Document: a change with both of its sides; one for each order of a change. Req: C-07, C-09, C-11."""
+
+    id: str
+    status: PlanStatus = PlanStatus.PLANNED
+    order_handover_id: str
+    ledger_id: str
+    change: ServiceChange
+    sellers: tuple[SellerChange, ...] = field(default=(), metadata={"list_max": ELEMENTS_MAX})
+    planned_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorChange:
+    """S-BUS about the buyer's ledger, B-BUS about a seller's: what the change is there now. Req: C-11."""
+
+    plan_id: str
+    ledger_id: str
+    change: ServiceChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseMaintenance:
+    """S-BUS says something about a window to the buyer, B-BUS to a seller. Req: C-09; X-62."""
+
+    plan_id: str
+    ledger_id: str
+    change_id: str
+    act: MaintenanceAct
+    from_ms: int = 0
+    until_ms: int = 0
+    reason: str = ""
+    salt: bytes = field(metadata={"bytes_max": SALT_BYTES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStart:
+    """S-BUS has the change start. Req: C-09, C-10."""
+
+    plan_id: str
+    salt: bytes = field(metadata={"bytes_max": SALT_BYTES})
+
+
+# What orders.py and delivery.py need to know of changes
+
+
+def plan_id_of(handover_id: str) -> str:
+    """The id of the plan of an order's change."""
+    return derive_id(CHANGE_PLAN.prefix, handover_id)
+
+
+def ordered_change(change: ServiceChange | None, ledger_id: str, order_id: str, view: View) -> OrderedChange | None:
+    """What an order changes, if it is the order of a change. Rejects with ChangeNotOurs. Req: C-06."""
+    if change is None:
+        return None
+    services = view.find(INVENTORY_SERVICE, "service", change.service_id, _SERVICES_MAX)
+    ours = [one for one in services if (one.ledger_id, one.service_id) == (ledger_id, change.service_id)]
+    living = [one for one in ours if one.status == InventoryStatus.IN_OPERATION]
+    if change.order_id != order_id or not living:
+        raise ChangeNotOurs("Give the change of this order, of a service in this inventory.", "change.service_id")
+    return OrderedChange(
+        change_id=change.id,
+        service_id=change.service_id,
+        kind=change.kind,
+        outage=change.outage,
+        outage_ms=change.outage_ms,
+        implement_at_ms=change.implement_at_ms,
+        inventory_service_id=living[0].id,
+    )
+
+
+def planned(handover: OrderHandover, change: ServiceChange | None, time_ms: int) -> Outcome:
+    """The plan of an order of a change; nothing for any other order."""
+    if change is None:
+        return Outcome()
+    plan = ChangePlan(
+        id=plan_id_of(handover.id),
+        order_handover_id=handover.id,
+        ledger_id=handover.ledger_id,
+        change=change,
+        planned_at_ms=time_ms,
+    )
+    return Outcome(writes=(plan,), events=(Event("change_plan.planned", plan),))
+
+
+def change_down(handover: OrderHandover, bought: tuple[ServiceElement, ...]) -> Change | None:
+    """What a seller is asked to change with the order for these elements; None if they are new."""
+    if handover.change is None or not bought[0].changes:
+        return None
+    return Change(service_id=bought[0].changes, kind=handover.change.kind)
+
+
+def implement_down_ms(handover: OrderHandover, bought: tuple[ServiceElement, ...], view: View) -> int:
+    """From when a seller may make its change. Req: C-10.
+
+    Where several sellers change something, none does so before it is known that all have accepted: what one of them has
+    changed at once could not be taken back.
+    """
+    if handover.change is None or not bought[0].changes:
+        return 0
+    external = tuple(one for one in current(elements_of(handover.id, view)) if one.source == Source.EXTERNAL)
+    orders = dict.fromkeys((one.ledger_id, one.quote_id) for one in external)
+    together = handover.accept_by_ms + 1 if len(orders) > 1 else 0
+    return max(handover.change.implement_at_ms, together)
+
+
+def ending_of(handover: OrderHandover) -> tuple[str, Any] | None:
+    """The act that says that the change is done, and its command; None for an order of a new service. Req: C-11."""
+    if handover.change is None:
+        return None
+    command = EndChange(change_id=handover.change.change_id, service_id=handover.change.service_id, outcome=Ending.DONE)
+    return "end_change", command
+
+
+def service_after(handover: OrderHandover, change: OrderedChange, call: Call) -> Outcome:
+    """The inventory once the change is done, and what the service is not made of any more on its way out. Req: C-11, D-38; X-63."""
+    service = call.view.get(INVENTORY_SERVICE, change.inventory_service_id)
+    if service is None or service.status != InventoryStatus.IN_OPERATION:
+        return Outcome()
+    new = current(elements_of(handover.id, call.view))
+    old = inventory_elements(service, call.view)
+    if change.kind == ChangeKind.TERMINATION:
+        return _ended_service(service, (*old, *new), call.block.time_ms)
+    return _changed_service(service, old, new, call.block.time_ms)
+
+
+def _changed_service(
+    service: InventoryService, old: tuple[ServiceElement, ...], new: tuple[ServiceElement, ...], time_ms: int
+) -> Outcome:
+    by_name = {element.element_id: element for element in new}
+    out = tuple(element for element in old if element.element_id in by_name)
+    going = tuple(_superseded(element, by_name[element.element_id], time_ms) for element in out)
+    parts = {part.element_id: part for part in service.elements}
+    for element in out:
+        del parts[element.id]
+    parts.update((element.id, InventoryElement.of(element)) for element in new)
+    after = replace(service, elements=tuple(parts.values()))
+    news = tuple(Event(ELEMENT_EVENTS[element.status], element) for element in going)
+    return Outcome(writes=(after, *going), events=(Event("inventory_service.changed", after), *news))
+
+
+def _superseded(element: ServiceElement, by: ServiceElement, time_ms: int) -> ServiceElement:
+    """Own resources are given back; what a seller changed is the same service under the new element."""
+    if element.source == Source.EXTERNAL:
+        return moved(element, "supersede", replaced_by=by.id, ended_at_ms=time_ms)
+    return moved(element, "give_back", replaced_by=by.id, ended_at_ms=time_ms)
+
+
+def _ended_service(service: InventoryService, elements: tuple[ServiceElement, ...], time_ms: int) -> Outcome:
+    """Nothing is cancelled at sellers: their parts have ended by the same change."""
+    over = replace(service, status=InventoryStatus.TERMINATED, terminated_at_ms=time_ms)
+    going = []
+    for element in elements:
+        if element.source == Source.EXTERNAL and element.status == ElementStatus.CHAINED:
+            going.append(moved(element, "ended", ended_at_ms=time_ms))
+        elif (after := freed(element, time_ms)) is not None:
+            going.append(after)
+    news = tuple(Event(ELEMENT_EVENTS[element.status], element) for element in going)
+    return Outcome(writes=(over, *going), events=(Event("inventory_service.terminated", over), *news))
+
+
+# Transitions
+
+
+def mirror_change(command: MirrorChange, call: Call) -> Outcome:
+    """Write down what the change is on its ledger; consents, the start and the end follow from it. Req: C-09, C-11.
+
+    Rejects with the first of: ChangePlanUnknown, RoleMissing, NeighbourUnknown, NothingNew.
+    """
+    plan = _require_plan(command.plan_id, call.view)
+    if _is_upstream(plan, command.ledger_id, command.change.id):
+        _require_role(Role.S_BUS, call)
+        known: ServiceChange | None = plan.change
+        mirrored = replace(plan, change=command.change)
+    else:
+        _require_role(Role.B_BUS, call)
+        _require_seller(plan, command, call.view)
+        found = _seller_change(plan, command.ledger_id, command.change.id)
+        known = None if found is None else found.change
+        mirrored = replace(
+            plan, sellers=_with_seller(plan, SellerChange(ledger_id=command.ledger_id, change=command.change))
+        )
+    # An outcome is final: an older copy that comes late is none.
+    if known is not None and (known == command.change or known.outcome):
+        raise NothingNew("The internal ledger knows this already.", "change")
+    return _settled(mirrored, call)
+
+
+def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
+    """Let a proposal, a consent or a refusal out. Req: C-09; X-62.
+
+    Rejects with the first of: ChangePlanUnknown, WrongStatus, NeighbourUnknown, RoleMissing, ActUnderWay, WindowAbove,
+    WindowDiffers, WindowNotInside, SellersNotAgreed, SaltInvalid.
+    """
+    plan = _require_plan(command.plan_id, call.view)
+    if plan.status not in (PlanStatus.PLANNED, PlanStatus.AGREED):
+        raise WrongStatus(f"The change is {plan.status}; no window is agreed on any more.", "status")
+    upstream = _is_upstream(plan, command.ledger_id, command.change_id)
+    seller = None if upstream else _seller_change(plan, command.ledger_id, command.change_id)
+    if not upstream and seller is None:
+        raise NeighbourUnknown("Name the buyer's change, or one that a seller makes for it.", "change_id")
+    role = Role.S_BUS if upstream else Role.B_BUS
+    _require_role(role, call)
+    change = plan.change if seller is None else seller.change
+    if any(_is_about(one, command.ledger_id, change.id) for one in _releases(plan, call.view, ReleaseStatus.OPEN)):
+        raise ActUnderWay("Wait until the last act is out.", "change_id")
+    window = (command.from_ms, command.until_ms)
+    if seller is not None and command.act != MaintenanceAct.DECLINE:
+        _require_inside(plan, window)
+    if command.act == MaintenanceAct.AGREE:
+        theirs = proposed_by_other(change, call.sender.organization)
+        if theirs is None or (theirs.from_ms, theirs.until_ms) != window:
+            raise WindowDiffers("The neighbour has proposed another window, or none.", "from_ms")
+        if upstream and not sellers_agreed(plan, window):
+            raise SellersNotAgreed("Agree with the sellers first, each inside this window.", "from_ms")
+    act, record = _maintenance(command, change)
+    release = open_release(
+        call,
+        0,
+        role=role,
+        act=act,
+        ledger_id=command.ledger_id,
+        subject_kind=CHANGE_PLAN.name,
+        subject_id=plan.id,
+        command_record=record,
+        salt=command.salt,
+    )
+    return opened(release)
+
+
+def release_start(command: ReleaseStart, call: Call) -> Outcome:
+    """Let the start out, once all have agreed and its time has come. Req: C-09, C-10.
+
+    Rejects with the first of: ChangePlanUnknown, ConsentsMissing, WrongStatus, NotItsTime, AlreadyReleased, SaltInvalid.
+    """
+    plan = _require_plan(command.plan_id, call.view)
+    if plan.status == PlanStatus.PLANNED:
+        raise ConsentsMissing("Buyer and sellers have not all agreed, or not all sellers are known.", "plan_id")
+    handover = require_handover(plan.order_handover_id, call.view)
+    if plan.status != PlanStatus.AGREED or handover.status != HandoverStatus.ACCEPTED:
+        raise WrongStatus(f"The change is {plan.status}, and its order {handover.status}.", "status")
+    change, now_ms = plan.change, call.block.time_ms
+    if now_ms < change.start_from_ms or (change.window is not None and now_ms > change.window.until_ms):
+        raise NotItsTime(f"It may start from {change.start_from_ms} on, inside the agreed window.", "plan_id")
+    for state in (ReleaseStatus.OPEN, ReleaseStatus.CARRIED):
+        for release in _releases(plan, call.view, state):
+            if release.act == "start_change":
+                raise AlreadyReleased("The start is out.", "plan_id", existing_id=release.id)
+    release = open_release(
+        call,
+        0,
+        role=Role.S_BUS,
+        act="start_change",
+        ledger_id=plan.ledger_id,
+        subject_kind=CHANGE_PLAN.name,
+        subject_id=plan.id,
+        command_record=StartChange(change_id=change.id, service_id=change.service_id),
+        salt=command.salt,
+    )
+    return opened(release)
+
+
+# Consents: pure, used by agents too
+
+
+def is_open(change: ServiceChange) -> bool:
+    """Whether it is accepted and not started."""
+    return change.status in (ChangeStatus.ACCEPTED, ChangeStatus.AGREEING, ChangeStatus.AGREED)
+
+
+def proposed_by_other(change: ServiceChange, organization: str) -> MaintenanceWindow | None:
+    """The window that waits for the answer of `organization`."""
+    window = change.window
+    if change.status != ChangeStatus.AGREEING or window is None or window.proposed_by == organization:
+        return None
+    return window
+
+
+def window_above(plan: ChangePlan) -> MaintenanceWindow | None:
+    """The window in which sellers' outages must lie: agreed with the buyer, or proposed by it."""
+    window = plan.change.window
+    if plan.change.status == ChangeStatus.AGREED:
+        return window
+    return None if window is None else proposed_by_other(plan.change, plan.change.seller)
+
+
+def sellers_agreed(plan: ChangePlan, window: tuple[int, int]) -> bool:
+    """Whether every seller that must interrupt its part has agreed to do so inside `window`. Req: C-09; X-62."""
+    return all(_agreed_inside(one.change, window) for one in plan.sellers if _interrupts(one.change))
+
+
+def _interrupts(change: ServiceChange) -> bool:
+    """Whether it is still to come, and interrupts something."""
+    return change.outage == Outage.YES and not change.outcome
+
+
+def _agreed_inside(change: ServiceChange, window: tuple[int, int]) -> bool:
+    own = change.window
+    if own is None or change.status not in (ChangeStatus.AGREED, ChangeStatus.IMPLEMENTING):
+        return False
+    return window[0] <= own.from_ms and own.until_ms <= window[1]
+
+
+def _consented(plan: ChangePlan, handover: OrderHandover, view: View) -> bool:
+    """Whether nothing but time stands before the start. Req: C-09; X-62."""
+    change = plan.change
+    if not can_be_started(change) or not handover.activate_by_ms:
+        return False
+    changing = [one for one in current(elements_of(handover.id, view)) if one.source == Source.EXTERNAL and one.changes]
+    known = {(one.ledger_id, one.change.order_id): one.change for one in plan.sellers}
+    if any((one.ledger_id, one.order_id) not in known for one in changing):
+        return False
+    if any(seller.status == ChangeStatus.ORDERED for seller in known.values()):
+        return False
+    window = change.window
+    if window is None:
+        return not any(_interrupts(seller) for seller in known.values())
+    return sellers_agreed(plan, (window.from_ms, window.until_ms))
+
+
+def _settled(plan: ChangePlan, call: Call) -> Outcome:
+    """Where what is mirrored has brought the plan."""
+    handover = require_handover(plan.order_handover_id, call.view)
+    change, now_ms = plan.change, call.block.time_ms
+    event = "mirror"
+    if plan.status in OPEN and change.status in _ENDS:
+        event = _ENDS[change.status]
+    elif plan.status in (PlanStatus.PLANNED, PlanStatus.AGREED) and change.status == ChangeStatus.IMPLEMENTING:
+        event = "begin"
+    elif plan.status == PlanStatus.PLANNED and _consented(plan, handover, call.view):
+        event = "consent"
+    elif plan.status == PlanStatus.AGREED and not _consented(plan, handover, call.view):
+        event = "reopen"
+    after = replace(plan, status=step(LIFECYCLE, plan.status, event))
+    name = "mirrored" if after.status == plan.status else after.status.value
+    settled = Outcome(writes=(after,), events=(Event(f"change_plan.{name}", after),))
+    if event == "begin" and handover.change is not None:
+        begun = replace(handover, change=replace(handover.change, begun_at_ms=change.started_at_ms or now_ms))
+        settled = settled.then(Outcome(writes=(begun,), events=(Event("order_handover.change_begun", begun),)))
+    if after.status not in OPEN and plan.status in OPEN:
+        settled = settled.then(void_releases(call.view, plan.id, now_ms))
+    return settled
+
+
+# Guards
+
+
+def _require_plan(plan_id: str, view: View) -> ChangePlan:
+    """Rejects with ChangePlanUnknown."""
+    plan = view.get(CHANGE_PLAN, plan_id)
+    if plan is None:
+        raise ChangePlanUnknown("There is no plan of a change with this id.", "plan_id")
+    return plan
+
+
+def _require_role(role: Role, call: Call) -> None:
+    """Rejects with RoleMissing."""
+    if role not in call.sender.roles:
+        raise RoleMissing(f"This is said by a member with the role {role}.", "signer")
+
+
+def _require_seller(plan: ChangePlan, command: MirrorChange, view: View) -> None:
+    """Rejects with NeighbourUnknown. Req: C-07."""
+    key = order_key(command.ledger_id, command.change.order_id)
+    bought = view.find(SERVICE_ELEMENT, "keys", key, ELEMENTS_MAX) if command.change.order_id else ()
+    if not any(one.order_handover_id == plan.order_handover_id and one.changes for one in bought):
+        raise NeighbourUnknown("No element of this change is ordered there.", "change.order_id")
+
+
+def _require_inside(plan: ChangePlan, window: tuple[int, int]) -> None:
+    """Rejects with WindowAbove, WindowNotInside. Req: C-09."""
+    above = window_above(plan)
+    if above is None:
+        raise WindowAbove("Agree on a window with the buyer first, or answer the one that it proposes.", "from_ms")
+    if window[0] < above.from_ms or window[1] > above.until_ms:
+        raise WindowNotInside(f"The buyer's window is from {above.from_ms} to {above.until_ms}.", "from_ms")
+
+
+def _is_upstream(plan: ChangePlan, ledger_id: str, change_id: str) -> bool:
+    return (ledger_id, change_id) == (plan.ledger_id, plan.change.id)
+
+
+def _seller_change(plan: ChangePlan, ledger_id: str, change_id: str) -> SellerChange | None:
+    return next((one for one in plan.sellers if (one.ledger_id, one.change.id) == (ledger_id, change_id)), None)
+
+
+def _with_seller(plan: ChangePlan, seller: SellerChange) -> tuple[SellerChange, ...]:
+    """Sorted by ledger and change."""
+    others = [one for one in plan.sellers if (one.ledger_id, one.change.id) != (seller.ledger_id, seller.change.id)]
+    return tuple(sorted((*others, seller), key=lambda one: (one.ledger_id, one.change.id)))
+
+
+def _releases(plan: ChangePlan, view: View, status: ReleaseStatus) -> tuple[Release, ...]:
+    return tuple(release for release in releases_of(view, plan.id) if release.status == status)
+
+
+def _is_about(release: Release, ledger_id: str, change_id: str) -> bool:
+    """Each change of a plan is on a ledger of its own or of another order: the ledger tells, and the command which one."""
+    return release.ledger_id == ledger_id and change_id.encode() in release.command.data
+
+
+def _maintenance(command: ReleaseMaintenance, change: ServiceChange) -> tuple[str, Any]:
+    if command.act == MaintenanceAct.DECLINE:
+        declined = DeclineMaintenance(change_id=change.id, service_id=change.service_id, reason=command.reason)
+        return "decline_maintenance", declined
+    kind = AgreeMaintenance if command.act == MaintenanceAct.AGREE else ProposeMaintenance
+    window = kind(change_id=change.id, service_id=change.service_id, from_ms=command.from_ms, until_ms=command.until_ms)
+    return f"{command.act.value}_maintenance", window
+
+
+def _terms(plan: ChangePlan) -> Terms:
+    return Terms(
+        status=plan.status,
+        party=words((plan.change.buyer,)),
+        service=words((plan.change.service_id, *(one.change.service_id for one in plan.sellers))),
+        related=words(
+            (
+                plan.ledger_id,
+                plan.order_handover_id,
+                plan.change.id,
+                plan.change.order_id,
+                *(one.change.id for one in plan.sellers),
+            )
+        ),
+    )
+
+
+CHANGE_PLAN: Final = Kind(
+    name="change_plan",
+    prefix="cpl",
+    record=ChangePlan,
+    terms=_terms,
+    lifecycle=LIFECYCLE,
+    filters=("status", "party", "service", "related"),
+)
+
+CONTRACT: Final = Contract(
+    name="internal_change",
+    kinds=(CHANGE_PLAN,),
+    messages=(
+        MessageType(
+            name="mirror_change",
+            command=MirrorChange,
+            handler=mirror_change,
+            roles=(Role.S_BUS, Role.B_BUS),
+            gas=2_000,
+        ),
+        MessageType(
+            name="release_maintenance",
+            command=ReleaseMaintenance,
+            handler=release_maintenance,
+            roles=(Role.S_BUS, Role.B_BUS),
+            gas=500,
+        ),
+        MessageType(name="release_start", command=ReleaseStart, handler=release_start, roles=(Role.S_BUS,), gas=500),
+    ),
+)
