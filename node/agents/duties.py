@@ -64,3 +64,6 @@ class Duty:
     applies: Callable[[Desk, Any], bool] = every
     # A word of the documents' `related`, to list fewer.
     related: str = ""
+    # Statuses in which documents stay and gather, with nothing left to do once the event was heard: most rounds pass over
+    # them, as over those that their lifecycle ends with.
+    settled: tuple[str, ...] = ()

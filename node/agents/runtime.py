@@ -1,8 +1,8 @@
 """Runtime: one role's agent. It follows the ledgers, looks at documents that may need its role, and performs its duties.
 
 Several documents at once, each by one call at a time. What it holds in memory is a list of documents to look at: killed at
-any instant, it finds them again, by the events since a cursor that was saved when nothing was left to do, or by listing what
-is open, which it also does every few minutes. docs/agents.md; DESIGN section 8.
+any instant, it finds them again, by the events since a cursor that was saved when nothing was left to do, or by listing them;
+what is open it lists every few minutes, too. docs/agents.md; DESIGN section 8.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Protocol
 
 import structlog
 
 from ledgers.client import ClientError
+from ledgers.kinds import VERSIONS, contract_table
 from node.agents.boundaries import Observer, ignore, perform
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
@@ -29,6 +31,10 @@ INTERNAL: Final = "internal"
 BILATERAL: Final = "bilateral"
 # After what only a person can mend (a bug, a plug-in that raises): no hurry, and no silence either.
 BROKEN_PAUSE_MS: Final = 60_000
+# So many rounds a whole one: documents that are settled gather, and hardly ever need a second look.
+_ROUNDS_A_WHOLE_ONE: Final = 10
+# Longest time between two attempts to follow a ledger's events.
+_PAUSE_MS_MAX: Final = 60_000
 _UNREADABLE_CURSORS: Final = ("CURSOR_PRUNED", "CURSOR_INVALID")
 
 
@@ -179,11 +185,13 @@ class Agent:
         if not kinds:
             return
         cursor = self._cursors.read(port.id)
+        pause_ms = self._pace.pause_ms
         while True:
+            reached = self._reached.get(port.id)
             try:
                 if not cursor:
                     cursor = await port.position()
-                    await self._list_open(port)
+                    await self._list(port, passed_over=_nothing)
                 async for kind, document_id in port.events(cursor, kinds, lambda at: self._arrived(port.id, at)):
                     self._wake(Subject(port.id, kind, document_id))
             except Refused as refused:
@@ -193,7 +201,10 @@ class Agent:
             except ClientError as error:
                 self._log.warning("agent_node_away", ledger=port.name, reason=_reason(error))
                 cursor = self._reached.get(port.id, "")
-            await self._sleep(self._pace.pause_ms)
+            pause_ms = (
+                self._pace.pause_ms if self._reached.get(port.id) != reached else min(2 * pause_ms, _PAUSE_MS_MAX)
+            )
+            await self._sleep(pause_ms)
 
     def _arrived(self, ledger_id: str, cursor: str) -> None:
         self._reached[ledger_id] = cursor
@@ -210,21 +221,23 @@ class Agent:
     # What is open
 
     async def _sweep(self) -> None:
-        while True:
+        """In rounds, whatever events said: what is open, and more rarely what is settled, too."""
+        for number in count(1):
             await self._sleep(self._pace.sweep_ms)
+            passed_over = _nothing if number % _ROUNDS_A_WHOLE_ONE == 0 else _settled
             for port in tuple(self._ports.values()):
                 try:
-                    await self._list_open(port)
+                    await self._list(port, passed_over=passed_over)
                 except ClientError as error:
                     self._log.warning("agent_sweep_failed", ledger=port.name, reason=_reason(error))
 
-    async def _list_open(self, port: LedgerPort) -> None:
-        """Wake every document with a status that some duty serves. Raises ClientError."""
+    async def _list(self, port: LedgerPort, *, passed_over: Callable[[Duty], frozenset[str]]) -> None:
+        """Wake every document with a status that some duty serves and does not pass over. Raises ClientError."""
         searches = {
             (duty.kind, status, duty.related)
             for (ledger_kind, _), duties in self._duties.items()
             for duty in duties
-            for status in duty.statuses or ("",)
+            for status in frozenset(duty.statuses or ("",)) - passed_over(duty)
             if ledger_kind == port.kind
         }
         for kind, status, related in sorted(searches):
@@ -273,7 +286,9 @@ class Agent:
         """Perform whatever duties the document calls for, and note when it must be looked at again."""
         port = self._ports[subject.ledger_id]
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(ledger=port.name, document=f"{subject.kind}/{subject.document_id}")
+        structlog.contextvars.bind_contextvars(
+            agent=self._role.value, ledger=port.name, document=f"{subject.kind}/{subject.document_id}"
+        )
         again_ms: int | None = None
         failed = False
         for duty in self._duties.get((port.kind, subject.kind), ()):
@@ -293,6 +308,7 @@ class Agent:
         record: Any = await port.get(subject.kind, subject.document_id)
         if record is None or (duty.statuses and record.status not in duty.statuses) or not duty.applies(desk, record):
             return
+        structlog.contextvars.bind_contextvars(duty=duty.name)
         self._log.info("agent_taken", duty=duty.name, status=getattr(record, "status", ""))
         await perform(duty, desk, port, record, self._observe)
 
@@ -321,6 +337,19 @@ class Agent:
 
     async def _sleep(self, duration_ms: int) -> None:
         await self._clock.wait(self._never, self._clock.now_ms() + duration_ms)
+
+
+def _nothing(_duty: Duty) -> frozenset[str]:
+    """Nothing is passed over where events may have been missed."""
+    return frozenset()
+
+
+def _settled(duty: Duty) -> frozenset[str]:
+    """What most rounds pass over: documents that gather for ever. Their last event was heard, or comes from the cursor."""
+    kind = contract_table(duty.ledger_kind, VERSIONS[-1]).kinds.get(duty.kind)
+    steps = {} if kind is None else kind.lifecycle
+    ends = frozenset(steps.values()) - frozenset(status for status, _ in steps)
+    return frozenset(duty.settled) | frozenset(str(status) for status in ends)
 
 
 def _where(error: Exception) -> str:

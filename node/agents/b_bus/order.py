@@ -187,6 +187,7 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="order",
         statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
+        settled=(OrderStatus.ACTIVATED,),
         applies=is_buyer,
         submits=(RECORD,),
         do=report_order,

@@ -206,6 +206,7 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="order",
         statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
+        settled=(OrderStatus.ACTIVATED,),
         applies=_sells_new,
         submits=(MIRROR,),
         do=mirror_order,

@@ -17,6 +17,7 @@ from node.agents.runtime import Agent, Pace
 from smartcontracts.kernel import (
     Call,
     Contract,
+    ContractTable,
     Event,
     Kind,
     MessageType,
@@ -70,7 +71,14 @@ def answer(command, call: Call):
     return Outcome(writes=(given, done), events=(Event("wish.answered", done),))
 
 
-WISH = Kind(name="wish", prefix="wsh", record=Wish, terms=lambda wish: Terms(status=wish.status), filters=("status",))
+WISH = Kind(
+    name="wish",
+    prefix="wsh",
+    record=Wish,
+    terms=lambda wish: Terms(status=wish.status),
+    lifecycle={("asked", "weigh"): "weighed", ("weighed", "answer"): "answered"},
+    filters=("status",),
+)
 ANSWER = Kind(name="answer", prefix="ans", record=Answer, terms=lambda one: Terms(related=(one.wish_id,)))
 CONTRACT = Contract(
     name="wishes",
@@ -321,6 +329,27 @@ async def test_what_may_pass_is_tried_again_after_pauses_that_grow(failure):
         assert len(world.port.submitted) == 6
 
 
+async def test_most_rounds_pass_over_what_has_ended_and_a_start_without_a_cursor_does_not(monkeypatch):
+    monkeypatch.setattr("node.agents.runtime.contract_table", lambda kind, version: ContractTable((CONTRACT,)))
+    looked = []
+
+    async def note(desk, port, wish):
+        looked.append(wish.status)
+
+    duty = replace(WEIGH, statuses=("asked", "weighed", "answered"), settled=("weighed",), do=note)
+    world = World(duties=(duty,), deliver="lost")
+    for status in duty.statuses:
+        world.ledger.write(Wish(id=f"wsh_{status}", status=status))
+    async with running(world):
+        await world.pass_time(1_000)
+        assert sorted(looked) == ["answered", "asked", "weighed"]
+        looked.clear()
+        await world.pass_time(9 * PACE.sweep_ms, step_ms=5_000)
+        assert looked == ["asked"] * 9
+        await world.pass_time(PACE.sweep_ms, step_ms=5_000)
+        assert sorted(looked[9:]) == ["answered", "asked", "weighed"]
+
+
 async def test_a_step_that_is_refused_for_good_is_told_once_and_does_not_spin():
     world = World(duties=(replace(WEIGH, statuses=("asked", "weighed")),))
     async with running(world):
@@ -394,6 +423,21 @@ async def test_documents_go_side_by_side_up_to_the_bound_and_each_one_call_at_a_
     assert max(most) == PACE.concurrency
     assert doubled == []
     assert len(most) >= 9
+
+
+async def test_a_ledger_whose_events_are_refused_is_asked_again_after_pauses_that_grow():
+    world = World()
+    async with running(world):
+        for _ in range(20):
+            world.port.feed.put_nowait(refused("STANDING_ENDED", 9002, transient=False))
+        await world.pass_time(60_000)
+        assert 4 <= len(world.port.followed_from) <= 6
+        world.port.feed = asyncio.Queue()
+        await world.pass_time(120_000)
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        await world.pass_time(2_000)
+        assert world.status(name) == "answered"
 
 
 async def test_a_node_that_is_away_at_the_start_is_waited_for():
