@@ -37,6 +37,23 @@ def fault(operation: str, *, cause: str = "", delay_ms: int = 0, times: int = 1,
     )
 
 
+class Killed(Exception):
+    """Stands for the process's end at a boundary."""
+
+
+class Killer:
+    """An observer that notes the boundaries passed, and kills once at one of them: the first time, in any organization."""
+
+    def __init__(self, boundary: Any = None) -> None:
+        self.boundary, self.seen = boundary, {}
+
+    def __call__(self, boundary: Any, _document_id: str) -> None:
+        first = boundary not in self.seen
+        self.seen[boundary] = None
+        if first and boundary == self.boundary:
+            raise Killed(str(boundary))
+
+
 @dataclass
 class Chain:
     """A market on which acme has its quote, and orders."""
