@@ -18,6 +18,7 @@ from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing
 from smartcontracts.money import MINOR_MAX, NANO, AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rounding
 from smartcontracts.proposal import PROPOSAL, AcceptProposal, Propose, act_of
 from smartcontracts.rating import ONCE, PRORATED, SUMMED, rate_interval
+from smartcontracts.service import terminated
 from smartcontracts.usage import USAGE, IntervalClosed, UsageStatus
 from tests.smartcontracts.billing import (
     ACME,
@@ -108,6 +109,17 @@ def test_an_interval_before_a_services_end_is_billed_whole_whenever_it_is_invoic
     ledger = ledger_with(ended(SERVICE, END_0 + 5_000))
     assert summary(ledger.issue(interval=1, at=END_0 + 3 * PERIOD_MS).lines) == [(1, PRORATED, Fraction(5, 60), 2_50)]
     assert ledger.issue(interval=0, at=END_0 + 4 * PERIOD_MS).total == eur(107_50)
+
+
+@pytest.mark.req("X-61", "X-63")
+@pytest.mark.parametrize("of", [SERVICE, UNDELIVERED])
+def test_what_a_termination_costs_is_billed_once_also_if_nothing_was_delivered_yet(of):
+    price = (replace(of.items[0], prices=(replace(SETUP_FEE, rate=rate(9 * NANO)), FEE, PER_GB)),)
+    ledger = ledger_with(terminated(of, END_0 + 5_000, price))
+    before = () if of is UNDELIVERED else ((1, PRORATED, Fraction(5, 60), 2_50),)
+    assert summary(ledger.issue(interval=1).lines) == [*before, (len(before) + 1, ONCE, 1, 9_00)]
+    with pytest.raises(i.NothingToInvoice):
+        ledger.issue(interval=2)
 
 
 @pytest.mark.req("C-11")
