@@ -1,6 +1,6 @@
-"""Real agents at a real node, killed by SIGKILL at each boundary that an inquiry passes: every one ends once, as if nothing had been.
+"""Real agents at a real node, killed by SIGKILL at each boundary that a purchase passes: every one ends once, as if nothing had been.
 
-alpha's node has its internal ledger and one with acme, whose people ask through it. Its four agents are processes.
+alpha's node has its internal ledger and one with acme, whose people buy through it. Its four agents are processes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from node.agents.roster import DUTIES
 from node.configuration import AGENT_ROLES
 from smartcontracts.inquiry import InquiryStatus, SubmitInquiry
 from smartcontracts.lineage import ancestors_of
+from smartcontracts.order import PlaceOrder
 from smartcontracts.proposal import AcceptProposal, Propose, act_of
 from smartcontracts.trade import QuoteLevel
 from tests.faults.harness import until
@@ -27,8 +28,8 @@ from tests.node.network import ROOT, Org, RunningNode, found, write_config
 from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, TERMS, product
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
-
-# What every inquiry passes that is answered with a quote from own resources.
+WINDOW_MS = 120_000
+# What every purchase passes that is served from own resources, at least.
 ALWAYS = {
     f"{duty}/{moment}"
     for duty, purposes in {
@@ -37,6 +38,13 @@ ALWAYS = {
         "s_bus/carry_release": ("carry", "record"),
         "sco/decide_inquiry": ("decompose", "assess"),
         "sof/answer_queries": ("answer",),
+        "s_bus/hand_over_order": (),
+        "sof/confirm_elements": (),
+        "s_bus/answer_order": (),
+        "sco/request_activation": (),
+        "sco/chain_elements": (),
+        "sof/test_chain": (),
+        "s_bus/announce_activation": (),
     }.items()
     for moment in ("taken", *(f"{when}/{purpose}" for when in ("before", "after") for purpose in purposes))
 }
@@ -47,7 +55,7 @@ INVENTORY = {
             "id": "rome",
             "offerings": ["port"],
             "capacity": 1_000,
-            "lead_time_ms": 3_600_000,
+            "lead_time_ms": 1_000,
             "cost": {"non_recurring": "10.00", "recurring": "5.00", "period": "month"},
         }
     ],
@@ -118,6 +126,8 @@ class Scene:
         self.node = RunningNode(self.alpha, config)
         self.agents = {role: AgentProcess(role, config, folder) for role in AGENT_ROLES}
         self.asked = []
+        # By inquiry.
+        self.orders = {}
 
     def client(self, org):
         return Client(f"127.0.0.1:{self.alpha.grpc_port}", org.credentials(self.alpha.authority))
@@ -154,14 +164,31 @@ class Scene:
         return (await self.trade.get("inquiry", inquiry_id)).body.status == InquiryStatus.QUOTED
 
     async def is_settled(self, inquiry_id):
-        """Answered out there, and closed inside."""
+        """Quoted out there, and closed inside."""
         if not await self.is_quoted(inquiry_id):
             return False
         handovers = [d.body async for d in self.own.list("inquiry_handover") if d.body.inquiry.id == inquiry_id]
         return [handover.status for handover in handovers] == ["quoted"]
 
+    async def is_bought(self, inquiry_id):
+        """As a customer goes on: the quote is ordered once it is there; then until the order is activated, also inside."""
+        if inquiry_id not in self.orders:
+            if not await self.is_settled(inquiry_id):
+                return False
+            await self._order(inquiry_id)
+        order = (await self.trade.get("order", self.orders[inquiry_id])).body
+        assert order.status in {"placed", "accepted", "activated"}, order.reason
+        inside = [d.body.status async for d in self.own.list("order_handover", related=order.id)]
+        return order.status == "activated" and inside == ["activated"]
+
+    async def _order(self, inquiry_id):
+        inquiry = (await self.trade.get("inquiry", inquiry_id)).body
+        command = PlaceOrder(quote_id=inquiry.quote_id, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
+        receipt = await self.trade.submit([Act(name="place_order", command=command)], [self.acme.signer])
+        self.orders[inquiry_id] = next(d.id for d in receipt.documents if d.kind == "order")
+
     async def kill_at(self, boundary):
-        """Whether the agent died there, in the course of an inquiry."""
+        """Whether the agent died there, in the course of a purchase."""
         agent = self.agents[boundary.partition("/")[0]]
         agent.stop()
         agent.start(kill_at=boundary)
@@ -173,7 +200,7 @@ class Scene:
         return died
 
     async def _died_or_settled(self, agent, inquiry_id):
-        return agent.code is not None or await self.is_settled(inquiry_id)
+        return agent.code is not None or await self.is_bought(inquiry_id)
 
     async def close(self):
         await self.buyer.close()
@@ -196,19 +223,20 @@ def scene(tmp_path):
     assert set(codes) <= {0, -signal.SIGTERM}, [agent.log.read_text()[-2_000:] for agent in scene.agents.values()]
 
 
-async def test_agents_killed_at_each_boundary_of_an_inquiry_answer_each_once(scene):
+async def test_agents_killed_at_each_boundary_of_a_purchase_do_each_once(scene):
     await scene.open()
     first = await scene.ask()
-    await until(lambda: scene.is_settled(first), 60, "an inquiry without any kill")
+    await until(lambda: scene.is_bought(first), 60, "a purchase without any kill")
     passed = {boundary for agent in scene.agents.values() for boundary in agent.passed()}
     assert passed >= ALWAYS
     every = [str(one) for duties in DUTIES.values() for one in boundaries(duties)]
     died = [boundary for boundary in every if boundary in passed and await scene.kill_at(boundary)]
-    print(f"{len(every)} boundaries, {len(passed)} passed by an inquiry, {len(died)} kills at one")
+    print(f"{len(every)} boundaries, {len(passed)} passed by a purchase, {len(died)} kills at one")
     assert set(died) >= ALWAYS
     for inquiry_id in scene.asked:
-        await until(lambda: scene.is_settled(inquiry_id), 60, f"{inquiry_id} after all kills")  # noqa: B023
+        await until(lambda: scene.is_bought(inquiry_id), 60, f"{inquiry_id} after all kills")  # noqa: B023
     await assert_each_done_once(scene)
+    await assert_each_bought_once(scene)
     await scene.close()
 
 
@@ -217,14 +245,32 @@ async def assert_each_done_once(scene):
     quotes = [d.body async for d in scene.trade.list("quote")]
     assert sorted(quote.inquiry_id for quote in quotes) == sorted(scene.asked)
     assert {quote.id for quote in quotes} == {inquiry.quote_id for inquiry in inquiries}
-    for kind in ("inquiry_handover", "decomposition", "assessment", "release"):
+    for kind in ("inquiry_handover", "decomposition", "assessment"):
         documents = [d.body async for d in scene.own.list(kind)]
         assert len(documents) == len(scene.asked), kind
-    releases = {d.body.sha256: d.body async for d in scene.own.list("release")}
+    releases = {d.body.sha256: d.body async for d in scene.own.list("release") if d.body.act == "issue_quote"}
     assert {quote.releases[0]: quote.id for quote in quotes} == {
         sha256: release.outcome_id for sha256, release in releases.items()
     }
     assert {release.status for release in releases.values()} == {"carried"}
+
+
+async def assert_each_bought_once(scene):
+    orders = {d.id: d.body async for d in scene.trade.list("order")}
+    services = [d.body async for d in scene.trade.list("service")]
+    assert sorted(orders) == sorted(scene.orders.values())
+    assert sorted(service.order_id for service in services) == sorted(orders)
+    assert {service.status for service in services} == {"in_operation"}
+    handovers = [d.body async for d in scene.own.list("order_handover")]
+    assert len(handovers) == len(orders)
+    elements = [d.body async for d in scene.own.list("service_element")]
+    assert [element.status for element in elements] == ["chained"] * len(orders)
+    assert len([d async for d in scene.own.list("inventory_service")]) == len(orders)
+    # One acceptance and one activation of each order, both released.
+    released = {d.body.sha256 async for d in scene.own.list("release")}
+    for order in orders.values():
+        assert len(order.releases) == 2
+        assert set(order.releases) <= released
 
 
 async def test_agents_started_an_hour_late_or_without_their_cursors_find_what_is_open(scene):
