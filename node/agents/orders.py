@@ -7,7 +7,13 @@ from typing import Final
 
 from node.agents.ports import LedgerPort, Outward, Refused
 from node.agents.provisioning import ElementSpec
-from smartcontracts.internal.delivery import ActivationRequested, ElementActivated, ElementWindowOver, NotAccepted
+from smartcontracts.internal.delivery import (
+    ActivationRequested,
+    ChangeNotBegun,
+    ElementActivated,
+    ElementWindowOver,
+    NotAccepted,
+)
 from smartcontracts.internal.elements import (
     AlreadyReleased,
     NothingNew,
@@ -17,6 +23,7 @@ from smartcontracts.internal.elements import (
     current,
     in_order,
 )
+from smartcontracts.internal.inventory import TerminationUnderWay
 from smartcontracts.internal.orders import InternalsNotAvailable, NotOrdered, QuoteNotAssessed
 from smartcontracts.internal.recovery import DecisionMade, NoExtensionAsked, NotPlaced, SourcingOpen
 from smartcontracts.kernel import AlreadyDone, WrongStatus
@@ -30,6 +37,7 @@ _OVERTAKEN: Final = frozenset(
         ActivationRequested,
         AlreadyDone,
         AlreadyReleased,
+        ChangeNotBegun,
         DecisionMade,
         ElementActivated,
         ElementWindowOver,
@@ -42,6 +50,7 @@ _OVERTAKEN: Final = frozenset(
         OrderForeign,
         QuoteNotAssessed,
         SourcingOpen,
+        TerminationUnderWay,
         WrongStatus,
     )
 )
@@ -90,4 +99,5 @@ def spec_of(element: ServiceElement) -> ElementSpec:
         product=element.product,
         term=element.term,
         action=element.action,
+        changes=element.changes,
     )

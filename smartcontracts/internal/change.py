@@ -66,7 +66,7 @@ from smartcontracts.kernel import (
     WrongStatus,
     step,
 )
-from smartcontracts.service import ChangeStatus, MaintenanceWindow, ServiceChange, can_be_started
+from smartcontracts.service import SERVICE_CHANGE, ChangeStatus, MaintenanceWindow, ServiceChange, can_be_started
 from smartcontracts.trade import Change, ChangeKind, Outage, words
 
 SALT_BYTES: Final = 32
@@ -214,11 +214,15 @@ class MirrorChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseMaintenance:
-    """S-BUS says something about a window to the buyer, B-BUS to a seller. Req: C-09; X-62."""
+    """S-BUS says something about a window to the buyer, B-BUS to a seller. Req: C-09; X-62.
+
+    Without a plan the organization is the customer for whom the change is made: it answers as it likes.
+    """
 
     plan_id: str
     ledger_id: str
     change_id: str
+    service_id: str
     act: MaintenanceAct
     from_ms: int = 0
     until_ms: int = 0
@@ -385,6 +389,8 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
     Rejects with the first of: ChangePlanUnknown, WrongStatus, NeighbourUnknown, RoleMissing, ActUnderWay, WindowAbove,
     WindowDiffers, WindowNotInside, SellersNotAgreed, SaltInvalid.
     """
+    if not command.plan_id:
+        return _say_as_customer(command, call)
     plan = _require_plan(command.plan_id, call.view)
     if plan.status not in (PlanStatus.PLANNED, PlanStatus.AGREED):
         raise WrongStatus(f"The change is {plan.status}; no window is agreed on any more.", "status")
@@ -395,6 +401,8 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
     role = Role.S_BUS if upstream else Role.B_BUS
     _require_role(role, call)
     change = plan.change if seller is None else seller.change
+    if change.service_id != command.service_id:
+        raise NeighbourUnknown("The change is of another service.", "service_id")
     if any(_is_about(one, command.ledger_id, change.id) for one in _releases(plan, call.view, ReleaseStatus.OPEN)):
         raise ActUnderWay("Wait until the last act is out.", "change_id")
     window = (command.from_ms, command.until_ms)
@@ -406,15 +414,27 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
             raise WindowDiffers("The neighbour has proposed another window, or none.", "from_ms")
         if upstream and not sellers_agreed(plan, window):
             raise SellersNotAgreed("Agree with the sellers first, each inside this window.", "from_ms")
-    act, record = _maintenance(command, change)
+    return _let_out(command, role, CHANGE_PLAN.name, plan.id, call)
+
+
+def _say_as_customer(command: ReleaseMaintenance, call: Call) -> Outcome:
+    """The customer's own word, about a change that no element here is bought for. Rejects with RoleMissing, ActUnderWay, SaltInvalid."""
+    _require_role(Role.B_BUS, call)
+    if any(release.status == ReleaseStatus.OPEN for release in releases_of(call.view, command.change_id)):
+        raise ActUnderWay("Wait until the last act is out.", "change_id")
+    return _let_out(command, Role.B_BUS, SERVICE_CHANGE.name, command.change_id, call)
+
+
+def _let_out(command: ReleaseMaintenance, role: Role, subject_kind: str, subject_id: str, call: Call) -> Outcome:
+    act, record = _maintenance(command)
     release = open_release(
         call,
         0,
         role=role,
         act=act,
         ledger_id=command.ledger_id,
-        subject_kind=CHANGE_PLAN.name,
-        subject_id=plan.id,
+        subject_kind=subject_kind,
+        subject_id=subject_id,
         command_record=record,
         salt=command.salt,
     )
@@ -497,7 +517,7 @@ def _agreed_inside(change: ServiceChange, window: tuple[int, int]) -> bool:
 def _consented(plan: ChangePlan, handover: OrderHandover, view: View) -> bool:
     """Whether nothing but time stands before the start. Req: C-09; X-62."""
     change = plan.change
-    if not can_be_started(change) or not handover.activate_by_ms:
+    if not can_be_started(change):
         return False
     changing = [one for one in current(elements_of(handover.id, view)) if one.source == Source.EXTERNAL and one.changes]
     known = {(one.ledger_id, one.change.order_id): one.change for one in plan.sellers}
@@ -592,12 +612,17 @@ def _is_about(release: Release, ledger_id: str, change_id: str) -> bool:
     return release.ledger_id == ledger_id and change_id.encode() in release.command.data
 
 
-def _maintenance(command: ReleaseMaintenance, change: ServiceChange) -> tuple[str, Any]:
+def _maintenance(command: ReleaseMaintenance) -> tuple[str, Any]:
     if command.act == MaintenanceAct.DECLINE:
-        declined = DeclineMaintenance(change_id=change.id, service_id=change.service_id, reason=command.reason)
+        declined = DeclineMaintenance(change_id=command.change_id, service_id=command.service_id, reason=command.reason)
         return "decline_maintenance", declined
     kind = AgreeMaintenance if command.act == MaintenanceAct.AGREE else ProposeMaintenance
-    window = kind(change_id=change.id, service_id=change.service_id, from_ms=command.from_ms, until_ms=command.until_ms)
+    window = kind(
+        change_id=command.change_id,
+        service_id=command.service_id,
+        from_ms=command.from_ms,
+        until_ms=command.until_ms,
+    )
     return f"{command.act.value}_maintenance", window
 
 

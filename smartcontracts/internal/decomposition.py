@@ -185,7 +185,9 @@ class NotIdentical(Rejected):
 
 
 class NotReusable(Rejected):
-    """The earlier inquiry was not quoted, or its quote rests on sellers' quotes, which can be ordered once (Q-21)."""
+    """The earlier inquiry was not quoted, or its quote rests on sellers' quotes, which can be ordered once; or what is
+    asked for is a change of a service (Q-21).
+    """
 
     code = 6035
 
@@ -311,6 +313,8 @@ def reuse_quote(command: ReuseQuote, call: Call) -> Outcome:
     """
     handover = _require_next_attempt(command.handover_id, call)
     earlier = require_handover(command.from_handover_id, call.view)
+    if handover.inquiry.change is not None:
+        raise NotReusable("What changes a service in operation is asked for anew.", "handover_id")
     if earlier.id == handover.id or earlier.characteristics != handover.characteristics:
         raise NotIdentical("The inquiries don't ask for the same.", "from_handover_id")
     found = call.view.get(DECOMPOSITION, decomposition_id(call.ledger_id, earlier.id, earlier.attempt))

@@ -42,6 +42,7 @@ from smartcontracts.internal.sourcing import (
 from smartcontracts.kernel import Role
 from smartcontracts.lineage import pseudonym
 from smartcontracts.quote import Quote, QuoteStatus
+from smartcontracts.service import Service
 
 ASK: Final = "ask"
 RECORD: Final = "record"
@@ -73,6 +74,8 @@ async def ask_sellers(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
     for element in elements:
         sellers = await _scored(desk, candidates, element)
         picked = {one.ledger_id for one in desk.policies.sellers(part_of(element), sellers)}
+        if element.service_id:
+            picked = await _holders(desk, element)
         for candidate in candidates:
             if candidate.seller.ledger_id in picked:
                 chosen.setdefault(candidate.seller.ledger_id, (candidate, []))[1].append(element)
@@ -155,6 +158,16 @@ async def _candidates(desk: Desk, sourcing: Sourcing) -> tuple[tuple[_Candidate,
     return tuple(found), tuple(sorted(passed_over, reverse=True))
 
 
+async def _holders(desk: Desk, element: Element) -> set[str]:
+    """The ledger of the seller that has an element in operation: nobody else can change it. Req: C-07."""
+    found = set()
+    for ledger_id, port in desk.bilateral.items():
+        service: Service | None = await port.get("service", element.service_id)
+        if service is not None and service.buyer == desk.organization:
+            found.add(ledger_id)
+    return found
+
+
 async def _scored(desk: Desk, candidates: tuple[_Candidate, ...], element: Element) -> tuple[Seller, ...]:
     sellers = []
     for candidate in candidates:
@@ -171,7 +184,7 @@ def _asks(desk: Desk, sourcing: Sourcing, chosen: Iterable[tuple[_Candidate, lis
     for candidate, elements in chosen:
         ledger_id = candidate.seller.ledger_id
         left = [element for element in elements if (ledger_id, element.id) not in asked]
-        for group in _groups(left) if sourcing.attempt == 1 else [[element] for element in left]:
+        for group in _groups(left, together=sourcing.attempt == 1):
             ask = ReleaseInquiry(
                 sourcing_id=sourcing.id,
                 ledger_id=ledger_id,
@@ -185,14 +198,25 @@ def _asks(desk: Desk, sourcing: Sourcing, chosen: Iterable[tuple[_Candidate, lis
             yield Outward("release_inquiry", ask)
 
 
-def _groups(elements: list[Element]) -> list[list[Element]]:
-    """Elements that relations join, in either direction, in the order of their first ones."""
+def _groups(elements: list[Element], *, together: bool) -> list[list[Element]]:
+    """Elements in the order of their first ones: all of one service that changes, and of the others those that relations
+    join, in either direction, if they are to be asked for `together`.
+    """
     group = {element.id: {element.id} for element in elements}
+    services: dict[str, str] = {}
+
+    def join(one: str, other: str) -> None:
+        if group[one] is not group[other]:
+            joined = group[one] | group[other]
+            group.update(dict.fromkeys(joined, joined))
+
     for element in elements:
-        for other in element.depends_on:
-            if other in group and group[other] is not group[element.id]:
-                joined = group[element.id] | group[other]
-                group.update(dict.fromkeys(joined, joined))
+        if element.service_id:
+            join(element.id, services.setdefault(element.service_id, element.id))
+        for other in element.depends_on if together else ():
+            known = next((one for one in elements if one.id == other), None)
+            if known is not None and known.service_id == element.service_id:
+                join(element.id, other)
     groups: dict[int, list[Element]] = {}
     for element in elements:
         groups.setdefault(id(group[element.id]), []).append(element)
@@ -425,6 +449,8 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="inquiry",
         statuses=(InquiryStatus.UNABLE, InquiryStatus.DEEMED_UNABLE),
+        # A round looks at what is sourced, and finds them from there.
+        settled=(InquiryStatus.UNABLE, InquiryStatus.DEEMED_UNABLE),
         applies=is_buyer,
         submits=(RECORD,),
         do=collect_of_inquiry,
@@ -445,6 +471,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.REFUSED,),
+        settled=(ReleaseStatus.REFUSED,),
         applies=lambda _desk, release: release.act in ("submit_inquiry", "take_late_quote"),
         related=f"role/{Role.B_BUS.value}",
         submits=(RECORD,),

@@ -220,6 +220,8 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
+        # A round looks at the handover itself, and finds them from there.
+        settled=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
         applies=lambda _desk, release: release.act in _ANSWERS,
         related=f"role/{Role.S_BUS.value}",
         submits=(RECORD,),

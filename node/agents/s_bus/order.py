@@ -55,8 +55,7 @@ async def hand_over_waiting(desk: Desk, _port: LedgerPort, inquiry: InquiryHando
     for quote_id in dict.fromkeys((inquiry.standing_quote_id, inquiry.answer_id)):
         orders = await upstream.list("order", related=quote_id, status=OrderStatus.PLACED) if quote_id else ()
         for order in orders:
-            if order.change is None:
-                await _hand_over(desk, upstream, order)
+            await _hand_over(desk, upstream, order)
 
 
 async def _hand_over(desk: Desk, port: LedgerPort, order: Order) -> None:
@@ -76,6 +75,7 @@ async def _hand_over(desk: Desk, port: LedgerPort, order: Order) -> None:
         activation_window_ms=order.activation_window_ms,
         ordering_ms=desk.policies.own_time_ms(Process.ORDERING, acceptance_ms, rules),
         delivery_ms=desk.policies.own_time_ms(Process.DELIVERY, order.activation_window_ms, rules),
+        change=await port.get("service_change", order.change_id) if order.change_id else None,
     )
     await submit_unless_overtaken(internal, [Outward("hand_over_order", command)], purpose=HAND_OVER)
 
@@ -160,11 +160,6 @@ def _extension(handover: OrderHandover, outcome: ExtensionOutcome, activate_by_m
     return Outward("record_extension", news)
 
 
-def _sells_new(desk: Desk, order: Order) -> bool:
-    """Orders of changes go another way."""
-    return is_seller(desk, order) and order.change is None
-
-
 def _may_be_ordered(desk: Desk, inquiry: InquiryHandover) -> bool:
     return bool(inquiry.standing_quote_id) or desk.now_ms() <= inquiry.quote_valid_until_ms
 
@@ -176,7 +171,7 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="order",
         statuses=(OrderStatus.PLACED,),
-        applies=_sells_new,
+        applies=is_seller,
         submits=(HAND_OVER,),
         do=hand_over_order,
     ),
@@ -207,7 +202,7 @@ DUTIES: Final = (
         kind="order",
         statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
         settled=(OrderStatus.ACTIVATED,),
-        applies=_sells_new,
+        applies=is_seller,
         submits=(MIRROR,),
         do=mirror_order,
     ),

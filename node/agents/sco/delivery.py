@@ -103,7 +103,9 @@ async def chain_elements(_desk: Desk, port: LedgerPort, handover: OrderHandover)
 
 
 def _is_accepted(_desk: Desk, handover: OrderHandover) -> bool:
-    return handover.status != HandoverStatus.ACCEPTED or handover.activate_by_ms > 0
+    """Accepted on its own ledger, and if it is a change, started there. Req: C-09."""
+    is_begun = handover.change is None or handover.change.begun_at_ms > 0
+    return handover.status != HandoverStatus.ACCEPTED or (handover.activate_by_ms > 0 and is_begun)
 
 
 def _has_no_windows(_desk: Desk, handover: OrderHandover) -> bool:

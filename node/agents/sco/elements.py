@@ -57,7 +57,11 @@ def _relations(part: Part, items: dict[str, InquiryItem]) -> tuple[ItemRelation,
 
 def _wished_ms(part: Part, items: dict[str, InquiryItem]) -> int:
     """The shortest lead time that its items wish for; 0 is none."""
-    wishes = [items[one].installation_interval_ms for one in part.item_ids if one in items]
+    return _wished_ms_of(part.item_ids, items)
+
+
+def _wished_ms_of(item_ids: tuple[str, ...], items: dict[str, InquiryItem]) -> int:
+    wishes = [items[one].installation_interval_ms for one in item_ids if one in items]
     return min((wish for wish in wishes if wish), default=0)
 
 
@@ -78,13 +82,15 @@ def _places(items: tuple[InquiryItem, ...]) -> dict[str, dict[str, Json]]:
 
 def _located(product: bytes, shared: dict[str, Json]) -> bytes:
     """The product with what its group knows of where it is, unless it says so itself."""
+    if not shared or not product:
+        return product
     known = load(product, "product")
-    if not shared or not isinstance(known, dict) or any(_listed(product, member) for member in _LOCATION):
+    if not isinstance(known, dict) or any(_listed(product, member) for member in _LOCATION):
         return product
     return dump({**known, **shared})
 
 
 def _listed(product: bytes, member: str) -> list[Json]:
-    known = load(product, "product")
+    known = load(product, "product") if product else None
     found = known.get(member) if isinstance(known, dict) else None
     return found if isinstance(found, list) else []

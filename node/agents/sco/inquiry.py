@@ -11,6 +11,7 @@ from node.agents.duties import Duty
 from node.agents.inquiries import part_of, rules_on, submit_unless_overtaken
 from node.agents.policies import Asked, OwnOffer, Process, RankedQuote
 from node.agents.ports import LedgerPort, Outward, Refused
+from node.agents.sco.change import changed_elements
 from node.agents.sco.elements import elements_of
 from smartcontracts.agreement import PriceType
 from smartcontracts.internal.assessment import Assess, Assessment, AssessVerdict, Choice
@@ -66,7 +67,8 @@ async def _begin(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Non
         if handover.decision_due:
             await _refuse(port, handover, WINDOW_OVER)
         return
-    acts = await _reuse(desk, port, handover) if handover.attempt == 0 else ()
+    is_first_of_new = handover.attempt == 0 and handover.inquiry.change is None
+    acts = await _reuse(desk, port, handover) if is_first_of_new else ()
     acts = acts or await _next_attempt(desk, port, handover)
     if not acts:
         await _refuse(port, handover, NOT_DECOMPOSED)
@@ -99,6 +101,10 @@ async def _reuse(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tup
 async def _next_attempt(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Outward, ...]:
     """Another decomposition, if policy has one; else, once, the last one with each element asked for by itself. Req: Q-41."""
     attempt = handover.attempt + 1
+    if handover.inquiry.change is not None:
+        # There is one way to change what runs. Req: C-07.
+        affected = await changed_elements(desk, port, handover) if attempt == 1 else ()
+        return (Outward("decompose", Decompose(handover_id=handover.id, elements=affected)),) if affected else ()
     asked = Asked(
         handover_id=handover.id,
         buyer=handover.inquiry.buyer,
@@ -132,7 +138,7 @@ async def _make_or_buy(desk: Desk, port: LedgerPort, handover: InquiryHandover) 
         query = queries[element.id]
         if query.status != QueryStatus.YES:
             buying.append(SourcedElement(element_id=element.id, reason=SourcingReason.NOT_INTERNAL))
-        elif desk.policies.buy_too(part_of(element), _own(query), rules):
+        elif not element.service_id and desk.policies.buy_too(part_of(element), _own(query), rules):
             buying.append(SourcedElement(element_id=element.id, reason=SourcingReason.DISCRETIONARY))
     respond_by_ms = _sellers_respond_by_ms(desk, handover, rules)
     needs_sellers = any(one.reason == SourcingReason.NOT_INTERNAL for one in buying)

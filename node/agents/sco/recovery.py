@@ -69,7 +69,11 @@ def _decision(
         now_ms=desk.now_ms(),
         activate_by_ms=end_of(handover),
     )
-    return Decision(desk.policies.recover(failure).value)
+    decision = Decision(desk.policies.recover(failure).value)
+    if element.changes and decision != Decision.ABANDON:
+        # What is in operation can be changed by who makes it, and by nobody else.
+        return Decision.ALTERNATIVE_INTERNAL if failure.was_internal else Decision.ABANDON
+    return decision
 
 
 async def choose_replacement(_desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:

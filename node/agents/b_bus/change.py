@@ -1,0 +1,119 @@
+"""B-BUS and changes: agrees with sellers on their windows, inside the buyer's; as a customer, on its own. Req: C-07, C-09, C-11; X-62."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.agents.changes import as_customer, let_rest, mirrored, plan_on, said, submit, to_seller
+from node.agents.desk import Desk
+from node.agents.duties import Duty, Later, is_buyer
+from node.agents.orders import LEDGER_ABSENT_MS, current_on
+from node.agents.ports import LedgerPort
+from smartcontracts.internal.change import OPEN, ChangePlan, SellerChange, plan_id_of
+from smartcontracts.internal.elements import ServiceElement, Source
+from smartcontracts.internal.release import Release, ReleaseStatus
+from smartcontracts.kernel import Role
+from smartcontracts.order import Order
+from smartcontracts.service import ChangeStatus, ServiceChange
+
+MIRROR: Final = "mirror"
+SAY: Final = "say"
+
+
+async def tend_sellers(desk: Desk, port: LedgerPort, plan: ChangePlan) -> None:
+    """Mirror what sellers' changes are; else say what is to be said about their windows. Req: C-09, C-11."""
+    elements = await current_on(port, plan.order_handover_id)
+    orders = {(one.ledger_id, one.order_id): one for one in elements if one.source == Source.EXTERNAL and one.changes}
+    for element in orders.values():
+        change = await _change_there(desk, element)
+        if change is not None and change.status != ChangeStatus.ORDERED:
+            await _tend(desk, port, plan, element.ledger_id, change)
+
+
+async def tend_seller_change(desk: Desk, port: LedgerPort, change: ServiceChange) -> None:
+    """Something has happened to a change on a seller's ledger; it may be our own, as a customer."""
+    internal = desk.internal
+    serving: tuple[ServiceElement, ...] = await internal.list("service_element", related=change.order_id)
+    for handover_id in dict.fromkeys(one.order_handover_id for one in serving if one.ledger_id == port.id):
+        plan = await plan_on(internal, plan_id_of(handover_id))
+        if plan is not None:
+            await _tend(desk, internal, plan, port.id, change)
+    if not serving:
+        await _answer_own(desk, port, change)
+
+
+async def tend_after_release(desk: Desk, port: LedgerPort, release: Release) -> None:
+    """An act to a seller has come back refused."""
+    plan = await plan_on(port, release.subject_id) if release.subject_kind == "change_plan" else None
+    if plan is not None and plan.status in OPEN:
+        await tend_sellers(desk, port, plan)
+    elif release.subject_kind == "service_change":
+        seller = desk.bilateral.get(release.ledger_id)
+        change = None if seller is None else await seller.get("service_change", release.subject_id)
+        if seller is not None and change is not None:
+            await _answer_own(desk, seller, change)
+
+
+async def _change_there(desk: Desk, element: ServiceElement) -> ServiceChange | None:
+    """The change that an order of ours is for, once the order is there."""
+    seller = desk.bilateral.get(element.ledger_id)
+    if seller is None:
+        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    order: Order | None = await seller.get("order", element.order_id) if element.order_id else None
+    if order is None or not order.change_id:
+        return None
+    found: ServiceChange | None = await seller.get("service_change", order.change_id)
+    return found
+
+
+async def _tend(desk: Desk, port: LedgerPort, plan: ChangePlan, ledger_id: str, change: ServiceChange) -> None:
+    known = next((one for one in plan.sellers if (one.ledger_id, one.change.id) == (ledger_id, change.id)), None)
+    if known is None or (known.change != change and not known.change.outcome):
+        await submit(desk, port, [mirrored(plan, ledger_id, change)], purpose=MIRROR)
+        return
+    if plan.status not in OPEN or await let_rest(desk, port, plan.id, ledger_id):
+        return
+    saying = to_seller(desk, plan, SellerChange(ledger_id=ledger_id, change=change))
+    if saying is not None:
+        await submit(desk, port, [said(desk, plan.id, ledger_id, change, saying)], purpose=SAY)
+
+
+async def _answer_own(desk: Desk, port: LedgerPort, change: ServiceChange) -> None:
+    """As the customer for whom all of it is done. Req: C-07."""
+    saying = as_customer(desk, change)
+    if saying is not None and not await let_rest(desk, desk.internal, change.id, port.id):
+        await submit(desk, desk.internal, [said(desk, "", port.id, change, saying)], purpose=SAY)
+
+
+DUTIES: Final = (
+    Duty(
+        name="tend_sellers_of_change",
+        role=Role.B_BUS,
+        ledger_kind="internal",
+        kind="change_plan",
+        statuses=OPEN,
+        submits=(MIRROR, SAY),
+        do=tend_sellers,
+    ),
+    Duty(
+        name="tend_seller_change",
+        role=Role.B_BUS,
+        ledger_kind="bilateral",
+        kind="service_change",
+        statuses=tuple(status for status in ChangeStatus if status != ChangeStatus.ORDERED),
+        applies=is_buyer,
+        submits=(MIRROR, SAY),
+        do=tend_seller_change,
+    ),
+    Duty(
+        name="tend_sellers_after_release",
+        role=Role.B_BUS,
+        ledger_kind="internal",
+        kind="release",
+        statuses=(ReleaseStatus.REFUSED,),
+        applies=lambda _desk, release: release.subject_kind in ("change_plan", "service_change"),
+        related=f"role/{Role.B_BUS.value}",
+        submits=(MIRROR, SAY),
+        do=tend_after_release,
+    ),
+)
