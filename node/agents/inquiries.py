@@ -11,6 +11,8 @@ from smartcontracts.agreement import Agreement
 from smartcontracts.internal.answer import AnswerNotCarried, AnswerReleased
 from smartcontracts.internal.assessment import QuoteReleased
 from smartcontracts.internal.decomposition import Element, QueriesOpen, QueryAnswered
+from smartcontracts.internal.elements import Source
+from smartcontracts.internal.inventory import InventoryService
 from smartcontracts.internal.rules import RULES_ID, SourcingRules
 from smartcontracts.internal.sourcing import AskedAlready, LateQuoteUseless, ResponseRecorded
 from smartcontracts.kernel import AlreadyDone, WrongStatus
@@ -77,3 +79,10 @@ async def score_on(port: LedgerPort, seller: str, offering: str) -> int:
     scores: tuple[Any, ...] = await port.list("score", party=seller)
     own = {score.offering: score.tenths for score in scores if score.seller == seller}
     return int(own.get(offering, own.get("", -1)))
+
+
+async def bought_on(internal: LedgerPort, service_id: str) -> str:
+    """The ledger with the seller of a service that is part of one of ours; empty if it is a reservation of our own."""
+    found: tuple[InventoryService, ...] = await internal.list("inventory_service", service=service_id)
+    parts = (part for service in found for part in service.elements if part.service_id == service_id)
+    return next((part.ledger_id for part in parts if part.source == Source.EXTERNAL), "")

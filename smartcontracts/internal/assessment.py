@@ -51,7 +51,10 @@ from smartcontracts.kernel import (
 from smartcontracts.money import Rate
 from smartcontracts.trade import (
     TIME_MS_MAX,
+    Change,
     ChangeAnswer,
+    ChangeKind,
+    ChangeMethod,
     InquiryItem,
     Outage,
     PeriodLabel,
@@ -266,7 +269,7 @@ def _chained(assessment: Assessment, handover: InquiryHandover, call: Call) -> A
         chain=found.chain,
         items=_costs(handover.inquiry.items, sources),
         valid_until_ms=min(ends, default=TIME_MS_MAX),
-        change_answer=_change_answer(sources),
+        change_answer=_change_answer(sources, handover.inquiry.change),
     )
 
 
@@ -401,13 +404,20 @@ def summed(prices: tuple[Price, ...]) -> tuple[Price, ...]:
     )
 
 
-def _change_answer(sources: tuple[_Source, ...]) -> ChangeAnswer | None:
-    """One answer for the whole change: the longest outage of its parts, and how that part is done. Req: C-08."""
-    answers = [source.change_answer for source in sources if source.change_answer is not None]
-    if not answers:
+def _change_answer(sources: tuple[_Source, ...], change: Change | None) -> ChangeAnswer | None:
+    """One answer for the whole change: the longest outage of its parts, and how that part is done. Req: C-08.
+
+    What is only added interrupts nothing; a termination needs no answer, and has none of its own.
+    """
+    if change is None:
         return None
+    answers = [source.change_answer for source in sources if source.change_answer is not None]
     with_outage = [one for one in answers if one.outage == Outage.YES]
-    return max(with_outage, key=lambda one: one.outage_ms) if with_outage else answers[0]
+    if change.kind == ChangeKind.TERMINATION:
+        return None
+    if with_outage:
+        return max(with_outage, key=lambda one: one.outage_ms)
+    return next(iter(answers), ChangeAnswer(outage=Outage.NO, method=ChangeMethod.RECONFIGURE))
 
 
 def assessment_of(handover: InquiryHandover, view: View) -> Assessment | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
-from node.agents.inquiries import MESSAGES_MAX, submit_unless_overtaken
+from node.agents.inquiries import MESSAGES_MAX, bought_on, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from node.agents.provisioning import Declined, ElementSpec, Offer, Operation, Pending, call_id
 from smartcontracts.internal.decomposition import AnswerSofQueries, SofAnswer, SofQuery, Verdict
@@ -16,6 +16,7 @@ from smartcontracts.trade import ChangeAnswer, ChangeMethod, Outage
 
 ANSWER: Final = "answer"
 CURRENCY_OTHER: Final = "CURRENCY_OTHER"
+NOT_OURS: Final = "NOT_OURS"
 
 
 async def answer_queries(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
@@ -25,6 +26,10 @@ async def answer_queries(desk: Desk, port: LedgerPort, handover: InquiryHandover
     answers, again_at_ms = [], 0
     queries: tuple[SofQuery, ...] = await port.list("sof_query", related=handover.id, status="asked")
     for query in queries:
+        if query.element.service_id and await bought_on(port, query.element.service_id):
+            # What a seller delivers, it alone can change.
+            answers.append(_answer(query, Declined(NOT_OURS)))
+            continue
         found = await desk.provisioning.query(call_id(Operation.QUERY, query.id), _spec(query))
         if isinstance(found, Pending):
             again_at_ms = min(again_at_ms or found.again_at_ms, found.again_at_ms)

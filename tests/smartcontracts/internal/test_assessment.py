@@ -16,7 +16,9 @@ from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.money import Money
 from smartcontracts.trade import (
     TIME_MS_MAX,
+    Change,
     ChangeAnswer,
+    ChangeKind,
     ChangeMethod,
     Outage,
     PeriodLabel,
@@ -258,18 +260,32 @@ def answered_change(*outages):
     )
 
 
-@pytest.mark.parametrize(("outages", "longest"), [((0, 0, 0), 0), ((0, 50, 20), 50)])
-def test_the_longest_outage_of_the_parts_is_the_answer(outages, longest):
+def answer_to(change, *answers):
+    """The answer on outage that an inquiry's assessment gives, where SOF answers so for its elements."""
     ledger = internal_ledger()
-    handover = decomposed(ledger)
-    answers = tuple(
-        yes(query_about(ledger, item.id), change_answer=answer)
-        for item, answer in zip(ITEMS, answered_change(*outages), strict=True)
+    handover = send(ledger, "hand_over_inquiry", handing(inquiry=inquiry(change=change)), "s_bus").writes[0]
+    send(ledger, "decompose", Decompose(handover_id=handover.id, elements=ELEMENTS), "sco")
+    given = tuple(
+        yes(query_about(ledger, item.id), change_answer=answer) for item, answer in zip(ITEMS, answers, strict=True)
     )
-    send(ledger, "answer_sof_queries", AnswerSofQueries(answers=answers), "sof")
+    send(ledger, "answer_sof_queries", AnswerSofQueries(answers=given), "sof")
     choices = tuple(a.Choice(element_id=one.id, query_id=query_about(ledger, one.id).id) for one in ELEMENTS)
     send(ledger, "assess", a.Assess(handover_id=handover.id, verdict=TO_QUOTE, choices=choices), "sco")
-    assert ledger.the(a.ASSESSMENT).change_answer == answered_change(longest)[0]
+    return ledger.the(a.ASSESSMENT).change_answer
+
+
+@pytest.mark.req("C-08")
+@pytest.mark.parametrize(("outages", "longest"), [((0, 0, 0), 0), ((0, 50, 20), 50)])
+def test_the_longest_outage_of_the_parts_is_the_answer(outages, longest):
+    change = Change(service_id="svc_1", kind=ChangeKind.QOS)
+    assert answer_to(change, *answered_change(*outages)) == answered_change(longest)[0]
+
+
+def test_what_is_only_added_interrupts_nothing_and_what_is_no_change_says_nothing():
+    change = Change(service_id="svc_1", kind=ChangeKind.QOS)
+    assert answer_to(change, None, None, None) == answered_change(0)[0]
+    assert answer_to(None, *answered_change(5, 5, 5)) is None
+    assert answer_to(Change(service_id="svc_1", kind=ChangeKind.TERMINATION), None, None, None) is None
 
 
 @pytest.mark.req("Q-41", "Q-42")
