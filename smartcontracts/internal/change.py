@@ -42,6 +42,7 @@ from smartcontracts.internal.inventory import (
     InventoryStatus,
     inventory_elements,
 )
+from smartcontracts.internal.inventory import LIFECYCLE as INVENTORY_LIFECYCLE
 from smartcontracts.internal.release import (
     Release,
     ReleaseStatus,
@@ -331,7 +332,8 @@ def _changed_service(
     for element in out:
         del parts[element.id]
     parts.update((element.id, InventoryElement.of(element)) for element in new)
-    after = replace(service, elements=tuple(parts.values()))
+    status = step(INVENTORY_LIFECYCLE, service.status, "change")
+    after = replace(service, status=status, elements=tuple(parts.values()))
     news = tuple(Event(ELEMENT_EVENTS[element.status], element) for element in going)
     return Outcome(writes=(after, *going), events=(Event("inventory_service.changed", after), *news))
 
@@ -345,7 +347,7 @@ def _superseded(element: ServiceElement, by: ServiceElement, time_ms: int) -> Se
 
 def _ended_service(service: InventoryService, elements: tuple[ServiceElement, ...], time_ms: int) -> Outcome:
     """Nothing is cancelled at sellers: their parts have ended by the same change."""
-    over = replace(service, status=InventoryStatus.TERMINATED, terminated_at_ms=time_ms)
+    over = replace(service, status=step(INVENTORY_LIFECYCLE, service.status, "terminate"), terminated_at_ms=time_ms)
     going = []
     for element in elements:
         if element.source == Source.EXTERNAL and element.status == ElementStatus.CHAINED:

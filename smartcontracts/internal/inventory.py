@@ -52,7 +52,12 @@ class InventoryStatus(StrEnum):
     TERMINATED = "terminated"
 
 
-LIFECYCLE: Final = MappingProxyType({(InventoryStatus.IN_OPERATION, "terminate"): InventoryStatus.TERMINATED})
+LIFECYCLE: Final = MappingProxyType(
+    {
+        (InventoryStatus.IN_OPERATION, "change"): InventoryStatus.IN_OPERATION,
+        (InventoryStatus.IN_OPERATION, "terminate"): InventoryStatus.TERMINATED,
+    }
+)
 
 
 class InventoryServiceUnknown(Rejected):
