@@ -34,7 +34,7 @@ LEDGER_ABSENT_MS: Final = 30_000
 _CONTRACT_CODES: Final = (range(1101, 1300), range(2300, 9000))
 _STANDING_CODES: Final = frozenset((RoleMissing.code, PositionWrong.code))
 # Which documents an act changes that creates none, by the command's fields that name them.
-_SUBJECTS: Final = (
+SUBJECTS: Final = (
     ("change_id", "service_change"),
     ("order_id", "order"),
     ("quote_id", "quote"),
@@ -109,7 +109,7 @@ def _subjects(desk: Desk, outside: LedgerPort, release: Release, cause: Cause) -
     if created is not None:
         return ((created.name, cause_id(created, outside.id, desk.organization, cause)),)
     command: Any = released_command(release)
-    named = tuple((kind, getattr(command, name, "")) for name, kind in _SUBJECTS)
+    named = tuple((kind, getattr(command, name, "")) for name, kind in SUBJECTS)
     return tuple((kind, document_id) for kind, document_id in named if document_id)
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from ledgers.kinds import VERSIONS, contract_table
 from node.agents.boundaries import UndeclaredPurpose, perform
-from node.agents.carrier import B_BUS_CARRIER, IN_FLIGHT_MS, LEDGER_ABSENT_MS, S_BUS_CARRIER, carry
+from node.agents.carrier import B_BUS_CARRIER, IN_FLIGHT_MS, LEDGER_ABSENT_MS, S_BUS_CARRIER, SUBJECTS, carry
 from node.agents.duties import Later
 from node.agents.ports import Refused
 from smartcontracts.internal import release as r
@@ -231,3 +232,14 @@ async def test_invalid_duty_that_submits_under_a_purpose_it_does_not_declare():
         await perform(undeclared, scene.desk, scene.int, scene.release)
     assert scene.outside.all(QUOTE) == ()
     assert undeclared.do is carry
+
+
+def test_every_outward_act_has_a_document_out_there_by_which_its_own_success_is_known():
+    kinds = contract_table("bilateral", VERSIONS[-1]).kinds
+    for name, message in r.MESSAGES.items():
+        if message.creates is not None:
+            assert kinds[message.creates.name] is message.creates
+            continue
+        named = [kind for field, kind in SUBJECTS if field in message.command.__dataclass_fields__]
+        assert named, name
+        assert any("releases" in kinds[kind].record.__dataclass_fields__ for kind in named), name
