@@ -184,7 +184,7 @@ def due(ledger, due_ms):
 # Activation
 
 
-@pytest.mark.req("D-10", "D-11", "D-22", "D-23", "X-23")
+@pytest.mark.req("D-10", "D-11", "D-22", "D-23", "X-23", "L-23")
 def test_activation_records_service_order_and_time_and_starts_the_service_at_the_quoted_prices():
     ledger = trading_ledger()
     order = accepted(ledger)

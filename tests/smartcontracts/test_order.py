@@ -197,7 +197,7 @@ def test_invalid_order_answers_with_the_first_failing_check_and_changes_nothing(
     ledger.run("place_order", good, sender=sender)
 
 
-@pytest.mark.req("O-03", "O-04", "O-06", "O-10", "O-12")
+@pytest.mark.req("O-03", "O-04", "O-06", "O-10", "O-12", "L-22")
 @pytest.mark.parametrize("items", [(), RESTATED, RESTATED[::-1]])
 def test_an_order_is_recorded_with_items_and_instances_whether_it_restates_them_or_not(items):
     ledger = trading_ledger()
@@ -431,7 +431,7 @@ def test_silence_rejects_an_order_in_the_first_block_after_its_window():
     assert ledger.event_names()[-1] == "order.rejected"
 
 
-@pytest.mark.req("O-30", "O-31")
+@pytest.mark.req("O-30", "O-31", "X-16")
 @pytest.mark.parametrize("deadline_ran", [True, False])
 @pytest.mark.parametrize("name", ["accept_order", "reject_order"])
 def test_an_answer_after_the_window_is_refused_whether_its_deadline_has_run_or_not(name, deadline_ran):
