@@ -49,7 +49,7 @@ def build(
     makes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Built:
     """The world of a seed. `shape` stands instead of a drawn one, `makes` instead of what providers would draw; without `trade`
-    nobody buys by himself, and nobody is mischievous.
+    nobody buys by himself, nobody is mischievous, and agreements give no discounts.
     """
     coverage.install()
     world = World(seed)
@@ -59,7 +59,7 @@ def build(
         world.add_chain(INTERNAL, (name,), world.random.choice((1, 2)))
     invariants = watch(world)
     for chain in pairs:
-        _agree(world, chain)
+        _agree(world, chain, discounts=trade)
     for name in plan.desks:
         desk = ManualSeller(world, name)
         for chain in pairs if trade else ():
@@ -79,10 +79,11 @@ def _made_by(makes: Mapping[str, tuple[str, ...]] | None, name: str) -> tuple[st
     return None if makes is None else makes.get(name, ())
 
 
-def _agree(world: World, chain: Chain) -> None:
+def _agree(world: World, chain: Chain, *, discounts: bool) -> None:
     """The agreement of a ledger's pair, signed by both at once."""
     both = [signatory(name, PERSON) for name in chain.names]
-    act = act_of("agreement_terms", goods.terms(world.random, tuple(sorted(org_id(name) for name in chain.names))))
+    parties = tuple(sorted(org_id(name) for name in chain.names))
+    act = act_of("agreement_terms", goods.terms(world.random, parties, discounts=discounts))
     proposal = Act(name="propose", command=Propose(act=act, valid_for_ms=AGREE_MS))
     _, raw = world.signed(chain, both, (proposal,))
     world.schedule.now_ms += 1

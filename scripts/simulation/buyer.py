@@ -151,13 +151,13 @@ async def quote_of(person: Person, inquiry: Any) -> Any | None:
 
 async def place(person: Person, quote: Any, habit: Habits, implement_at_ms: int = 0) -> Any | None:
     """The order once it is on the ledger."""
-    fields: dict[str, Any] = {"implement_at_ms": implement_at_ms} if implement_at_ms else {}
     receipt = await person.say(
         "place_order",
         quote_id=quote.id,
         acceptance_window_ms=habit.acceptance_ms,
         activation_window_ms=habit.activation_ms,
-        **fields,
+        implement_at_ms=implement_at_ms,
+        change=person.read("inquiry", quote.inquiry_id).change,
     )
     return None if receipt is None else person.read("order", created(receipt, "order"))
 

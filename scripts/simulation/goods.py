@@ -31,9 +31,9 @@ EXTENSION_ANSWER_MS: Final = 30_000
 NANO: Final = 10**9
 
 
-def terms(random: Random, sellers: tuple[str, ...]) -> AgreementTerms:
+def terms(random: Random, sellers: tuple[str, ...], *, discounts: bool = True) -> AgreementTerms:
     """The agreement of a pair. Every offering of every seller has a target, so that an item need not say how it performs."""
-    has_discounts, may_cancel = random.random() < 0.4, random.random() < 0.4
+    has_discounts, may_cancel = discounts and random.random() < 0.4, random.random() < 0.4
     return AgreementTerms(
         name="General agreement",
         currency=CURRENCY,

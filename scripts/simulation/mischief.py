@@ -14,9 +14,10 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from abci_app.execution.acts import Surroundings, Unit
 from abci_app.state.view import Layer
+from ledgers.kinds import contract_table
 from ledgers.transaction import Prepared
 from scripts.simulation import coverage as coverage_module
-from scripts.simulation.chain import Chain, Decided
+from scripts.simulation.chain import Chain, Decided, Written
 from scripts.simulation.coverage import OTHERS
 from scripts.simulation.journal import Violation
 from scripts.simulation.world import World
@@ -24,9 +25,9 @@ from smartcontracts.codec import decode, encode
 from smartcontracts.kernel import Block, Call, Cause, MessageType, Rejected, Sender, run_message
 from smartcontracts.membership import MEMBER, ORGANIZATION
 
-SAMPLES: Final = 6
-TRIES_A_BLOCK: Final = 3
-IDS: Final = 60
+SAMPLES: Final = 8
+TRIES_A_BLOCK: Final = 4
+IDS: Final = 20
 CHANGES: Final = (0, 0, 1, 1, 1, 2, 3)
 AHEAD_MS: Final = (1, 1, 1, 60_000, 600_000, 100_000_000)
 BOUND: Final = 1 << 62
@@ -37,7 +38,8 @@ class _Seen:
     """What a ledger has seen: commands by message, and ids."""
 
     commands: dict[str, list[Any]] = field(default_factory=dict)
-    ids: list[str] = field(default_factory=list)
+    # By their prefix, which says the kind.
+    ids: dict[str, list[str]] = field(default_factory=dict)
     senders: list[Sender] = field(default_factory=list)
 
 
@@ -57,8 +59,8 @@ class Mischief:
         seen = self._seen.setdefault(chain.id, _Seen())
         self._learn(chain, seen, decided)
         if not self._world.closing:
-            for _ in range(self._tries):
-                self._try(chain, seen)
+            for number in range(self._tries):
+                self._try(chain, seen, decided.written if number else ())
 
     def _learn(self, chain: Chain, seen: _Seen, decided: Decided) -> None:
         replica = chain.state()
@@ -70,15 +72,20 @@ class Mischief:
                     _keep(kept.setdefault(command.message.name, []), command.record, SAMPLES)
         for written in decided.written:
             if written.before is None:
-                _keep(seen.ids, written.after.id, IDS)
+                _keep(seen.ids.setdefault(_prefix(written.after.id), []), written.after.id, IDS)
         if not seen.senders:
             seen.senders = _senders(chain)
 
-    def _try(self, chain: Chain, seen: _Seen) -> None:
+    def _try(self, chain: Chain, seen: _Seen, written: tuple[Written, ...]) -> None:
+        """One message of any type, or one about a document that the block wrote."""
         random = self._world.random
         committed = chain.state().committed
-        message = committed.table.messages[random.choice(_messages(chain.kind, tuple(committed.table.messages)))]
+        aim = random.choice(written).after if written else None
+        names = _messages_about(chain.kind, "" if aim is None else aim.kind.name)
+        message = committed.table.messages[random.choice(names or _messages_about(chain.kind, ""))]
         command = self._command(message, chain, seen)
+        if aim is not None and names:
+            command = replace(command, **{_field_of(message.command, aim.kind.name): aim.id})
         ahead_ms = random.choice(AHEAD_MS)
         block = Block(committed.height + 1, committed.clock.time_ms + ahead_ms)
         around = Surroundings(
@@ -154,12 +161,20 @@ def _keep(kept: list[Any], value: Any, most: int) -> None:
 
 
 @cache
-def _messages(ledger_kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Messages of the supply chain."""
-    from ledgers.kinds import contract_table
+def _messages_about(ledger_kind: str, kind: str) -> tuple[str, ...]:
+    """Messages of the supply chain that name a document of this kind; all of them if it is empty."""
+    contracts = [one for one in contract_table(ledger_kind, 1).contracts if one.name not in OTHERS]
+    return tuple(m.name for one in contracts for m in one.messages if not kind or _field_of(m.command, kind))
 
-    of_others = {m.name for c in contract_table(ledger_kind, 1).contracts if c.name in OTHERS for m in c.messages}
-    return tuple(name for name in names if name not in of_others)
+
+def _field_of(command: type[Any], kind: str) -> str:
+    """The field of a command that names a document of this kind, by its whole name or its last word."""
+    names = [spec.name for spec in fields(command)]
+    return next((name for name in (f"{kind}_id", f"{kind.rpartition('_')[2]}_id") if name in names), "")
+
+
+def _prefix(document_id: str) -> str:
+    return document_id.partition("_")[0]
 
 
 def _senders(chain: Chain) -> list[Sender]:
@@ -178,7 +193,7 @@ def _senders(chain: Chain) -> list[Sender]:
 # Changing what is there
 
 
-def _changed(value: Any, random: Random, ids: list[str], now_ms: int) -> Any:
+def _changed(value: Any, random: Random, ids: dict[str, list[str]], now_ms: int) -> Any:
     """The value with one part of it changed."""
     if is_dataclass(value) and not isinstance(value, type):
         name = random.choice([spec.name for spec in fields(value)])
@@ -188,7 +203,7 @@ def _changed(value: Any, random: Random, ids: list[str], now_ms: int) -> Any:
     return _changed_plain(value, random, ids, now_ms)
 
 
-def _changed_tuple(value: tuple[Any, ...], random: Random, ids: list[str], now_ms: int) -> tuple[Any, ...]:
+def _changed_tuple(value: tuple[Any, ...], random: Random, ids: dict[str, list[str]], now_ms: int) -> tuple[Any, ...]:
     if not value:
         return value
     place = random.randrange(len(value))
@@ -202,18 +217,24 @@ def _changed_tuple(value: tuple[Any, ...], random: Random, ids: list[str], now_m
     return (*value[:place], _changed(value[place], random, ids, now_ms), *value[place + 1 :])
 
 
-def _changed_plain(value: Any, random: Random, ids: list[str], now_ms: int) -> Any:
+def _changed_plain(value: Any, random: Random, ids: dict[str, list[str]], now_ms: int) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, StrEnum):
         return random.choice(list(type(value)))
     if isinstance(value, str):
-        return random.choice(("", "x", "a@b.example", value + "x", *(random.choices(ids, k=4) if ids else ())))
+        return _changed_text(value, random, ids)
     if isinstance(value, int):
         return random.choice((0, -1, 1, value + 1, value - 1, 2 * value, now_ms, now_ms + 60_000, BOUND))
     if isinstance(value, bytes):
         return random.choice((b"", random.randbytes(31), random.randbytes(32), b"{}", value[:-1], value + b" "))
     return value
+
+
+def _changed_text(value: str, random: Random, ids: dict[str, list[str]]) -> str:
+    """An id mostly by another of its kind."""
+    alike = ids.get(_prefix(value)) or random.choice(list(ids.values()) or [["x"]])
+    return random.choice(("", "x", "a@b.example", value + "x", *random.choices(alike, k=6)))
 
 
 # Making one up
@@ -224,7 +245,7 @@ def _hints(record: type[Any]) -> dict[str, Any]:
     return {spec.name: get_type_hints(record)[spec.name] for spec in fields(record)}
 
 
-def _made_up(hint: Any, random: Random, ids: list[str], now_ms: int) -> Any:
+def _made_up(hint: Any, random: Random, ids: dict[str, list[str]], now_ms: int) -> Any:
     """A value of a field's type."""
     if is_dataclass(hint) and isinstance(hint, type):
         return hint(**{name: _made_up(one, random, ids, now_ms) for name, one in _hints(hint).items()})

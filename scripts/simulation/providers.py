@@ -53,7 +53,7 @@ def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, f
     provisioning = ReferenceProvisioning(inventory, BookingStore(), lambda: world.now_ms() + skew_ms)
     world.stocks[name] = Stock(inventory, provisioning)
     policies = random.choice((Policies(), Policies(), Stubborn()))
-    _set_rules(world, name)
+    _set_rules(world, name, hasty=faults)
     return tuple(
         Agent(
             world,
@@ -91,13 +91,13 @@ def _inventory(random: Random, offerings: tuple[str, ...], *, faults: bool) -> s
     return "\n".join(lines)
 
 
-def _set_rules(world: World, name: str) -> None:
-    """How this provider ranks, prices and paces."""
+def _set_rules(world: World, name: str, *, hasty: bool) -> None:
+    """How this provider ranks, prices and paces; a hasty one may keep too little time for itself."""
     random = world.random
     chain = next(chain for chain in world.chains.values() if chain.kind == INTERNAL and chain.names == (name,))
     rules = SetSourcingRules(
         markup_basis_points=random.choice((0, 500, 1_500, 3_000)),
-        quoting_ms=random.choice((500, 2_000, 5_000)),
+        quoting_ms=random.choice((500, 2_000, 5_000)) if hasty else 5_000,
         ordering_ms=random.choice((500, 2_000, 5_000)),
         delivery_ms=random.choice((1_000, 5_000, 20_000)),
         quote_validity_ms=random.choice((120_000, 600_000, 1_800_000)),
