@@ -31,6 +31,9 @@ TARGET_NANO: Final = 99_900_000_000  # 99.9 percent
 # The shortest that a ledger of the demo's topology allows.
 TIER_WINDOW_MIN_MS: Final = 5_000
 EXTENSION_ANSWER_WINDOW_MS: Final = 20_000
+# A sibling that was activated already can still be given back while its order's other parts are not there.
+CANCELLATION_WINDOW_MS: Final = 600_000
+CANCELLATION_FEE_MINOR: Final = 1_500
 DELAY_MINOR: Final = 500
 DELAY_PERIOD_MS: Final = 1_000
 DELAY_CAP_MINOR: Final = 20_000
@@ -64,6 +67,8 @@ def tier_terms(name: str, parties: tuple[str, ...]) -> AgreementTerms:
         agreement_terms(name, parties),
         response_window_min_ms=TIER_WINDOW_MIN_MS,
         extension_answer_window_ms=EXTENSION_ANSWER_WINDOW_MS,
+        cancellation_window_ms=CANCELLATION_WINDOW_MS,
+        cancellation_fee_minor=CANCELLATION_FEE_MINOR,
         delay_penalties=tuple(
             DelayPenalty(
                 seller=seller, amount_minor=DELAY_MINOR, period_ms=DELAY_PERIOD_MS, cap_minor=DELAY_CAP_MINOR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scripts.story.checks import internal_documents, see_orders
+from scripts.story.checks import internal_documents
 from scripts.story.goods import Fault, Pool, Stock, line_with_ports
 from scripts.story.scenarios.base import Scenario, Set
 from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
@@ -27,18 +27,23 @@ async def play(scene: Set) -> None:
     async with stage.teller.scene("Given up at every level"):
         failed = await market.ordered_until(ACME, ALPHA, order, OrderStatus.FAILED, within_s=150)
         require(failed.reason, "a reason", failed.reason)
-        await see_orders(market, began_ms, {ALPHA: OrderStatus.FAILED, DELTA: OrderStatus.FAILED})
-        rows = await market.rows("order", began_ms)
-        siblings = [row for row in rows if row.buyer == ALPHA]
-        ended = {OrderStatus.FAILED, OrderStatus.CANCELLED}
-        require(siblings and {row.document.status for row in siblings} <= ended, "every sibling ended", [row.document.status for row in siblings])
-        require(any(row.document.status == OrderStatus.CANCELLED for row in rows), "an order cancelled", [row.document.status for row in rows])
+        await market.wait_for(lambda: _all_ended(scene, began_ms), "every order failed or cancelled, down to the last tier")
+        rows = await market.show("order", began_ms, "orders on all ledgers")
+        ends = {(row.seller, row.document.status) for row in rows}
+        require((DELTA, OrderStatus.FAILED) in ends, "delta's order failed", ends)
+        require((BRAVO, OrderStatus.CANCELLED) in ends, "bravo's order, the sibling, cancelled", ends)
+        await market.all_same(rows, "order")
     async with stage.teller.scene("Nothing is held any more"):
         await market.wait_for(lambda: _given_back(scene, began_ms), "every element given back")
         services = [row for row in await market.rows("service", 0) if row.document.order_id in {one.document.id for one in rows}]
         running = [row for row in services if row.document.status != "terminated"]
         require(not running, "no service left in delivery or operation", [(row.ledger, str(row.document.status)) for row in running])
         stage.teller.tell("every element is released or cancelled, every service ended")
+
+
+async def _all_ended(scene: Set, since_ms: int) -> bool:
+    rows = await scene.market.rows("order", since_ms)
+    return {row.document.status for row in rows} <= {OrderStatus.FAILED, OrderStatus.CANCELLED, OrderStatus.REJECTED}
 
 
 async def _given_back(scene: Set, since_ms: int) -> bool:

