@@ -137,7 +137,7 @@ def test_a_service_that_can_no_longer_be_cancelled_is_stranded_and_says_so():
 def delivery_boundaries():
     """Every boundary of a duty about orders, and of the carriers."""
     found = []
-    for role, duties in DUTIES.items():
+    for duties in DUTIES.values():
         own = [duty for duty in duties if duty.do.__module__.rsplit(".", 1)[-1] in (*DELIVERY_MODULES, "carrier")]
         found.extend(boundaries(own))
     return tuple(found)
