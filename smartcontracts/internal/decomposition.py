@@ -7,6 +7,7 @@ own queries; Q-20, Q-21 one that led to a quote before is used again, and SOF is
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -393,6 +394,10 @@ def expected_lineage(
     An element that is all there is of one item is that item, all the way down. Every other one gets a name of its own.
     """
     parent = next(item.lineage_id for item in items if item.id == item_ids[0])
+    return _lineage(element_id, item_ids, serving, parent, lineage_key)
+
+
+def _lineage(element_id: str, item_ids: tuple[str, ...], serving: int, parent: str, lineage_key: bytes) -> str:
     if len(item_ids) == 1 and serving == 1:
         return parent
     return child_lineage(lineage_key, parent, element_id)
@@ -408,14 +413,29 @@ def chain_of(elements: tuple[Element, ...]) -> tuple[str, ...]:
             if relation.item_id not in ids or (relation.type, relation.item_id) in pairs:
                 raise ElementRelationUnknown("Name another element of this decomposition, once.", path)
             pairs[relation.type, relation.item_id] = None
-    chain: dict[str, None] = {}
-    waiting = list(elements)
-    while waiting:
-        ready = [one for one in waiting if all(before in chain for before in one.depends_on)]
-        if not ready:
-            raise ElementCycle("These elements depend on each other in a circle.", "elements")
-        chain.update((one.id, None) for one in ready)
-        waiting = [one for one in waiting if one.id not in chain]
+    return _sorted(elements)
+
+
+def _sorted(elements: tuple[Element, ...]) -> tuple[str, ...]:
+    """Ids in topological order; of those that are free the first in the list comes first. Rejects with ElementCycle."""
+    missing = {element.id: len(element.depends_on) for element in elements}
+    places = {element.id: place for place, element in enumerate(elements)}
+    followers: dict[str, list[int]] = {element.id: [] for element in elements}
+    for place, element in enumerate(elements):
+        for before in element.depends_on:
+            followers[before].append(place)
+    ready = [places[element_id] for element_id, count in missing.items() if count == 0]
+    chain: list[str] = []
+    while ready:
+        element_id = elements[heapq.heappop(ready)].id
+        chain.append(element_id)
+        for place in followers[element_id]:
+            follower = elements[place].id
+            missing[follower] -= 1
+            if missing[follower] == 0:
+                heapq.heappush(ready, place)
+    if len(chain) < len(elements):
+        raise ElementCycle("These elements depend on each other in a circle.", "elements")
     return tuple(chain)
 
 
@@ -552,9 +572,8 @@ def _require_lineage(elements: tuple[Element, ...], items: dict[str, InquiryItem
     """Rejects with LineageWrong."""
     serving = _serving(elements)
     for place, element in enumerate(elements):
-        expected = expected_lineage(
-            element.id, element.item_ids, serving[element.item_ids[0]], tuple(items.values()), lineage_key
-        )
+        first = element.item_ids[0]
+        expected = _lineage(element.id, element.item_ids, serving[first], items[first].lineage_id, lineage_key)
         if element.lineage_id != expected:
             raise LineageWrong("The lineage id does not follow from the items.", f"elements[{place}].lineage_id")
 

@@ -272,6 +272,6 @@ CONTRACT: Final = Contract(
     name="ranking",
     kinds=(RANKING,),
     messages=(
-        MessageType(name="rank_quotes", command=RankQuotes, handler=rank_quotes, roles=(Role.B_BUS,), gas=3_000),
+        MessageType(name="rank_quotes", command=RankQuotes, handler=rank_quotes, roles=(Role.B_BUS,), gas=10_000),
     ),
 )

@@ -788,10 +788,10 @@ CONTRACT: Final = Contract(
     kinds=(SOURCING, RECEIVED_QUOTE),
     messages=(
         MessageType(
-            name="request_sourcing", command=RequestSourcing, handler=request_sourcing, roles=(Role.SCO,), gas=900
+            name="request_sourcing", command=RequestSourcing, handler=request_sourcing, roles=(Role.SCO,), gas=2_000
         ),
         MessageType(
-            name="release_inquiry", command=ReleaseInquiry, handler=release_inquiry, roles=(Role.B_BUS,), gas=900
+            name="release_inquiry", command=ReleaseInquiry, handler=release_inquiry, roles=(Role.B_BUS,), gas=1_500
         ),
         MessageType(name="declare_unsourced", command=DeclareUnsourced, handler=declare_unsourced, roles=(Role.B_BUS,)),
         MessageType(name="close_asking", command=CloseAsking, handler=close_asking, roles=(Role.B_BUS,)),
