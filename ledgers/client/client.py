@@ -8,8 +8,10 @@ from typing import Final, Self
 
 from ledgers.client.connection import Connection, Credentials
 from ledgers.client.errors import RefusalDetail, Refused
-from ledgers.client.ledger import Ledger
+from ledgers.client.ledger import PAGE_SIZE, Ledger
 from ledgers.client.records import LedgerStatus, NodeStatus, read_status
+from ledgers.kinds import INTERNAL
+from smartcontracts.membership import OrganizationStatus
 from syngraph.v1 import api_pb2 as api
 from syngraph.v1 import application_pb2 as wire
 
@@ -32,7 +34,10 @@ class Client:
         server_name: str = "",
         others: Sequence[Connection] = (),
     ) -> None:
-        """`others` lead to other members' nodes, for transactions that get no block through this one."""
+        """`others` lead to other members' nodes, for transactions that get no block through this one.
+
+        A ledger's transactions are handed only to nodes of organizations on that ledger, by the CA that each connection trusts.
+        """
         self._connection = Connection(address, credentials, server_name)
         self._others = tuple(others)
 
@@ -62,7 +67,27 @@ class Client:
 
     async def ledger(self, name: str) -> Ledger:
         """A ledger by its id, or by the node's local name for it. Raises Refused (LEDGER_UNKNOWN)."""
-        return Ledger(self._connection, self._others, await self._find(name))
+        status = await self._find(name)
+        return Ledger(self._connection, await self._of_members(status), status)
+
+    async def _of_members(self, status: LedgerStatus) -> tuple[Connection, ...]:
+        """Those of the others that may know what is on this ledger."""
+        if not self._others or status.kind == INTERNAL:
+            return ()
+        members: set[str] = set()
+        # Ids are all that is wanted, so a record that this software does not know is no hindrance.
+        active = wire.Filter(kind="organization", status=OrganizationStatus.ACTIVE)
+        request = wire.ListRequest(ledger_id=status.ledger_id, filter=active, page_size=PAGE_SIZE)
+        try:
+            while True:
+                answer: wire.ListResponse = await self._connection.call("List", request)
+                members.update(document.id for document in answer.documents)
+                if not answer.next_page_token:
+                    break
+                request.page_token = answer.next_page_token
+        except Refused:
+            return ()
+        return tuple(other for other in self._others if other.organization_id in members)
 
     async def _find(self, name: str) -> LedgerStatus:
         if name.startswith(_ID_PREFIX):

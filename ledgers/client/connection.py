@@ -10,7 +10,7 @@ from typing import Any, Final
 import grpc
 
 from ledgers.client.errors import of_rpc_error
-from ledgers.client.identity import read_secret
+from ledgers.client.identity import organization_of, read_secret
 from syngraph.v1 import api_pb2_grpc
 
 RECEIVED_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -50,6 +50,7 @@ class Connection:
             options.append(("grpc.ssl_target_name_override", server_name))
         tls = grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate)
         self.address = address
+        self.organization_id = organization_of(credentials.authority)
         self.channel = grpc.aio.secure_channel(address, tls, options=options)
         self.ledger = api_pb2_grpc.LedgerServiceStub(self.channel)
         self.node = api_pb2_grpc.NodeServiceStub(self.channel)

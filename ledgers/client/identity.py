@@ -98,6 +98,14 @@ def load_authority(certificate: bytes, key: bytes) -> Authority:
     return Authority(Pair(certificate, key), organization_id(_spki(public)))
 
 
+def organization_of(certificate: bytes) -> str:
+    """The id of the organization whose CA certificate (PEM) this is; empty where it is none."""
+    try:
+        return organization_id(_spki(x509.load_pem_x509_certificate(certificate).public_key()))
+    except ValueError:
+        return ""
+
+
 def issue_member_certificate(authority: Authority, member: str, days: int = CERTIFICATE_DAYS) -> Pair:
     """A client certificate that names `member` (an id) of the authority's organization, and nothing else."""
     uri = x509.UniformResourceIdentifier(f"syngraph://{authority.organization_id}/{member}")

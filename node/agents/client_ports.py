@@ -15,6 +15,7 @@ from ledgers.client import Act, Client, Ledger, SigningMember
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward, Receipt, Refused
 from node.agents.runtime import BILATERAL, INTERNAL
 from smartcontracts.kernel import Position
+from smartcontracts.membership import OrganizationStatus
 
 # After a submission's life nothing can come of it; a little more, so that the node's own answer is heard.
 _COMMIT_TIMEOUT_S: Final = SUBMISSION_TTL_MS / 1_000 + 10.0
@@ -109,7 +110,7 @@ class ClientNode:
 
     async def counterparty(self, port: LedgerPort) -> str:
         """The other party; empty where this organization is none itself. Raises ClientError."""
-        organizations = await port.list("organization")
+        organizations = await port.list("organization", status=OrganizationStatus.ACTIVE)
         parties = [one.id for one in organizations if one.position == Position.PARTY]
         if self.organization not in parties:
             return ""

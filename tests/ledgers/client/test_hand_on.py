@@ -95,3 +95,19 @@ def test_the_blocking_client_does_all_that_the_other_one_does(node):
         assert ledger.receipt(receipt.transaction_id) == receipt
         assert receipt.documents[0].id in {document.id for document in ledger.list("member")}
         assert next(iter(ledger.events(after=""))).kind == "member"
+
+
+async def test_a_transaction_is_handed_only_to_nodes_of_organizations_on_its_ledger(node, tmp_path):
+    """A partner on another ledger is configured, too; what stands in this one's transactions is not for it."""
+    stranger = Org.make("charlie", tmp_path)
+    own = f"127.0.0.1:{node.org.grpc_port}"
+    with silent_node() as address:
+        others = [
+            Connection(address, node.org.credentials(stranger.authority)),
+            Connection(own, node.org.credentials()),
+        ]
+        async with Client(own, node.org.credentials(), others=others) as client:
+            pair = await client.ledger("pair")
+            assert [other.address for other in pair._others] == [own]
+            assert (await client.ledger("int"))._others == ()
+    assert [other.organization_id for other in others] == [stranger.id, node.org.id]
