@@ -20,6 +20,7 @@ from scripts.simulation import invariants
 from scripts.simulation.invariants.base import Invariant, broken
 from smartcontracts import order
 from smartcontracts.inquiry import Inquiry
+from smartcontracts.internal import orders
 from smartcontracts.kernel import Outcome, no_deadlines
 from smartcontracts.quote import QUOTE, Quote
 
@@ -113,6 +114,19 @@ def a_repeat_has_another_cause() -> Iterator[None]:
 
 
 @contextmanager
+def a_rejection_is_overlooked() -> Iterator[None]:
+    """Contract of the internal ledger: an order is accepted though a seller rejected a part of it."""
+    honest = orders._while_ordering
+
+    def deaf(handover: Any, elements: Any, answered: Any, now_ms: int) -> Outcome:
+        heard = tuple(element for element in elements if element.status != "rejected")
+        return honest(handover, heard, answered, now_ms)
+
+    with patched(orders, "_while_ordering", deaf):
+        yield
+
+
+@contextmanager
 def nothing_is_given_back() -> Iterator[None]:
     """Runtime: the provisioning system says that it released what it keeps."""
 
@@ -147,6 +161,7 @@ FOUND_BY: dict[str, tuple[str, ...]] = {
     "replicas_differ": ("same_state",),
     "a_pair_learns_of_another": ("pairs_are_apart",),
     "a_repeat_has_another_cause": ("nothing_twice",),
+    "a_rejection_is_overlooked": ("accepted_has_all",),
     "nothing_is_given_back": ("capacity",),
     "wrong_invariant": ("nobody_is_unable",),
 }
