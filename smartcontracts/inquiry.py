@@ -519,7 +519,7 @@ def _action_of(kind: ChangeKind) -> Action:
 def _require_elements(items: tuple[InquiryItem, ...], kind: ChangeKind, elements: dict[str, ServiceItem]) -> None:
     """Rejects with ChangeItemsWrong, OfferingMismatch. Of a deletion the offering may be left out."""
     known = [item.id for item in items if item.id in elements]
-    if kind == ChangeKind.TERMINATION and (len(known) < len(items) or len(known) < len(elements)):
+    if kind == ChangeKind.TERMINATION and len(known) < len(elements):
         raise ChangeItemsWrong(f"A termination names every element: {', '.join(elements)}.", "items")
     if known and len(known) < len(items):
         raise ChangeItemsWrong("Change elements of the service, or add new ones; ask for each in its turn.", "items")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smartcontracts.agreement import DiscountRule, PriceType
@@ -58,6 +58,7 @@ def test_the_rule_that_gives_most_applies_and_of_equal_ones_the_smallest_id_in_a
 
 
 @pytest.mark.req("Q-43")
+@example(nano=1, points=5_000)  # a half
 @given(nano=st.integers(0, RATE_NANO_MAX), points=st.integers(1, 10_000))
 def test_a_discount_is_exact_and_rounded_half_up_to_the_ninth_decimal(nano, points):
     net = discounted(Rate(nano, "EUR"), rule("any", points))
