@@ -16,6 +16,7 @@ from abci_app.store.keys import DOCUMENTS
 from abci_app.store.versioned import scan_live
 from ledgers.transaction import Act, assemble, build_body, sign_body
 from smartcontracts import canonical_json as j
+from smartcontracts import delivery as d
 from smartcontracts import inquiry as i
 from smartcontracts import order as o
 from smartcontracts import quote as q
@@ -23,6 +24,8 @@ from smartcontracts import settlement as s
 from smartcontracts import usage as u
 from smartcontracts.agreement import PaymentForm
 from smartcontracts.catalogue import OfferingUnknown, RequestStandingQuote
+from smartcontracts.change import ChangeOutcome, ConsentMissing, EndChange, StartChange
+from smartcontracts.delivery import FailOrder
 from smartcontracts.invoice import CompareInvoice, FinalInvoice
 from smartcontracts.kernel import Cause
 from smartcontracts.lineage import ancestors_of
@@ -30,13 +33,16 @@ from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, CurrencyUnk
 from smartcontracts.order import OrderItem, PlaceOrder
 from smartcontracts.pricing import DiscountWrong
 from smartcontracts.quote import IssueQuote, QuoteItem
-from smartcontracts.service import ServiceUnknown
+from smartcontracts.service import SERVICE, ServiceTerminated, ServiceUnknown
 from smartcontracts.trade import (
     Action,
     Change,
+    ChangeAnswer,
     ChangeKind,
+    ChangeMethod,
     ItemRelation,
     NotTheSeller,
+    Outage,
     QuoteLevel,
     ReleaseMissing,
     WindowNotPositive,
@@ -81,14 +87,51 @@ class Life(BilateralLife):
         self.inquiry = self._ask("acme", "alpha")
         self.quote = self._quote("alpha", self._ask("acme", "alpha"))
         self.ordered = self._quote("alpha", self._ask("acme", "alpha"))
-        self._order("acme", self.ordered)
+        self.placed = self._order("acme", self.ordered)
         self.answered = self._ask("acme", "alpha")
         self.unable = self._ask("acme", "alpha")
         self.ledger.do("alpha", "declare_unable", i.DeclareUnable(inquiry_id=self.unable, reason="NO_CAPACITY"))
         self.answered_quote = self._quote("alpha", self.answered)
         self.budgetary = self._budgetary()
+        self._trades_that_go_on()
+        hurried = self.ordering(self._quote("alpha", self._ask("acme", "alpha")), acceptance_window_ms=10_000)
+        self.unanswered = self.ledger.made("acme", "place_order", hurried, "order")
         self.expired = self._quote("alpha", self._ask("acme", "alpha"), valid_ms=11_000)
         self.ledger.wait(11_001)
+
+    def _trades_that_go_on(self):
+        """An order in delivery, one that has failed, a service under change, and one that has ended."""
+        self.delivering = self._accepted(
+            self._quote("alpha", self._ask("acme", "alpha")), activation_window_ms=3_600_000
+        )
+        failed = self._accepted(self._quote("alpha", self._ask("acme", "alpha")))
+        self.ledger.do("alpha", "fail_order", FailOrder(order_id=failed.id, reason="NO_FIBRE"))
+        self.failed = failed.id
+        self.terminated = self._service("acme", "alpha")
+        self.activated = self.view.get(SERVICE, self.terminated).order_id
+        self.second_change = self._change_quoted(self.service)
+        self.change_of_ended = self._change_quoted(self.terminated)
+        self._end_service(self.terminated)
+        said = Change(service_id=self.service, kind=ChangeKind.PARAMETER)
+        self.change = self._accepted(self._change_quoted(self.service), change=said, activation_window_ms=3_600_000)
+
+    def _change_quoted(self, service):
+        inquiry = self.ledger.made("acme", "submit_inquiry", self.changing(service), "inquiry")
+        said = ChangeAnswer(outage=Outage.YES, outage_ms=1_000, method=ChangeMethod.PARALLEL_BUILD_COLD)
+        return self.ledger.made("alpha", "issue_quote", self.answer(inquiry, change_answer=said), "quote")
+
+    def _end_service(self, service):
+        last = self._changing(service, ChangeKind.TERMINATION)
+        named = {"change_id": last.change_id, "service_id": service}
+        self.ledger.do("alpha", "start_change", StartChange(**named))
+        self.ledger.do("alpha", "end_change", EndChange(**named, outcome=ChangeOutcome.DONE))
+
+    def ordering_change(self, quote, service):
+        return self.ordering(quote, change=Change(service_id=service, kind=ChangeKind.PARAMETER))
+
+    def more_time(self, order, end_ms=None):
+        end_ms = self.ledger.clock() + 60_000 if end_ms is None else end_ms
+        return d.RequestExtension(order_id=order, activate_by_ms=end_ms, reason="DUCT_FULL")
 
     def _budgetary(self):
         ask = replace(self.asking(), level=BUDGETARY)
@@ -290,7 +333,12 @@ REFUSALS = {
         lambda w: w.related((("a", "b"), ("b", "a"))),
         i.RelationCycle,
     ),
-    "an element graph with an unknown id": (ACME, "submit_inquiry", lambda w: w.related((("a", "c"),)), i.RelationUnknown),
+    "an element graph with an unknown id": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.related((("a", "c"),)),
+        i.RelationUnknown,
+    ),
     "an element graph with a doubled id": (
         ACME,
         "submit_inquiry",
@@ -305,7 +353,12 @@ REFUSALS = {
         i.AncestorsInvalid,
     ),
     "a list of ancestors with doubles": (ACME, "submit_inquiry", lambda w: w.below(w.acme), i.AncestorsInvalid),
-    "an inquiry without a lineage key": (ACME, "submit_inquiry", lambda w: w.asking(lineage_key=b""), i.LineageKeyInvalid),
+    "an inquiry without a lineage key": (
+        ACME,
+        "submit_inquiry",
+        lambda w: w.asking(lineage_key=b""),
+        i.LineageKeyInvalid,
+    ),
     "an element that goes on without its lineage id": (
         ACME,
         "submit_inquiry",
@@ -324,6 +377,85 @@ REFUSALS = {
         "request_standing_quote",
         lambda w: RequestStandingQuote(offering_id=UNKNOWN, items=(SINGLE,)),
         OfferingUnknown,
+    ),
+    "delivery information that overrides what was priced": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering(w.quote, delivery_info=b'{"cir":{"irValue":1000}}'),
+        o.DeliveryInfoPriced,
+    ),
+    "an activation without an acceptance": (
+        ALPHA,
+        "activate_order",
+        lambda w: d.ActivateOrder(order_id=w.placed),
+        d.OrderNotAccepted,
+    ),
+    "an activation with a foreign element": (
+        ALPHA,
+        "activate_order",
+        lambda w: d.ActivateOrder(order_id=w.delivering.id, element_ids=(UNKNOWN,)),
+        d.ElementForeign,
+    ),
+    "an acceptance after its window": (
+        ALPHA,
+        "accept_order",
+        lambda w: o.AcceptOrder(order_id=w.unanswered),
+        o.AcceptanceWindowOver,
+    ),
+    "a second activation": (ALPHA, "activate_order", lambda w: d.ActivateOrder(order_id=w.activated), d.OrderActivated),
+    "an extension of an order that has failed": (
+        ALPHA,
+        "request_extension",
+        lambda w: w.more_time(w.failed),
+        o.OrderEnded,
+    ),
+    "an extension of an order that was activated": (
+        ALPHA,
+        "request_extension",
+        lambda w: w.more_time(w.activated),
+        o.OrderEnded,
+    ),
+    "an extension to an end that is not later": (
+        ALPHA,
+        "request_extension",
+        lambda w: w.more_time(w.delivering.id, w.delivering.activate_by_ms),
+        d.ExtensionNotLater,
+    ),
+    "a gift of time to an end that is not later": (
+        ACME,
+        "extend_window",
+        lambda w: d.ExtendWindow(order_id=w.delivering.id, activate_by_ms=w.delivering.activate_by_ms),
+        d.ExtensionNotLater,
+    ),
+    "a change of a service that has ended": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering_change(w.change_of_ended, w.terminated),
+        ServiceTerminated,
+    ),
+    "two changes at once of one service": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering_change(w.second_change, w.service),
+        o.ChangePending,
+    ),
+    "an order of a change that does not say so": (
+        ACME,
+        "place_order",
+        lambda w: w.ordering(w.second_change),
+        o.ChangeMismatch,
+    ),
+    "an outage that nobody agreed to": (
+        ALPHA,
+        "start_change",
+        lambda w: StartChange(change_id=w.change.change_id, service_id=w.service),
+        ConsentMissing,
+    ),
+    "a change that is activated like an order": (
+        ALPHA,
+        "activate_order",
+        lambda w: d.ActivateOrder(order_id=w.change.id),
+        d.UseEndChange,
     ),
     "JSON with a key twice": (ACME, "submit_inquiry", lambda w: w.product(b'{"a":1,"a":1}'), j.JsonKeyDoubled),
     "JSON with 1e400": (ACME, "submit_inquiry", lambda w: w.product(b'{"a":1e400}'), j.JsonNumberInvalid),

@@ -18,7 +18,22 @@ from ledgers.transaction import Act, assemble, build_body, sign_body, transactio
 from smartcontracts import codec
 from smartcontracts.agreement import AGREEMENT, AgreementTerms, PaymentForm, SlaTarget
 from smartcontracts.catalogue import PublishOffering, RequestStandingQuote, WithdrawOffering
-from smartcontracts.delivery import ActivateOrder, FailOrder
+from smartcontracts.change import (
+    AgreeMaintenance,
+    ChangeOutcome,
+    DeclineMaintenance,
+    EndChange,
+    ProposeMaintenance,
+    StartChange,
+)
+from smartcontracts.delivery import (
+    ActivateOrder,
+    AnswerExtension,
+    CancelOrder,
+    ExtendWindow,
+    FailOrder,
+    RequestExtension,
+)
 from smartcontracts.inquiry import DeclareUnable, SubmitInquiry
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
 from smartcontracts.kernel import Cause, Position, Role
@@ -36,13 +51,13 @@ from smartcontracts.membership import (
 from smartcontracts.money import Money, Rounding
 from smartcontracts.netting import NettingTerms
 from smartcontracts.omni import PublishScore, RegisterLedger
-from smartcontracts.order import AcceptOrder, PlaceOrder, RejectOrder
+from smartcontracts.order import ORDER, AcceptOrder, Order, PlaceOrder, RejectOrder
 from smartcontracts.parameters import Parameters, ScheduleVersion, SetParameters
 from smartcontracts.proposal import AcceptProposal, DeclineProposal, Propose, WithdrawProposal, act_of, sha256_of
 from smartcontracts.quote import IssueQuote, QuoteItem, TakeLateQuote
 from smartcontracts.settlement import ClaimPayment, ConfirmPayment, DenyPayment
 from smartcontracts.sla import RecordPerformance
-from smartcontracts.trade import QuoteLevel
+from smartcontracts.trade import Action, Change, ChangeAnswer, ChangeKind, ChangeMethod, Outage, QuoteLevel
 from smartcontracts.usage import RecordUsage
 from syngraph.v1.system_pb2 import Receipt
 from tests.fake_consensus import FakeConsensus
@@ -199,6 +214,8 @@ class BilateralLife:
         bought = self._service("alpha", "acme")
         self._measure("alpha", sold)
         self._bill(sold, bought)
+        self._deliveries()
+        self._changes(sold)
         self._end()
         return self.ledger
 
@@ -230,8 +247,14 @@ class BilateralLife:
         done = self.ledger.agree("alpha", "acme", "agreement_terms", terms)
         self.agreement = next(d.id for d in done.documents if d.kind == "agreement")
 
-    def _ask(self, buyer: str, seller: str) -> str:
-        command = SubmitInquiry(
+    @property
+    def view(self) -> Any:
+        """The documents as they stand."""
+        return self.ledger.consensus.applications["acme"].committed.view
+
+    def _inquiry(self, buyer: str, seller: str) -> SubmitInquiry:
+        """The inquiry for one port."""
+        return SubmitInquiry(
             seller=person(seller).organization,
             agreement_id=self.agreement,
             level=QuoteLevel.FIRM,
@@ -240,11 +263,14 @@ class BilateralLife:
             lineage_key=LINEAGE_KEY,
             ancestors=ancestors_of(LINEAGE_KEY, person(buyer).organization),
         )
-        return self.ledger.made(buyer, "submit_inquiry", command, "inquiry")
 
-    def _quote(self, seller: str, inquiry: str, *, valid_ms: int = 3_600_000) -> str:
+    def _ask(self, buyer: str, seller: str) -> str:
+        return self.ledger.made(buyer, "submit_inquiry", self._inquiry(buyer, seller), "inquiry")
+
+    def _offer(self, inquiry: str, *, valid_ms: int = 3_600_000) -> IssueQuote:
+        """The quote on that port."""
         fee = recurring(30 * 10**9, period_ms=60_000)
-        command = IssueQuote(
+        return IssueQuote(
             inquiry_id=inquiry,
             level=QuoteLevel.FIRM,
             valid_until_ms=self.ledger.clock() + valid_ms,
@@ -252,11 +278,17 @@ class BilateralLife:
             one_time_total=Money(100_00, "EUR"),
             term_total=Money(100_00 + 30_00 * TERM_MINUTES, "EUR"),
         )
-        return self.ledger.made(seller, "issue_quote", command, "quote")
+
+    def _quote(self, seller: str, inquiry: str, *, valid_ms: int = 3_600_000) -> str:
+        return self.ledger.made(seller, "issue_quote", self._offer(inquiry, valid_ms=valid_ms), "quote")
+
+    def _purchase(self, quote: str, **more: Any) -> PlaceOrder:
+        """The order of a quote."""
+        command = PlaceOrder(quote_id=quote, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
+        return replace(command, **more)
 
     def _order(self, buyer: str, quote: str) -> str:
-        command = PlaceOrder(quote_id=quote, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
-        return self.ledger.made(buyer, "place_order", command, "order")
+        return self.ledger.made(buyer, "place_order", self._purchase(quote), "order")
 
     def _refused_trades(self) -> None:
         do = self.ledger.do
@@ -301,6 +333,61 @@ class BilateralLife:
         order = self._order(buyer, self._quote(seller, self._ask(buyer, seller)))
         self.ledger.do(seller, "accept_order", AcceptOrder(order_id=order))
         return self.ledger.made(seller, "activate_order", ActivateOrder(order_id=order), "service")
+
+    def _accepted(self, quote: str, **more: Any) -> Order:
+        """An order of acme's that alpha has accepted."""
+        order = self.ledger.made("acme", "place_order", self._purchase(quote, **more), "order")
+        self.ledger.do("alpha", "accept_order", AcceptOrder(order_id=order))
+        return self.view.get(ORDER, order)
+
+    def _deliveries(self) -> None:
+        """An order that gets more time twice and is cancelled, and one whose seller asks in vain and gives up."""
+        do = self.ledger.do
+        order = self._accepted(self._quote("alpha", self._ask("acme", "alpha")), delivery_info=b'{"sVlanId":7}')
+        more_ms = order.activate_by_ms + 5_000
+        asked = RequestExtension(order_id=order.id, activate_by_ms=more_ms, reason="DUCT_FULL")
+        do("alpha", "request_extension", asked)
+        do("acme", "answer_extension", AnswerExtension(order_id=order.id, granted=True))
+        do("acme", "extend_window", ExtendWindow(order_id=order.id, activate_by_ms=more_ms + 5_000, waive_penalty=True))
+        do("acme", "cancel_order", CancelOrder(order_id=order.id, reason="NO_NEED"))
+        late = self._accepted(self._quote("alpha", self._ask("acme", "alpha")), replaces=order.id)
+        self.ledger.wait(WINDOW_MS + 1)  # overdue
+        asked = RequestExtension(order_id=late.id, activate_by_ms=self.ledger.clock() + 15_000, reason="DUCT_FULL")
+        do("alpha", "request_extension", asked)
+        self.ledger.wait(15_001)  # no answer
+        do("acme", "answer_extension", AnswerExtension(order_id=late.id, granted=True), code=3309)
+        do("alpha", "fail_order", FailOrder(order_id=late.id, reason="DUCT_FULL"))
+
+    def _changing(self, service: str, kind: ChangeKind) -> Order:
+        """The accepted order of a change of alpha's service; all but a termination interrupt it."""
+        ends = kind == ChangeKind.TERMINATION
+        change = Change(service_id=service, kind=kind)
+        item = replace(SINGLE, action=Action.DELETE if ends else Action.MODIFY)
+        asked = replace(self._inquiry("acme", "alpha"), items=(item,), change=change)
+        inquiry = self.ledger.made("acme", "submit_inquiry", asked, "inquiry")
+        said = ChangeAnswer(outage=Outage.YES, outage_ms=1_000, method=ChangeMethod.PARALLEL_BUILD_HOT)
+        offer = replace(self._offer(inquiry), change_answer=None if ends else said)
+        return self._accepted(self.ledger.made("alpha", "issue_quote", offer, "quote"), change=change)
+
+    def _changes(self, service: str) -> None:
+        """A relocation inside a window that is agreed on at the second try, and the end of the service."""
+        do = self.ledger.do
+        order = self._changing(service, ChangeKind.RELOCATION)
+        named = {"change_id": order.change_id, "service_id": service}
+        start_ms = self.ledger.clock() + 5_000
+        window = {"from_ms": start_ms, "until_ms": start_ms + 2_000}
+        do("alpha", "start_change", StartChange(**named), code=3413)
+        do("alpha", "propose_maintenance", ProposeMaintenance(**named, **window))
+        do("acme", "decline_maintenance", DeclineMaintenance(**named, reason="SHOP_OPEN"))
+        do("acme", "propose_maintenance", ProposeMaintenance(**named, **window))
+        do("alpha", "agree_maintenance", AgreeMaintenance(**named, **window))
+        self.ledger.wait(5_001)  # due
+        do("alpha", "start_change", StartChange(**named))
+        do("alpha", "end_change", EndChange(**named, outcome=ChangeOutcome.DONE))
+        last = self._changing(service, ChangeKind.TERMINATION)
+        named = {"change_id": last.change_id, "service_id": service}
+        do("alpha", "start_change", StartChange(**named))
+        do("alpha", "end_change", EndChange(**named, outcome=ChangeOutcome.DONE))
 
     def _measure(self, seller: str, service: str) -> None:
         start = self.ledger.clock()
@@ -359,8 +446,7 @@ class BilateralLife:
         do("alpha", "confirm_payment", ConfirmPayment(payment_id=paid))
 
     def _interval(self) -> int:
-        committed = self.ledger.consensus.applications["acme"].committed
-        start = committed.view.get(AGREEMENT, self.agreement).in_force_from_ms
+        start = self.view.get(AGREEMENT, self.agreement).in_force_from_ms
         return (self.ledger.clock() - start) // PERIOD_MS
 
     def _end(self) -> None:
