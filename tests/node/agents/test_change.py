@@ -1,0 +1,567 @@
+"""Changes over the tiers: asked where something is affected, agreed on by all neighbours, done in the window, and kept on every ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from node.agents.b_bus import change as b_bus_change
+from node.agents.boundaries import boundaries
+from node.agents.policies import Policies, Recovery
+from node.agents.provisioning.inventory import parse
+from node.agents.s_bus import change as s_bus_change
+from smartcontracts.change import ProposeMaintenance
+from smartcontracts.order import PlaceOrder
+from smartcontracts.trade import Action, Change, ChangeKind, Outage
+from tests.node.agents.chains import Killer, ordered, stock, units_in_use
+from tests.node.agents.desk import pool
+from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, product
+
+HOUR_MS = 3_600_000
+ACTIVATION_MS = 4 * HOUR_MS
+OUTAGE_MS = 600_000
+DEEP = (("acme", "alpha"), ("alpha", "bravo"), ("bravo", "charlie"))
+WIDE = (("acme", "alpha"), ("alpha", "bravo"), ("alpha", "charlie"))
+TERMINATION, PARAMETER = ChangeKind.TERMINATION, ChangeKind.PARAMETER
+
+
+def makes(*offerings, outage_ms=0, method="reconfigure", once="25.00", capacity=1_000, faults="", mbps_per_unit=0):
+    """An inventory whose changes interrupt for `outage_ms`."""
+    names = ", ".join(f'"{one}"' for one in offerings)
+    return parse(
+        f'currency = "EUR"\n[[pool]]\nid = "main"\nofferings = [{names}]\ncapacity = {capacity}\nlead_time_ms = 60000\n'
+        f"mbps_per_unit = {mbps_per_unit}\n"
+        f'cost = {{ recurring = "10.00", period = "month" }}\nend = {{ non_recurring = "5.00" }}\n'
+        f'change = {{ non_recurring = "{once}", outage_ms = {outage_ms}, method = "{method}" }}\n{faults}'.encode()
+    )
+
+
+class Says(Policies):
+    """Answers windows as told, in this order, and agrees to all after that."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers, self.asked = list(answers), []
+
+    def agree_maintenance(self, asked, window):
+        self.asked.append((asked, window))
+        return self.answers.pop(0) if self.answers else super().agree_maintenance(asked, window)
+
+
+class GivesUp(Policies):
+    def recover(self, failure):
+        return Recovery.ABANDON
+
+
+@dataclass
+class Story:
+    """acme has a service from alpha, and changes it."""
+
+    chain: Any
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def market(self):
+        return self.chain.market
+
+    def the(self, pair, kind):
+        """The newest document of a kind between two."""
+        found = self.market.records(self.market.between(*pair), kind)
+        key = {"inquiry": "received_at_ms", "quote": "issued_at_ms", "order": "placed_at_ms"}.get(kind)
+        return max(found, key=lambda one: getattr(one, key)) if key else found[-1]
+
+    def changes(self):
+        """The change of each pair that has one."""
+        found = {pair: self.market.records(self.market.between(*pair), "service_change") for pair in self.pairs}
+        return {pair: changes[0] for pair, changes in found.items() if changes}
+
+    def statuses(self):
+        return {pair: change.status.value for pair, change in self.changes().items()}
+
+    def services(self):
+        """Of every service, pair by pair."""
+        found = (self.market.records(self.market.between(*pair), "service") for pair in self.pairs)
+        return [service.status.value for services in found for service in services]
+
+    def inside(self, name, kind):
+        return self.market.records(self.market.internal(name), kind)
+
+    def plan(self, name):
+        (plan,) = self.inside(name, "change_plan")
+        return plan
+
+    def ask(self, *items, kind=PARAMETER):
+        service = self.market.the(self.market.between("acme", "alpha"), "service")
+        self.change = Change(service_id=service.id, kind=kind)
+        action = Action.DELETE if kind == TERMINATION else Action.MODIFY
+        named = {item.id for item in items}
+        asked = tuple(
+            replace(item, action=action, relations=tuple(one for one in item.relations if one.item_id in named))
+            for item in items
+        )
+        inquiry = self.market.ask("acme", "alpha", asked, change=self.change)
+        ledger = self.market.between("acme", "alpha")
+        self.market.run_until(
+            self.market.now_ms + 120_000,
+            stop=lambda: ledger.get(ledger.table.kinds["inquiry"], inquiry.id).answered_at_ms,
+        )
+        return ledger.get(ledger.table.kinds["inquiry"], inquiry.id)
+
+    def order(self, implement_in_ms=0, acceptance_ms=600_000):
+        """acme orders what was quoted last."""
+        command = PlaceOrder(
+            quote_id=self.the(("acme", "alpha"), "quote").id,
+            acceptance_window_ms=acceptance_ms,
+            activation_window_ms=ACTIVATION_MS,
+            change=self.change,
+            implement_at_ms=self.market.now_ms + implement_in_ms if implement_in_ms else 0,
+        )
+        return self.market.act(self.market.between("acme", "alpha"), "place_order", command, "acme", "b_bus")
+
+    def say(self, name, command, by="acme", role="b_bus", pair=("acme", "alpha")):
+        return self.market.act(self.market.between(*pair), name, command, by, role)
+
+    def wait(self, ms=ACTIVATION_MS + HOUR_MS):
+        self.market.run_until(self.market.now_ms + ms)
+
+    def booked(self):
+        return {name: units_in_use(self.market, name) for name in sorted({seller for _, seller in self.pairs})}
+
+
+def in_operation(inventories, pairs=DEEP, **options):
+    chain = ordered(inventories, pairs, activation_ms=ACTIVATION_MS, **options)
+    chain.market.run_until(chain.market.now_ms + 60_000)
+    assert (chain.the_order().status, chain.market.failures) == ("activated", [])
+    return Story(chain, pairs)
+
+
+def deep(outage_ms=OUTAGE_MS, **options):
+    """The line is made by charlie, sold by bravo, and resold by alpha, which makes the ports."""
+    own = {
+        "alpha": stock("port"),
+        "bravo": pool(),
+        "charlie": makes("line", outage_ms=outage_ms, method="parallel_build_cold"),
+    }
+    return in_operation(own, **options)
+
+
+def wider(item, mbps):
+    return replace(
+        item, product=product(item.offering, sls=item is LINE, mbps=mbps, place="" if item is LINE else "york")
+    )
+
+
+# Inquiry
+
+
+@pytest.mark.req("C-05", "C-06", "C-08", "T-28")
+def test_price_outage_and_duration_of_a_change_come_back_through_three_tiers():
+    story = deep()
+    inquiry = story.ask(LINE)
+    assert inquiry.status == "quoted"
+    quote = story.the(("acme", "alpha"), "quote")
+    answer = quote.change_answer
+    assert (answer.outage, answer.outage_ms, answer.method.value) == (Outage.YES, OUTAGE_MS, "parallel_build_cold")
+    assert [price.rate.nano for price in quote.items[0].prices] == [38_021_875_000, 15_208_750_000]  # 15 %, three times
+    for pair in DEEP:
+        change = story.the(pair, "inquiry").change
+        assert change.kind == PARAMETER
+        assert change.service_id == story.the(pair, "service").id
+        assert [item.action for item in story.the(pair, "inquiry").items] == ["modify"]
+
+
+@pytest.mark.req("C-07")
+def test_sellers_of_what_is_not_touched_are_not_asked():
+    story = deep()
+    before = len(story.inside("bravo", "inquiry_handover"))
+    story.ask(PORT_A)
+    assert len(story.market.records(story.market.between("alpha", "bravo"), "inquiry")) == 1
+    assert len(story.inside("bravo", "inquiry_handover")) == before
+    story.order()
+    story.market.run()
+    assert story.statuses() == {("acme", "alpha"): "done"}
+    assert story.the(("acme", "alpha"), "quote").change_answer.outage == Outage.NO
+
+
+@pytest.mark.req("C-07")
+def test_only_the_seller_that_has_it_in_operation_is_asked():
+    pairs = (*DEEP, ("alpha", "delta"))
+    own = {"alpha": stock("port"), "bravo": pool(), "charlie": makes("line"), "delta": stock("line", monthly="50.00")}
+    story = in_operation(own, pairs)
+    asked = len(story.market.records(story.market.between("alpha", "delta"), "inquiry"))
+    assert asked == 1
+    story.ask(LINE)
+    assert len(story.market.records(story.market.between("alpha", "delta"), "inquiry")) == asked
+    assert len(story.market.records(story.market.between("alpha", "bravo"), "inquiry")) == 2
+
+
+def test_the_longest_outage_of_the_parts_counts():
+    own = {"alpha": makes("port", outage_ms=OUTAGE_MS // 2), "bravo": makes("line", outage_ms=OUTAGE_MS)}
+    story = in_operation(own, WIDE[:2])
+    story.ask(LINE, PORT_A)
+    assert story.the(("acme", "alpha"), "quote").change_answer.outage_ms == OUTAGE_MS
+
+
+def test_a_change_that_can_not_be_made_is_refused():
+    full = makes("line", capacity=1, mbps_per_unit=100)
+    story = in_operation({"alpha": stock("port"), "bravo": full}, WIDE[:2])
+    inquiry = story.ask(wider(LINE, 500))
+    assert (inquiry.status, inquiry.unable_reason) == ("unable", "NO_CAPACITY")
+
+
+def test_a_service_that_is_not_in_the_inventory_is_not_changed():
+    story = deep()
+    internal = story.market.internal("alpha")
+    (service,) = story.inside("alpha", "inventory_service")
+    internal.write(replace(service, status=type(service.status).TERMINATED))
+    assert story.ask(LINE).status == "unable"
+
+
+# Windows
+
+
+@pytest.mark.req("C-07", "C-09", "X-62")
+def test_all_neighbours_agree_on_a_window_before_anything_starts():
+    story = deep()
+    story.ask(LINE)
+    story.order()
+    story.market.run()
+    windows = {pair: change.window for pair, change in story.changes().items()}
+    assert set(story.statuses().values()) == {"agreed"}
+    outer = windows["acme", "alpha"]
+    assert outer.until_ms - outer.from_ms >= OUTAGE_MS
+    for window in windows.values():
+        assert outer.from_ms <= window.from_ms
+        assert window.until_ms <= outer.until_ms
+        assert {window.proposed_by, window.agreed_by} != {""}
+    assert {name: story.plan(name).status.value for name in ("alpha", "bravo", "charlie")} == dict.fromkeys(
+        ("alpha", "bravo", "charlie"), "agreed"
+    )
+    assert [element.status.value for element in story.inside("charlie", "service_element")].count("activating") == 0
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    for change in story.changes().values():
+        assert change.window.from_ms <= change.started_at_ms <= change.window.until_ms
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-09", "X-62")
+def test_the_buyers_own_proposal_is_agreed_to_after_the_sellers_have():
+    story = deep(policies={"acme": Says(False)})
+    story.ask(LINE)
+    story.order()
+    ledger = story.market.between("acme", "alpha")
+    story.market.run_until(
+        story.market.now_ms + 60_000,
+        stop=lambda: story.changes()["acme", "alpha"].status == "agreeing",
+    )
+    change = story.changes()["acme", "alpha"]
+    from_ms = story.market.now_ms + HOUR_MS
+    window = {"from_ms": from_ms, "until_ms": from_ms + 2 * OUTAGE_MS}
+    story.say("propose_maintenance", ProposeMaintenance(change_id=change.id, service_id=change.service_id, **window))
+    story.market.run()
+    assert set(story.statuses().values()) == {"agreed"}
+    for change in story.changes().values():
+        assert (change.window.from_ms, change.window.until_ms) == (from_ms, from_ms + 2 * OUTAGE_MS)
+    consents = [
+        (commit.ledger, commit.at_ms)
+        for commit in story.market.commits
+        if commit.messages == ("agree_maintenance",) and commit.at_ms > story.market.now_ms - 60_000
+    ]
+    last = dict(consents)
+    assert last["bravo-charlie"] < last["alpha-bravo"] < last["acme-alpha"]
+    assert ledger.time_ms < from_ms
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+
+
+@pytest.mark.req("C-09")
+def test_a_seller_that_declines_makes_everybody_agree_on_another_window():
+    busy = Says(False)
+    story = deep(policies={"charlie": busy})
+    story.ask(LINE)
+    story.order()
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    (refused_at,) = [
+        one.at_ms
+        for one in story.market.commits
+        if one.messages == ("decline_maintenance",) and one.organization == "charlie"
+    ] or [0]
+    assert refused_at > 0
+    declined = busy.asked[0][1]
+    outer = story.changes()["acme", "alpha"].window
+    assert outer.from_ms > declined.until_ms
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-09")
+def test_a_customer_that_never_agrees_is_not_interrupted():
+    story = deep(policies={"acme": Says(*[False] * 500)})
+    story.ask(LINE)
+    story.order()
+    story.wait(3 * ACTIVATION_MS)
+    assert "done" not in story.statuses().values()
+    assert all(change.started_at_ms == 0 for change in story.changes().values())
+    assert story.services() == ["in_operation"] * 3
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 1}
+
+
+def test_without_an_outage_no_window_is_agreed_on():
+    story = deep(outage_ms=0)
+    story.ask(LINE)
+    story.order()
+    story.market.run()
+    assert set(story.statuses().values()) == {"done"}
+    assert all(change.window is None for change in story.changes().values())
+
+
+# Time
+
+
+@pytest.mark.req("C-10")
+def test_a_change_in_advance_starts_at_its_time_on_every_ledger():
+    story = deep(outage_ms=0)
+    story.ask(LINE)
+    order = story.order(implement_in_ms=HOUR_MS)
+    story.market.run()
+    assert set(story.statuses().values()) == {"accepted"}
+    story.wait(HOUR_MS - 60_000)
+    assert set(story.statuses().values()) == {"accepted"}
+    story.wait(120_000)
+    assert set(story.statuses().values()) == {"done"}
+    for change in story.changes().values():
+        assert order.implement_at_ms <= change.started_at_ms < order.implement_at_ms + 10_000
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-09", "C-10")
+def test_a_window_is_not_before_the_time_that_was_ordered():
+    story = deep()
+    story.ask(LINE)
+    order = story.order(implement_in_ms=HOUR_MS)
+    story.market.run()
+    for change in story.changes().values():
+        assert change.window.from_ms >= order.implement_at_ms
+
+
+def test_of_several_sellers_none_changes_anything_before_all_have_accepted():
+    own = {"alpha": pool(), "bravo": makes("line"), "charlie": makes("port")}
+    story = in_operation(own, WIDE)
+    story.ask(LINE, PORT_A, PORT_Z)
+    order = story.order()
+    story.market.run()
+    assert story.statuses() == {
+        ("acme", "alpha"): "implementing",
+        ("alpha", "bravo"): "accepted",
+        ("alpha", "charlie"): "accepted",
+    }
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    for pair in WIDE[1:]:
+        assert story.changes()[pair].started_at_ms > order.accept_by_ms
+
+
+def test_a_seller_that_rejects_leaves_all_as_it_was():
+    own = {"alpha": pool(), "bravo": makes("line"), "charlie": makes("port", faults=_held_back())}
+    story = in_operation(own, WIDE)
+    story.ask(LINE, PORT_A, PORT_Z)
+    booked = story.booked()
+    story.order()
+    story.wait()
+    assert story.statuses()["acme", "alpha"] == "refused"
+    assert story.statuses()["alpha", "charlie"] == "refused"
+    assert story.statuses()["alpha", "bravo"] == "cancelled"
+    assert story.services() == ["in_operation"] * 4
+    assert story.booked() == booked
+    assert story.plan("alpha").status == "refused"
+
+
+def _held_back():
+    """Reservations go well until the inventory was used for the first order's two ports."""
+    return (
+        '[[fault]]\nname = "first"\noperation = "reserve"\ntimes = 2\ndelay_ms = 1\n'
+        '[[fault]]\nname = "then"\noperation = "reserve"\ntimes = 100\ncause = "HELD_BACK"\n'
+    )
+
+
+# Outcome
+
+
+@pytest.mark.req("C-11")
+def test_the_outcome_is_on_every_ledger_and_the_inventories_have_what_runs_now():
+    own = {"alpha": stock("port"), "bravo": pool(), "charlie": makes("line", mbps_per_unit=100)}
+    story = in_operation(own)
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 1}
+    story.ask(wider(LINE, 500))
+    story.order()
+    story.market.run()
+    assert story.market.failures == []
+    assert {pair: change.outcome for pair, change in story.changes().items()} == dict.fromkeys(DEEP, "done")
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 5}
+    (service,) = story.inside("charlie", "inventory_service")
+    (part,) = service.elements
+    element = next(one for one in story.inside("charlie", "service_element") if one.id == part.element_id)
+    assert (element.product, element.status, element.action) == (wider(LINE, 500).product, "chained", "modify")
+    old = next(one for one in story.inside("charlie", "service_element") if one.id != part.element_id)
+    assert (old.status, old.replaced_by) == ("replaced", element.id)
+    assert [one.outcome for one in (story.plan("alpha").sellers[0].change, story.plan("alpha").change)] == [
+        "done",
+        "done",
+    ]
+
+
+def test_a_service_is_changed_again_and_ended_after_that():
+    own = {"alpha": stock("port"), "bravo": pool(), "charlie": makes("line", mbps_per_unit=100)}
+    story = in_operation(own)
+    for mbps, units in ((500, 5), (200, 2)):
+        story.ask(wider(LINE, mbps))
+        story.order()
+        story.market.run()
+        assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": units}
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    story.order()
+    story.market.run()
+    assert story.market.failures == []
+    assert story.services() == ["terminated"] * 3
+    assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+
+
+@pytest.mark.req("C-03")
+def test_an_endpoint_is_added_and_belongs_to_the_service_from_then_on():
+    story = in_operation({"alpha": makes("port"), "bravo": makes("line")}, WIDE[:2])
+    story.ask(replace(PORT_A, id="item-004", product=product("port", place="leeds")))
+    story.order()
+    story.market.run()
+    assert story.market.failures == []
+    assert story.statuses() == {("acme", "alpha"): "done"}
+    (service,) = story.inside("alpha", "inventory_service")
+    assert [part.item_ids for part in service.elements].count(("item-004",)) == 1
+    assert len(service.elements) == 4
+    assert story.booked() == {"alpha": 3, "bravo": 1}
+    story.ask(LINE, PORT_A, PORT_Z, replace(PORT_A, id="item-004"), kind=TERMINATION)
+    story.order()
+    story.market.run()
+    assert story.services() == ["terminated"] * 2
+    assert story.booked() == {"alpha": 0, "bravo": 0}
+
+
+@pytest.mark.req("C-11")
+def test_a_change_that_fails_leaves_the_service_as_it_was_and_says_so():
+    broken = makes("line", mbps_per_unit=100, faults=_breaks_the_second())
+    story = in_operation({"alpha": stock("port"), "bravo": pool(), "charlie": broken}, policies={"charlie": GivesUp()})
+    story.ask(wider(LINE, 500))
+    story.order()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "failed")
+    assert story.services() == ["in_operation"] * 3
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 1}
+    assert story.plan("bravo").status == "failed"
+    (service,) = story.inside("charlie", "inventory_service")
+    assert [
+        one.status.value
+        for one in story.inside("charlie", "service_element")
+        if one.id == service.elements[0].element_id
+    ] == ["chained"]
+
+
+def test_own_resources_are_tried_again_and_nobody_else_is_asked():
+    broken = makes("line", mbps_per_unit=100, faults=_breaks_the_second())
+    pairs = (*DEEP, ("charlie", "delta"))
+    own = {"alpha": stock("port"), "bravo": pool(), "charlie": broken, "delta": makes("line")}
+    story = in_operation(own, pairs)
+    story.ask(wider(LINE, 500))
+    story.order()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "done")
+    assert story.market.records(story.market.between("charlie", "delta"), "inquiry") == ()
+    assert story.booked()["charlie"] == 5
+
+
+def _breaks_the_second():
+    """The first activation goes well, the second one fails."""
+    return (
+        '[[fault]]\nname = "first"\noperation = "activate"\ndelay_ms = 1\n'
+        '[[fault]]\nname = "second"\noperation = "activate"\ncause = "LINE_BROKEN"\n'
+    )
+
+
+@pytest.mark.req("C-02", "C-11", "D-38", "X-63")
+def test_a_termination_ends_the_service_on_every_tier_and_gives_everything_back():
+    story = deep()
+    inquiry = story.ask(
+        *(replace(item, product=b"", offering="", term=None) for item in (LINE, PORT_A, PORT_Z)), kind=TERMINATION
+    )
+    assert inquiry.status == "quoted"
+    story.order()
+    story.market.run()
+    assert story.market.failures == []
+    assert story.statuses() == dict.fromkeys(DEEP, "done")
+    assert story.services() == ["terminated"] * 3
+    for name in ("alpha", "bravo", "charlie"):
+        assert [one.status.value for one in story.inside(name, "inventory_service")] == ["terminated"]
+        assert {one.status.value for one in story.inside(name, "service_element")} <= {"released", "cancelled"}
+        assert story.plan(name).status == "done"
+    assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+    assert not [commit for commit in story.market.commits if "cancel_order" in commit.messages]
+
+
+def test_a_termination_costs_what_each_tier_asks_for_it():
+    story = deep()
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    quote = story.the(("acme", "alpha"), "quote")
+    prices = {item.id: [price.rate.nano for price in item.prices] for item in quote.items}
+    assert prices["item-001"] == [7_604_375_000]  # 5.00, marked up by 15 % three times
+
+
+@pytest.mark.req("C-11", "X-15")
+def test_a_customer_that_calls_it_off_leaves_the_service_as_it_was():
+    story = deep()
+    story.ask(LINE)
+    order = story.order()
+    story.market.run()
+    story.chain.order = order
+    story.chain.cancel()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "cancelled")
+    assert story.services() == ["in_operation"] * 3
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 1}
+    assert {story.plan(name).status.value for name in ("alpha", "bravo", "charlie")} == {"cancelled"}
+
+
+# Kills
+
+
+CHANGE_BOUNDARIES = boundaries((*s_bus_change.DUTIES, *b_bus_change.DUTIES))
+
+
+def test_killed_at_any_boundary_a_change_ends_as_if_nothing_had_happened():
+    plain = deep()
+    plain.ask(LINE)
+    plain.order()
+    plain.wait()
+    expected = (plain.statuses(), plain.services(), plain.booked())
+    passed = 0
+    for boundary in CHANGE_BOUNDARIES:
+        killer = Killer(boundary)
+        story = deep(observe=killer)
+        story.ask(LINE)
+        story.order()
+        story.market.run()
+        story.market.sweep()
+        story.wait()
+        assert (story.statuses(), story.services(), story.booked()) == expected, str(boundary)
+        passed += boundary in killer.seen
+    assert passed >= 20
+
+
+def test_a_sweep_after_each_step_changes_nothing():
+    story = deep()
+    story.ask(LINE)
+    story.order()
+    story.wait()
+    before = len(story.market.commits)
+    story.market.sweep()
+    assert len(story.market.commits) == before
