@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from node.agents.policies import Part
@@ -74,11 +74,15 @@ def part_of(element: Element) -> Part:
     )
 
 
-async def score_on(port: LedgerPort, seller: str, offering: str) -> int:
-    """The seller's score on this ledger in tenths: for the offering, else over all, else -1."""
+async def scores_on(port: LedgerPort, seller: str) -> dict[str, int]:
+    """The seller's scores on this ledger in tenths, by offering."""
     scores: tuple[Any, ...] = await port.list("score", party=seller)
-    own = {score.offering: score.tenths for score in scores if score.seller == seller}
-    return int(own.get(offering, own.get("", -1)))
+    return {score.offering: score.tenths for score in scores if score.seller == seller}
+
+
+def score_for(scores: Mapping[str, int], offering: str) -> int:
+    """The score for an offering, else over all, else -1."""
+    return scores.get(offering, scores.get("", -1))
 
 
 async def bought_on(internal: LedgerPort, service_id: str) -> str:

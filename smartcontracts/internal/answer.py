@@ -21,7 +21,15 @@ from smartcontracts.internal.handover import (
     require_handover,
 )
 from smartcontracts.internal.release import RELEASE, Release, ReleaseStatus, open_release, opened
-from smartcontracts.internal.rules import BASIS_POINTS, MARKUPS_MAX, OfferingMarkup, SourcingRules, markup_of, rules_of
+from smartcontracts.internal.rules import (
+    BASIS_POINTS,
+    MARKUPS_MAX,
+    OfferingMarkup,
+    SourcingRules,
+    markup_of,
+    require_markups,
+    rules_of,
+)
 from smartcontracts.kernel import (
     Call,
     Contract,
@@ -210,13 +218,14 @@ def _release(
 def _require_priced(
     command: ReleaseQuote, handover: InquiryHandover, assessment: Assessment, rules: SourcingRules
 ) -> None:
-    """Rejects with OtherInquiry, MarkupWrong. Req: Q-46."""
+    """Rejects with OtherInquiry, MarkupInvalid, MarkupWrong. Req: Q-46."""
     quote = command.quote
     given = {item.id: item for item in quote.items}
     if quote.inquiry_id != handover.inquiry.id or len(given) != len(quote.items):
         raise OtherInquiry("Answer this inquiry, each item once.", "quote.inquiry_id")
     if sorted(given) != sorted(item.item_id for item in assessment.items):
         raise OtherInquiry("Answer each item of the inquiry.", "quote.items")
+    require_markups(command.markups)
     expected = {item.item_id: list_prices(item, rules, command.markups, handover.currency) for item in assessment.items}
     if quote.form == QuoteForm.BUNDLED:
         bundle = bundled(tuple(expected.values()))

@@ -132,8 +132,13 @@ def _require_weights(command: SetSourcingRules) -> None:
 def _require_markups(command: SetSourcingRules) -> None:
     if command.markup_basis_points > MARKUP_MAX:
         raise MarkupInvalid(f"A mark-up is at most {MARKUP_MAX} basis points.", "markup_basis_points")
+    require_markups(command.markups)
+
+
+def require_markups(markups: tuple[OfferingMarkup, ...]) -> None:
+    """Rejects with MarkupInvalid."""
     seen: dict[str, None] = {}
-    for place, one in enumerate(command.markups):
+    for place, one in enumerate(markups):
         if not one.offering or one.offering in seen:
             raise MarkupInvalid("Name each offering once.", f"markups[{place}].offering")
         if one.basis_points > MARKUP_MAX:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from node.agents.desk import Desk
@@ -14,11 +14,12 @@ from node.agents.inquiries import (
     agreement_on,
     part_of,
     rules_on,
-    score_on,
+    score_for,
+    scores_on,
     submit_unless_overtaken,
 )
 from node.agents.policies import RankedQuote, Seller
-from node.agents.ports import LedgerPort, Outward
+from node.agents.ports import LedgerPort, Outward, Refused
 from smartcontracts.codec import encode
 from smartcontracts.inquiry import Inquiry, InquiryStatus
 from smartcontracts.internal.decomposition import Decomposition, Element
@@ -59,6 +60,11 @@ class _Candidate:
 
     seller: Seller
     agreement_id: str
+    scores: Mapping[str, int]
+
+    def scored(self, offering: str) -> Seller:
+        """The seller with its score for an offering."""
+        return replace(self.seller, score_tenths=score_for(self.scores, offering))
 
 
 async def ask_sellers(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
@@ -72,7 +78,7 @@ async def ask_sellers(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
     chosen: dict[str, tuple[_Candidate, list[Element]]] = {}
     unsourced = []
     for element in elements:
-        sellers = await _scored(desk, candidates, element)
+        sellers = tuple(candidate.scored(element.offering) for candidate in candidates)
         picked = {one.ledger_id for one in desk.policies.sellers(part_of(element), sellers)}
         if element.service_id:
             picked = await _holders(desk, element)
@@ -96,11 +102,11 @@ async def collect_responses(desk: Desk, port: LedgerPort, sourcing: Sourcing) ->
     """Bring home what sellers have answered, once all have or the window is over, and rank it. Req: Q-33, Q-34, Q-36."""
     if sourcing.status == SourcingStatus.OPEN:
         return
-    news = [one async for one in _news(desk, port, sourcing)]
-    heard = {asked.inquiry_id for asked, responses in news if responses}
-    waiting = any(one.outcome == AskedOutcome.WAITING and one.inquiry_id not in heard for one in sourcing.asked)
-    if waiting and sourcing.status == SourcingStatus.ASKED:
-        return
+    news: list[tuple[AskedSeller, tuple[RecordResponse, ...]]] = []
+    async for asked, responses in _news(desk, port, sourcing):
+        if sourcing.status == SourcingStatus.ASKED and asked.outcome == AskedOutcome.WAITING and not responses:
+            return  # one that is waited for is enough: the others need no look
+        news.append((asked, responses))
     acts = [Outward("record_response", response) for _, responses in news for response in responses]
     received = await _received(port, sourcing, news)
     taken = await _late_to_take(desk, port, sourcing, received)
@@ -109,9 +115,25 @@ async def collect_responses(desk: Desk, port: LedgerPort, sourcing: Sourcing) ->
     )
     if not taken and await _is_to_rank(port, sourcing, acts):
         preferences = await _preferences(desk, port, sourcing, received)
-        acts.append(Outward("rank_quotes", RankQuotes(sourcing_id=sourcing.id, preferences=preferences)))
-    if acts:
+        await _rank(port, sourcing, acts, preferences)
+    elif acts:
         await _submit(port, acts, RECORD)
+
+
+async def _rank(port: LedgerPort, sourcing: Sourcing, acts: list[Outward], preferences: tuple[Preference, ...]) -> None:
+    """Record and rank; if policy prefers what can't be preferred, without it: the buyer still gets an answer. Req: Q-05."""
+    rank = RankQuotes(sourcing_id=sourcing.id, preferences=preferences)
+    try:
+        await _submit(port, [*acts, Outward("rank_quotes", rank)], RECORD)
+    except Refused as refused:
+        if refused.detail.transient or not preferences:
+            raise
+        current: Sourcing | None = await port.get("sourcing", sourcing.id)
+        if current is not None:
+            known = {one.inquiry_id for one in current.asked if one.outcome != AskedOutcome.WAITING}
+            left = [act for act in acts if getattr(act.command, "inquiry_id", "") not in known]
+            plain = RankQuotes(sourcing_id=sourcing.id)
+            await _submit(port, [*left, Outward("rank_quotes", plain)], RECORD)
 
 
 async def collect_of_inquiry(desk: Desk, _port: LedgerPort, inquiry: Inquiry) -> None:
@@ -154,7 +176,8 @@ async def _candidates(desk: Desk, sourcing: Sourcing) -> tuple[tuple[_Candidate,
         elif left_ms < agreement.terms.response_window_min_ms:
             passed_over.append(WINDOW_TOO_SHORT)
         else:
-            found.append(_Candidate(Seller(organization=other, ledger_id=ledger_id), agreement.id))
+            scores = await scores_on(desk.bilateral[ledger_id], other)
+            found.append(_Candidate(Seller(organization=other, ledger_id=ledger_id), agreement.id, scores))
     return tuple(found), tuple(sorted(passed_over, reverse=True))
 
 
@@ -166,15 +189,6 @@ async def _holders(desk: Desk, element: Element) -> set[str]:
         if service is not None and service.buyer == desk.organization:
             found.add(ledger_id)
     return found
-
-
-async def _scored(desk: Desk, candidates: tuple[_Candidate, ...], element: Element) -> tuple[Seller, ...]:
-    sellers = []
-    for candidate in candidates:
-        seller = candidate.seller
-        tenths = await score_on(desk.bilateral[seller.ledger_id], seller.organization, element.offering)
-        sellers.append(Seller(organization=seller.organization, ledger_id=seller.ledger_id, score_tenths=tenths))
-    return tuple(sellers)
 
 
 def _asks(desk: Desk, sourcing: Sourcing, chosen: Iterable[tuple[_Candidate, list[Element]]]) -> Iterator[Outward]:
@@ -227,10 +241,10 @@ async def _news(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> Any:
     """(asked, what is to record of it) for every seller whose answer is not, or not all, recorded."""
     for asked in sourcing.asked:
         outside = desk.bilateral.get(asked.ledger_id)
-        if outside is None or asked.outcome not in (AskedOutcome.WAITING, AskedOutcome.DEEMED, AskedOutcome.LATE):
+        if asked.outcome not in (AskedOutcome.WAITING, AskedOutcome.DEEMED, AskedOutcome.LATE):
             continue
-        inquiry: Inquiry | None = await outside.get("inquiry", asked.inquiry_id)
-        if inquiry is None:
+        inquiry: Inquiry | None = None if outside is None else await outside.get("inquiry", asked.inquiry_id)
+        if outside is None or inquiry is None:
             yield asked, await _refused(port, sourcing, asked)
         else:
             yield asked, await _responses(outside, sourcing, asked, inquiry)
@@ -276,7 +290,7 @@ async def _with_quote(
         inquiry_id=asked.inquiry_id,
         outcome=outcome,
         quote=quote,
-        score_tenths=await score_on(outside, asked.seller, offering),
+        score_tenths=score_for(await scores_on(outside, asked.seller), offering),
     )
 
 

@@ -128,7 +128,7 @@ def _own_markups(desk: Desk, buyer: str, assessment: Assessment, rules: Sourcing
     """Where the policy has another mark-up than the rules."""
     found = []
     for offering in sorted(dict.fromkeys(item.offering for item in assessment.items)):
-        points = desk.policies.markup_basis_points(offering, buyer, rules)
+        points = max(0, desk.policies.markup_basis_points(offering, buyer, rules))
         if points != markup_of(rules, offering):
             found.append(OfferingMarkup(offering=offering, basis_points=points))
     return tuple(found)

@@ -316,6 +316,21 @@ def test_the_best_ranked_is_bought_unless_policy_prefers_another_and_says_why():
         assert len(received) == 2
 
 
+@pytest.mark.req("Q-05")
+def test_a_preference_that_can_t_be_is_left_out_and_the_buyer_is_answered():
+    class Wrong(Policies):
+        def prefer(self, part, ranked):
+            return Preference("rcq_none", "GOOD")
+
+    own = {"alpha": pool(), "bravo": pool("port"), "charlie": pool()}
+    market = Market(pairs=DIAMOND[:3], inventories=own, policies={"alpha": Wrong()})
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    assert market.failures == []
+    assert customers_quote(market).items
+    assert market.the(market.internal("alpha"), "ranking").preferred_quote_id == ""
+
+
 @pytest.mark.req("Q-27")
 @pytest.mark.parametrize(("prefer", "cost_a_month"), [(Prefer.INTERNAL, 40), (Prefer.CHEAPEST, 23)])
 def test_what_could_be_made_is_bought_where_that_is_cheaper_and_the_rules_want_it(prefer, cost_a_month):

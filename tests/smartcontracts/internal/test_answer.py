@@ -11,7 +11,7 @@ from smartcontracts.internal import answer as w
 from smartcontracts.internal.assessment import ASSESSMENT, AssessedItem
 from smartcontracts.internal.handover import INQUIRY_HANDOVER, HandoverUnknown
 from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
-from smartcontracts.internal.rules import OfferingMarkup, SetSourcingRules, SourcingRules
+from smartcontracts.internal.rules import MarkupInvalid, OfferingMarkup, SetSourcingRules, SourcingRules
 from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.money import Rate
 from smartcontracts.trade import ChangeAnswer, ChangeMethod, Outage, QuoteForm
@@ -208,6 +208,15 @@ def test_the_policy_may_have_another_mark_up_and_it_stays_on_this_ledger():
     dearer = replace(command.quote, **repriced(0, prices=(monthly(15_000_000_000),))(command.quote))
     send(ledger, "release_quote", replace(command, quote=dearer, markups=own), "s_bus")
     assert ledger.the(INQUIRY_HANDOVER).markups == own
+
+
+@pytest.mark.parametrize("markups", [("", 1), ("line", 1_000_001)])
+def test_a_mark_up_needs_its_offering_and_a_bound(markups):
+    ledger = internal_ledger()
+    handover = to_quote(ledger)
+    wrong = (OfferingMarkup(offering=markups[0], basis_points=markups[1]),)
+    refusal, field = refusal_of(ledger, "release_quote", quoting(ledger, handover, markups=wrong), "s_bus")
+    assert (refusal, field.startswith("markups[0].")) == (MarkupInvalid, True)
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**6))
