@@ -9,12 +9,13 @@ delivery.py and change.py, so this module has the whole lifecycle, and what happ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from smartcontracts.canonical_json import Json, load, require_canonical
+from smartcontracts.canonical_json import Json, dump, load, require_canonical
 from smartcontracts.inquiry import require_inquiry
 from smartcontracts.kernel import (
     Call,
@@ -81,7 +82,12 @@ ANSWER_WINDOW_ENDS: Final = "answer_window_ends"
 TIMEOUT: Final = "timeout"
 SERVICE_ENDED: Final = "service_ended"
 DELIVERY_INFO_BYTES_MAX: Final = 4_096
+DELIVERY_KEYS_MAX: Final = 64
+SEARCHED_BYTES_MAX: Final = 65_536
 WINDOW_CHANGES_MAX: Final = 64
+_CONFIGURATION: Final = b'"productConfiguration":'
+# The next member of a product, as its keys are sorted.
+_AFTER_CONFIGURATION: Final = b',"productOffering":'
 
 
 class OrderStatus(StrEnum):
@@ -415,7 +421,7 @@ def place_order(command: PlaceOrder, call: Call) -> Outcome:
     _require_implement_at(command, now_ms)
     items = _ordered_items(command, quote, call.view)
     require_time(command.requested_completion_ms, "requested_completion_ms")
-    _require_delivery_info(command.delivery_info, items)
+    _require_delivery_info(command, items)
     require_withheld(command.withheld)
     require_impersonal_text(command.buyer_reference, "buyer_reference")
     releases = require_release(command.release, call)
@@ -737,25 +743,40 @@ def _require_implement_at(command: PlaceOrder, now_ms: int) -> None:
         raise ImplementAtInvalid("Give a time in the future, inside the activation window.", "implement_at_ms")
 
 
-def _require_delivery_info(data: bytes, items: tuple[OrderItem, ...]) -> None:
+def _require_delivery_info(command: PlaceOrder, items: tuple[OrderItem, ...]) -> None:
     """Rejects as `require_canonical`, with DeliveryInfoInvalid, PersonalData, DeliveryInfoPriced. Req: O-08."""
-    if not data:
+    if not command.delivery_info:
         return
-    info = require_canonical(data, "delivery_info")
+    info = require_canonical(command.delivery_info, "delivery_info")
     if not isinstance(info, dict):
         raise DeliveryInfoInvalid("Give a JSON object.", "delivery_info")
     require_impersonal(info, "delivery_info")
-    given = _keys(info)
+    given = dict.fromkeys(_keys(info))
+    if len(given) > DELIVERY_KEYS_MAX:
+        raise DeliveryInfoInvalid(f"At most {DELIVERY_KEYS_MAX} different keys are allowed.", "delivery_info")
+    # A search through so much is paid for by the message's own size.
+    if not command.items and sum(len(item.product) for item in items) > SEARCHED_BYTES_MAX:
+        raise DeliveryInfoInvalid(f"What was quoted is over {SEARCHED_BYTES_MAX} bytes: restate the items.", "items")
+    named = {dump(key) + b":": key for key in given}
+    if not named:
+        return
+    # What is quoted may be long, and is not parsed again: in canonical JSON these bytes are that key, and nothing else.
+    priced = re.compile(b"|".join(re.escape(member) for member in named), re.ASCII)
     for item in items:
-        product = load(item.product, "product") if item.product else {}
-        configuration = product.get("productConfiguration") if isinstance(product, dict) else None
-        priced = dict.fromkeys(_keys(configuration))
-        for key in given:
-            if key in priced:
-                raise DeliveryInfoPriced(
-                    f"The quote is for a configuration with {key}; a change of it needs a new quote.",
-                    f"delivery_info.{key}",
-                )
+        found = priced.search(_configuration(item.product))
+        if found is not None:
+            key = named[found.group()]
+            raise DeliveryInfoPriced(
+                f"The quote is for a configuration with {key}; a change of it needs a new quote.",
+                f"delivery_info.{key}",
+            )
+
+
+def _configuration(product: bytes) -> bytes:
+    """The part of a canonical product that holds its configuration; more only if its members are named like those of a product."""
+    _, _, rest = product.partition(_CONFIGURATION)
+    before, found, _ = rest.rpartition(_AFTER_CONFIGURATION)
+    return before if found else rest
 
 
 def _keys(value: Json) -> list[str]:
@@ -888,7 +909,7 @@ CONTRACT: Final = Contract(
     kinds=(ORDER,),
     messages=(
         MessageType(
-            name="place_order", command=PlaceOrder, handler=place_order, roles=(Role.B_BUS,), creates=ORDER, gas=600
+            name="place_order", command=PlaceOrder, handler=place_order, roles=(Role.B_BUS,), creates=ORDER, gas=900
         ),
         MessageType(
             name="accept_order",

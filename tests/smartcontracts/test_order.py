@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from smartcontracts import codec
-from smartcontracts.canonical_json import JsonNotCanonical
+from smartcontracts.canonical_json import JsonNotCanonical, canonical
 from smartcontracts.codec import BytesTooLong
 from smartcontracts.inquiry import INQUIRY, DeclareUnable, InquiryStatus
 from smartcontracts.kernel import AlreadyDone, Cause, Rejected, RoleMissing
 from smartcontracts.money import Money
 from smartcontracts.order import (
     DELIVERY_INFO_BYTES_MAX,
+    DELIVERY_KEYS_MAX,
     ORDER,
+    SEARCHED_BYTES_MAX,
     AcceptanceWindowOver,
     AcceptOrder,
     ChangeMismatch,
@@ -89,6 +91,7 @@ from tests.smartcontracts.trading import (
     upstream,
 )
 
+LINE_TOTALS = {"one_time_total": Money(100_00, "EUR"), "term_total": Money(340_00, "EUR")}
 RESTATED = tuple(restated(item) for item in (LINE, PORT_A, PORT_Z))
 
 
@@ -278,6 +281,59 @@ def test_delivery_information_overrides_no_priced_attribute_at_any_depth(key, sh
     with pytest.raises(DeliveryInfoPriced):
         buy(ledger, quote.id, delivery_info=(shape % key).encode())
     buy(ledger, quote.id, delivery_info=(shape % f"{key}2").encode())
+
+
+@pytest.mark.req("O-08")
+def test_delivery_information_may_have_keys_that_stand_elsewhere_in_what_was_quoted():
+    """The place and the offering's id, a value, and a part of a key are no attributes that were priced."""
+    ledger = trading_ledger()
+    info = b'{"id":1,"ir":2,"irVal":3,"MBPS":4,"place":5,"productConfiguration":6,"productOffering":7,"role":8}'
+    with pytest.raises(JsonNotCanonical):
+        buy(ledger, quoted(ledger).id, delivery_info=info)
+    buy(ledger, quoted(ledger).id, delivery_info=canonical(info, "delivery_info"))
+
+
+@pytest.mark.req("O-08")
+@pytest.mark.parametrize("key", ['a\\"b', "a\\\\", "ü", "a.c*"])
+def test_odd_keys_are_compared_as_they_are_written(key):
+    ledger = trading_ledger()
+    text = f'{{"productOffering":{{"id":"line"}},"productConfiguration":{{"carrierEthernetSls":[1],"{key}":1}},"place":[1]}}'
+    odd = replace(LINE, product=canonical(text.encode(), "product"), relations=())
+    quote = give(ledger, ask(ledger, replace(ASK, items=(odd,))).id, items=QUOTE_ITEMS[:1], **LINE_TOTALS)
+    with pytest.raises(DeliveryInfoPriced):
+        buy(ledger, quote.id, delivery_info=canonical(f'{{"x":{{"{key}":2}}}}'.encode(), "delivery_info"))
+    buy(ledger, quote.id, delivery_info=canonical(f'{{"{key}x":2}}'.encode(), "delivery_info"))
+
+
+@pytest.mark.req("O-08")
+def test_delivery_information_has_so_many_keys_at_most():
+    ledger = trading_ledger()
+    quote = quoted(ledger)
+    keys = [f"k{n:03}" for n in range(DELIVERY_KEYS_MAX + 1)]
+    with pytest.raises(DeliveryInfoInvalid):
+        buy(ledger, quote.id, delivery_info=("{" + ",".join(f'"{key}":1' for key in keys) + "}").encode())
+    buy(ledger, quote.id, delivery_info=("{" + ",".join(f'"{key}":1' for key in keys[1:]) + "}").encode())
+    buy(ledger, quoted(ledger).id, delivery_info=b"{}")
+
+
+@pytest.mark.req("O-08", "O-03")
+def test_with_delivery_information_a_long_quote_is_restated():
+    ledger = trading_ledger()
+
+    def asked(size):
+        text = '{"productOffering":{"id":"line"},"productConfiguration":{"carrierEthernetSls":[1],"t":""},"place":[1]}'
+        data = canonical(text.encode(), "product")
+        long = data.replace(b'"t":""', b'"t":"%s"' % (b"x" * (size - len(data))))
+        return replace(LINE, product=long, relations=())
+
+    for size, refused in ((SEARCHED_BYTES_MAX, False), (SEARCHED_BYTES_MAX + 1, True)):
+        item = asked(size)
+        quote = give(ledger, ask(ledger, replace(ASK, items=(item,))).id, items=QUOTE_ITEMS[:1], **LINE_TOTALS)
+        if refused:
+            with pytest.raises(DeliveryInfoInvalid) as caught:
+                buy(ledger, quote.id, delivery_info=b'{"vlan":7}')
+            assert caught.value.field == "items"
+        buy(ledger, quote.id, delivery_info=b'{"vlan":7}', items=(restated(item),) if refused else ())
 
 
 @pytest.mark.req("O-08")
