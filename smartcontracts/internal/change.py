@@ -48,6 +48,7 @@ from smartcontracts.internal.release import (
     ReleaseStatus,
     open_release,
     opened,
+    released_command,
     releases_of,
     void_releases,
 )
@@ -610,8 +611,8 @@ def _releases(plan: ChangePlan, view: View, status: ReleaseStatus) -> tuple[Rele
 
 
 def _is_about(release: Release, ledger_id: str, change_id: str) -> bool:
-    """Each change of a plan is on a ledger of its own or of another order: the ledger tells, and the command which one."""
-    return release.ledger_id == ledger_id and change_id.encode() in release.command.data
+    """A seller may make several changes on one ledger: the command tells which one."""
+    return release.ledger_id == ledger_id and released_command(release).change_id == change_id
 
 
 def _maintenance(command: ReleaseMaintenance) -> tuple[str, Any]:
