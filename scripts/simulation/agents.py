@@ -158,10 +158,10 @@ class Agent:
     name: str
     role: Role
     policies: Policies
-    provisioning: Provisioning | None = None
     # How often it is killed at a boundary, and its clock's error.
-    killed_at: float = 0.004
-    skew_ms: int = 0
+    killed_at: float
+    skew_ms: int
+    provisioning: Provisioning | None = None
     duties: dict[tuple[str, str], tuple[Duty, ...]] = field(default_factory=dict)
     kills: int = 0
     taken: int = 0
@@ -221,7 +221,7 @@ class Agent:
         if chain.id not in self._ports or (chain.kind, event.kind) not in self.duties:
             return
         random = self.world.random
-        fate = random.random()
+        fate = random.random() / self.world.severity
         if fate < NEWS_LOST and not self.world.closing:
             return
         delay = NEWS_LATE_MS if fate < NEWS_LOST + NEWS_LATE else NEWS_MS
@@ -321,12 +321,13 @@ class Agent:
 
     def _at_boundary(self, boundary: Boundary, document_id: str) -> None:
         if not self.world.closing and self.world.random.random() < self.killed_at:
+            self.world.coverage.kills[str(boundary)] += 1
             self.world.note(f"{self.label} is killed at {boundary} of {document_id[-6:]}")
             raise Killed
 
     async def may_wait(self) -> None:
         """A port call takes a while, now and then; then others go on meanwhile."""
-        if self.world.random.random() < SLOW_READS:
+        if self.world.random.random() < SLOW_READS * self.world.severity:
             await self.world.sleep(self.world.random.randint(*SLOW_READ_MS))
 
     def _ended(self, subject: Subject, outcome: _Look, error: BaseException | None) -> None:

@@ -107,6 +107,10 @@ def _customer(world: World, plan: Layout, name: str) -> None:
             offerings = tuple(world.random.sample(layout.OFFERINGS, 2))
             script = purchase(Person(world, name, chain), org_id(seller), offerings, habits(world.random))
             world.start(f"{name} buys from {seller}", script)
-        world.schedule.at(world.soon(*PURCHASE_MS), f"{name} wants something", next_purchase)
+        plan_next()
 
-    world.schedule.at(world.soon(*PURCHASE_MS), f"{name} wants something", next_purchase)
+    def plan_next() -> None:
+        least_ms, most_ms = (int(bound / world.haste) for bound in PURCHASE_MS)
+        world.schedule.at(world.soon(least_ms, most_ms), f"{name} wants something", next_purchase)
+
+    plan_next()

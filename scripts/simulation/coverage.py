@@ -13,6 +13,8 @@ from functools import cache
 from typing import Any, Final
 
 from ledgers.kinds import BILATERAL, INTERNAL, contract_table
+from node.agents.boundaries import boundaries
+from node.agents.roster import DUTIES
 from smartcontracts import kernel
 from smartcontracts.kernel import Kind, Rejected
 
@@ -30,11 +32,13 @@ class Coverage:
     wrong_status: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: Counter[int] = field(default_factory=Counter)
     duties: Counter[str] = field(default_factory=Counter)
+    # Boundaries at which an agent was killed.
+    kills: Counter[str] = field(default_factory=Counter)
     duty_refusals: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Coverage) -> None:
         """Count what another history met too."""
-        for name in ("taken", "wrong_status", "refusals", "duties", "duty_refusals"):
+        for name in ("taken", "wrong_status", "refusals", "duties", "kills", "duty_refusals"):
             getattr(self, name).update(getattr(other, name))
 
     def report(self) -> dict[str, Any]:
@@ -50,6 +54,10 @@ class Coverage:
             "refusals": len(codes),
             "refusals_met": len(codes) - len(unmet),
             "refusals_missing": [f"{code} {codes[code]}" for code in unmet],
+            "kills": sum(self.kills.values()),
+            "boundaries": len(all_boundaries()),
+            "boundaries_killed_at": len([one for one in all_boundaries() if self.kills[one]]),
+            "boundaries_missing": [one for one in all_boundaries() if not self.kills[one]],
             "duties": dict(sorted(self.duties.items())),
             "duty_refusals": dict(self.duty_refusals.most_common(40)),
         }
@@ -110,6 +118,12 @@ def _names() -> dict[int, str]:
 def all_steps() -> tuple[tuple[str, str, str], ...]:
     """(kind, status, event) of every lifecycle."""
     return tuple((kind.name, str(status), event) for kind in all_kinds() for status, event in kind.lifecycle)
+
+
+@cache
+def all_boundaries() -> tuple[str, ...]:
+    """Where agents are killed, by role, duty and moment."""
+    return tuple(str(one) for duties in DUTIES.values() for one in boundaries(duties))
 
 
 @cache

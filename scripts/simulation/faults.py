@@ -27,7 +27,8 @@ class Faults:
 
     def begin(self) -> None:
         world = self.world
-        world.schedule.at(world.soon(*EVERY_MS), "a fault", self._one)
+        least_ms, most_ms = (int(bound / world.severity) for bound in EVERY_MS)
+        world.schedule.at(world.soon(least_ms, most_ms), "a fault", self._one)
 
     def _one(self) -> None:
         world = self.world

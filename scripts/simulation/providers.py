@@ -21,6 +21,7 @@ from smartcontracts.kernel import Role
 
 CAPACITY: Final = (2, 8)
 CLOCK_MS: Final = 1_500
+KILLED_AT: Final = (0.0, 0.005, 0.02)
 FAULTS: Final = ("query", "reserve", "activate", "measure")
 
 
@@ -60,9 +61,9 @@ def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, f
             name,
             role,
             policies,
-            provisioning if role == Role.SOF else None,
-            killed_at=random.choice((0.0, 0.002, 0.01)) if faults else 0.0,
+            killed_at=random.choice(KILLED_AT) * world.severity if faults else 0.0,
             skew_ms=skew_ms,
+            provisioning=provisioning if role == Role.SOF else None,
         )
         for role in AGENT_ROLES
     )

@@ -72,6 +72,7 @@ class Report:
             ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()),
             f"steps of lifecycles taken {found['steps_taken']} of {found['steps']}; steps refused {found['steps_refused']}",
             *(f"  not taken: {step}" for step in found["steps_missing"]),
+            f"agents killed {found['kills']} times, at {found['boundaries_killed_at']} of {found['boundaries']} boundaries",
             f"refusals met {found['refusals_met']} of {found['refusals']}",
         ]
         if found["refusals_missing"]:

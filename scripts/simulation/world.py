@@ -103,6 +103,9 @@ class World:
 
     seed: int
     random: Random = field(init=False)
+    # How much goes wrong, and how soon people want the next thing: 1 is usual.
+    severity: float = field(init=False)
+    haste: float = field(init=False)
     schedule: Schedule = field(default_factory=Schedule)
     journal: Journal = field(default_factory=Journal)
     coverage: Coverage = field(default_factory=Coverage)
@@ -128,6 +131,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - a simulation wants chance that repeats
+        self.severity = self.random.choice((0.3, 1.0, 1.0, 3.0, 10.0))
+        self.haste = self.random.choice((0.5, 1.0, 1.0, 4.0))
 
     # Time
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from scripts.simulation.invariants.change import Change
 from scripts.simulation.invariants.isolation import Isolation
 from scripts.simulation.invariants.once import Once
 from scripts.simulation.invariants.supply import Capacity, Supply
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from scripts.simulation.invariants.base import Invariant
     from scripts.simulation.world import World
 
-CLASSES: Final[tuple[type[Invariant], ...]] = (Trade, Windows, Isolation, Once, Supply, Capacity)
+CLASSES: Final[tuple[type[Invariant], ...]] = (Trade, Windows, Isolation, Once, Supply, Capacity, Change)
 
 
 def watch(world: World) -> tuple[Invariant, ...]:
