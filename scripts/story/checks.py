@@ -76,3 +76,17 @@ async def see_chained(market: Market, provider: str, order_id: str) -> OrderHand
         f"chained {', '.join(sources)}, and tested: passed", who=provider, ledger=seat.ledger_name, document=f"order_handover/{handover.id}"
     )
     return handover
+
+
+async def show_internal(market: Market, since_ms: int) -> None:
+    """What every provider's internal ledger says of the orders since then: for who looks for a failure's reason."""
+    rows = []
+    for name in market.providers:
+        handovers = {one.id: one for one in await internal_documents(market, name, "order_handover") if one.placed_at_ms >= since_ms}
+        rows += [(name, "order", str(one.status), one.reason, "") for one in handovers.values()]
+        rows += [
+            (name, f"{one.element_id} ({one.source}) {one.seller and market.stage.network.name_of(one.seller)}", str(one.status), one.reason, one.decision)
+            for one in await internal_documents(market, name, "service_element")
+            if one.order_handover_id in handovers
+        ]
+    market.stage.teller.table(("internal ledger of", "what", "status", "reason", "decision"), rows)

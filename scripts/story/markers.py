@@ -24,10 +24,9 @@ class Marked:
     markers: frozenset[bytes]
 
 
-def marked(kind: str, document: Any, outside: bytes) -> Marked:
-    """The markers of a document: values of it that do not stand in `outside`."""
-    found = frozenset(value for value in values(document) if _is_telling(value) and value not in outside)
-    return Marked(kind, document.id, found)
+def markers_of(record: Any, outside: bytes) -> frozenset[bytes]:
+    """Values of a record that tell it apart and do not stand in `outside`."""
+    return frozenset(value for value in values(record) if _is_telling(value) and value not in outside)
 
 
 def values(value: Any) -> Iterator[bytes]:
@@ -50,4 +49,4 @@ def plain(documents: Iterable[Any]) -> bytes:
 
 
 def _is_telling(value: bytes) -> bool:
-    return len(value) >= LENGTH_MIN and _DIGIT.search(value) is not None
+    return len(value) >= LENGTH_MIN and (_DIGIT.search(value) is not None or not value.isascii())

@@ -5,22 +5,25 @@ After one that did not hold the next begins on a new network: what is left of a 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from ledgers.client import ClientError
 from localnet.network import Network
 from localnet.topology import Topology, load_topology
 from scripts.story.catalogue import find
+from scripts.story.checks import show_internal
 from scripts.story.goods import inventory
 from scripts.story.market import Market
 from scripts.story.network import LocalNetwork
 from scripts.story.scenarios import scenario
 from scripts.story.scenarios.base import TOPOLOGY, Scenario, Set
 from scripts.story.scene import ALPHA, Stage
-from scripts.story.telling import Teller, plural
+from scripts.story.telling import StepFailed, Teller, plural
 from scripts.story.terms import tier_terms
 
 # Makes a text of what went wrong.
@@ -103,12 +106,14 @@ async def _play(name: str, scene: Set, explain: Explain) -> str:
     entry, teller = find(name), scene.stage.teller
     if entry is not None:
         teller.print(f"\n=== {entry.number} {entry.name}: {entry.title}")
-    began = time.monotonic()
+    began, began_ms = time.monotonic(), scene.now_ms()
     try:
         await scenario(name).play(scene)
     except Exception as error:  # noqa: BLE001  (the others are to run, whatever it was)
         failure = explain(error)
         teller.print(f"=== {name}: FAILED after {time.monotonic() - began:.1f} s\n{failure}")
+        with contextlib.suppress(ClientError, StepFailed):
+            await show_internal(scene.market, began_ms)
         return failure
     teller.print(f"=== {name}: held, {time.monotonic() - began:.1f} s")
     teller.note("scenarios", {"name": name, "seconds": round(time.monotonic() - began, 1)})

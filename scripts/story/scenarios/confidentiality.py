@@ -17,7 +17,7 @@ from typing import Any, Final
 from ledgers.kinds import BILATERAL, INTERNAL, VERSIONS, contract_table
 from scripts.story.capture import Capture, Captured, is_permitted
 from scripts.story.goods import Pool, Stock, line_with_ports, port
-from scripts.story.markers import Marked, marked, plain
+from scripts.story.markers import Marked, markers_of, plain
 from scripts.story.market import Market
 from scripts.story.scenarios.base import Scenario, Set
 from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
@@ -35,7 +35,8 @@ PLANTED: Final = {name: f"planted-{name}-{secrets.token_hex(12)}" for name in (A
 _CONTROL: Final = b"control-" + secrets.token_hex(12).encode()
 _QUIET_S: Final = 1.0
 # A release's id names the cause of an outward act, and so does the ledger's: opaque, and the other party has them by design.
-_NAMED_OUTSIDE: Final = "release"
+_NAMED_OUTSIDE: Final = b"rel_"
+_RELEASE: Final = "release"
 _SYSTEM: Final = "sys"
 # Who the organization and its members are stands on every ledger alike.
 _SAID_EVERYWHERE: Final = ("organization", "member")
@@ -58,7 +59,7 @@ async def play(scene: Set) -> None:
     captured = await capture.stop() if can_capture else None
     async with scene.stage.teller.scene("Every document's markers"):
         internal = await _internal_markers(scene.market)
-        shared = await _shared_markers(scene.market, began_ms, planted)
+        shared = await _shared_markers(scene, began_ms, planted)
     async with scene.stage.teller.scene("Everybody's files"):
         copies = _copy_all(scene)
         _search_all(scene, copies, internal, shared)
@@ -101,22 +102,27 @@ async def _internal_markers(market: Market) -> dict[str, list[Marked]]:
 
 
 def _own(kind: str, document: Any, outside: bytes) -> Marked:
-    one = marked(kind, document, outside)
-    hidden = {RULES_ID.encode(), document.id.encode() if kind == _NAMED_OUTSIDE else RULES_ID.encode()}
-    return Marked(one.kind, one.id, one.markers - hidden)
+    """A release's command is said outside once it is carried, so of a release only the salt counts.
+
+    The hash of what is asked for is no secret either: whoever is asked the same computes the same.
+    """
+    found = markers_of(document.salt if kind == _RELEASE else document, outside)
+    computed = {RULES_ID.encode(), getattr(document, "characteristics", "").encode()}
+    hidden = [value for value in found if value.startswith(_NAMED_OUTSIDE) or value in computed]
+    return Marked(kind, document.id, found.difference(hidden))
 
 
-async def _shared_markers(market: Market, since_ms: int, planted: Mapping[str, bytes]) -> dict[str, frozenset[bytes]]:
-    """Bilateral ledger to its markers: what was planted, and the ids of its inquiries, quotes and orders."""
+async def _shared_markers(scene: Set, since_ms: int, planted: Mapping[str, bytes]) -> dict[str, frozenset[bytes]]:
+    """Bilateral ledger to its markers: what was planted, its own id, and those of its inquiries, quotes and orders."""
     found: dict[str, frozenset[bytes]] = {}
     for ledger, marker in planted.items():
         ids = set()
         for kind in ("inquiry", "order"):
-            for row in await market.rows(kind, since_ms):
+            for row in await scene.market.rows(kind, since_ms):
                 if row.ledger == ledger:
                     ids |= {row.document.id.encode(), getattr(row.document, "quote_id", "").encode()} - {b""}
-        found[ledger] = frozenset({marker, *ids})
-        market.stage.teller.tell(plural(len(found[ledger]), "marker"), ledger=ledger)
+        found[ledger] = frozenset({marker, scene.nodes.ledger_id(ledger).encode(), *ids})
+        scene.stage.teller.tell(plural(len(found[ledger]), "marker"), ledger=ledger)
     return found
 
 

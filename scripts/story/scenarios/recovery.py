@@ -6,7 +6,7 @@ from typing import Final
 
 from scripts.story.checks import internal_documents, see_in_operation
 from scripts.story.goods import Fault, Pool, Stock, line_with_ports
-from scripts.story.market import MARKUP_BASIS_POINTS, Row
+from scripts.story.market import Row
 from scripts.story.scenarios.base import Scenario, Set
 from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
 from scripts.story.telling import require
@@ -22,10 +22,7 @@ async def play(scene: Set) -> None:
     """D-30, D-33, D-43."""
     market, stage, began_ms = scene.market, scene.stage, scene.now_ms()
     async with stage.teller.scene("Ordered of bravo, whose port is broken"):
-        # charlie would buy it of delta, too; bravo is to be the cheaper one.
-        await market.set_rules(CHARLIE, markup_basis_points=2 * MARKUP_BASIS_POINTS)
         quote = await market.quoted(ACME, ALPHA, await market.ask(ACME, ALPHA, line_with_ports(PLACE)))
-        await market.set_rules(CHARLIE)
         order = await market.order(ACME, ALPHA, quote, activation_window_ms=WINDOW_MS)
         await market.ordered_until(ACME, ALPHA, order, OrderStatus.ACCEPTED)
     async with stage.teller.scene("An alternative from outside, inside a window that is extended"):
@@ -62,6 +59,8 @@ SCENARIO: Final = Scenario(
             pools=(Pool(place=PLACE, monthly="28.00"),),
             faults=(Fault(place=PLACE, cause="LINE_CARD_BROKEN", times=99),),
         ),
+        # Has it, too, so that it does not ask delta, which answers a request that comes by two ways once.
+        CHARLIE: Stock(pools=(Pool(place=PLACE, monthly="40.00"),)),
         DELTA: Stock(pools=(Pool(place=PLACE, monthly="20.00", activation_ms=SLOW_MS),)),
     },
 )

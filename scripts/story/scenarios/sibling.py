@@ -11,7 +11,7 @@ from typing import Final
 from scripts.story.checks import internal_documents
 from scripts.story.goods import Pool, Stock, line_with_ports
 from scripts.story.scenarios.base import Scenario, Set
-from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
+from scripts.story.scene import ACME, ALPHA, CHARLIE, DELTA
 from scripts.story.telling import require
 from smartcontracts.order import OrderStatus
 
@@ -38,14 +38,15 @@ async def play(scene: Set) -> None:
         for seller in (ALPHA, DELTA):
             require((seller, OrderStatus.REJECTED) in ends, f"{seller}'s order rejected", ends)
         await market.all_same(rows, "order")
-    async with stage.teller.scene("Nothing was activated"):
-        services = [row for row in await market.rows("service", began_ms) if row.document.activated_at_ms]
-        require(not services, "no service in operation", [row.ledger for row in services])
-        for name in (ALPHA, BRAVO, CHARLIE):
-            elements = await internal_documents(market, name, "service_element")
-            mine = [one for one in elements if one.answered_at_ms >= began_ms]
-            require(not any(one.activated_at_ms for one in mine), f"no element of {name} activated", [str(one.status) for one in mine])
-        stage.teller.tell("no service is in operation, and no internal element was activated")
+    async with stage.teller.scene("alpha activated nothing, and nothing of it runs"):
+        orders = {row.document.id for row in rows}
+        running = [row.ledger for row in await market.rows("service", 0) if row.document.order_id in orders and row.document.status != "terminated"]
+        require(not running, "every service ended", running)
+        handovers = [one.id for one in await internal_documents(market, ALPHA, "order_handover") if one.order_id == order.id]
+        elements = [one for one in await internal_documents(market, ALPHA, "service_element") if one.order_handover_id in handovers]
+        activated = [one.element_id for one in elements if one.source == "internal" and one.activated_at_ms]
+        require(elements and not activated, "no internal activation at alpha", activated)
+        stage.teller.tell("no internal element of alpha was activated, and no service of this order runs", who=ALPHA)
 
 
 async def _siblings_ended(scene: Set, since_ms: int) -> bool:
