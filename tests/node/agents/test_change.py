@@ -10,9 +10,10 @@ import pytest
 from node.agents.b_bus import change as b_bus_change
 from node.agents.boundaries import boundaries
 from node.agents.policies import Policies, Recovery
+from node.agents.policy_settings import PolicySettings, Recipe, RecipePart
 from node.agents.provisioning.inventory import parse
 from node.agents.s_bus import change as s_bus_change
-from smartcontracts.change import ProposeMaintenance
+from smartcontracts.change import ProposeMaintenance, StartChange
 from smartcontracts.order import PlaceOrder
 from smartcontracts.trade import Action, Change, ChangeKind, Outage
 from tests.node.agents.chains import Killer, ordered, stock, units_in_use
@@ -529,6 +530,87 @@ def test_a_customer_that_calls_it_off_leaves_the_service_as_it_was():
     assert story.services() == ["in_operation"] * 3
     assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 1}
     assert {story.plan(name).status.value for name in ("alpha", "bravo", "charlie")} == {"cancelled"}
+
+
+# What goes wrong
+
+
+def test_a_window_that_was_missed_is_followed_by_another_one():
+    story = deep()
+    story.ask(LINE)
+    story.order()
+    story.market.run()
+    missed = story.changes()["acme", "alpha"].window
+    story.market._later.clear()  # nobody is there for an hour
+    story.market.now_ms = missed.until_ms + HOUR_MS
+    story.market.sweep()
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    assert story.changes()["acme", "alpha"].window.from_ms > missed.until_ms + HOUR_MS
+    assert story.market.failures == []
+
+
+def test_what_one_seller_has_changed_when_another_fails_is_kept_in_mind_as_stranded():
+    own = {"alpha": pool(), "bravo": makes("line"), "charlie": makes("port", faults=_breaks_all_but_two())}
+    story = in_operation(own, WIDE, policies={"charlie": GivesUp(), "alpha": GivesUp()})
+    story.ask(LINE, PORT_A, PORT_Z)
+    story.order()
+    story.wait()
+    assert story.statuses()["acme", "alpha"] == "failed"
+    assert (story.statuses()["alpha", "bravo"], story.statuses()["alpha", "charlie"]) == ("done", "failed")
+    assert {element.status.value for element in story.inside("alpha", "service_element") if element.changes} == {
+        "stranded",
+        "cancelled",
+    }
+    assert story.services() == ["in_operation"] * 4
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    story.order()
+    story.wait()
+    assert story.services() == ["terminated"] * 4
+    assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+
+
+def _breaks_all_but_two():
+    return (
+        '[[fault]]\nname = "first"\noperation = "activate"\ntimes = 2\ndelay_ms = 1\n'
+        '[[fault]]\nname = "then"\noperation = "activate"\ntimes = 2\ncause = "LINE_BROKEN"\n'
+    )
+
+
+def test_a_persons_start_is_taken_note_of_and_the_rest_follows():
+    story = deep(outage_ms=0)
+    story.ask(LINE)
+    story.order(implement_in_ms=HOUR_MS)
+    story.market.run()
+    change = story.changes()["acme", "alpha"]
+    story.market._later.clear()
+    story.market.now_ms = change.implement_at_ms + 1_000
+    command = StartChange(change_id=change.id, service_id=change.service_id)
+    story.say("start_change", command, by="alpha", role="s_bus")
+    story.market.run()
+    assert story.plan("alpha").status == "begun"
+    story.market.sweep()
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+
+
+def test_an_item_that_is_made_of_several_parts_is_changed_in_all_of_them():
+    parts = (RecipePart(name="core", offering="core"), RecipePart(name="access", offering="access"))
+    policies = {"alpha": Policies(PolicySettings(recipe=(Recipe(offering="line", part=parts),)))}
+    own = {"alpha": makes("port", "core"), "bravo": makes("access", outage_ms=OUTAGE_MS)}
+    story = in_operation(own, WIDE[:2], policies=policies)
+    assert story.booked() == {"alpha": 3, "bravo": 1}
+    story.ask(LINE)
+    assert story.the(("acme", "alpha"), "quote").change_answer.outage_ms == OUTAGE_MS
+    story.order()
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    assert story.booked() == {"alpha": 3, "bravo": 1}
+    assert len(story.inside("alpha", "inventory_service")[0].elements) == 4
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    story.order()
+    story.market.run()
+    assert (story.services(), story.booked()) == (["terminated"] * 2, {"alpha": 0, "bravo": 0})
 
 
 # Kills
