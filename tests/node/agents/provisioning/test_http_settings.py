@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from node.agents.provisioning import Activated, Pending, ProvisioningBroken
+from node.agents.provisioning.http import HttpProvisioning
 from node.agents.provisioning.http_settings import FILE_BYTES_MAX, connect
+from node.agents.settings import load_provisioning
+from node.configuration import AgentsSection, ConfigurationWrong
 from tests.node.agents.provisioning.elements import NOW_MS, Clock, uni
 from tests.node.agents.provisioning.stub import Authority, Stub
 from tests.node.agents.provisioning.test_http import decide
@@ -62,3 +65,14 @@ def test_invalid_files_name_the_mistake(tmp_path, authority, text, says):
 def test_invalid_file_that_is_not_there(tmp_path):
     with pytest.raises(ProvisioningBroken, match="can't be read"):
         connect(tmp_path / "missing.toml", Clock())
+
+
+def test_a_configuration_chooses_it(tmp_path, authority):
+    path = tmp_path / "provisioning.toml"
+    path.write_text(f'url = "https://127.0.0.1:1"\n{CA}')
+    agents = AgentsSection(provisioning="http", provisioning_file=path)
+    assert isinstance(load_provisioning(agents, tmp_path / "agents", Clock()), HttpProvisioning)
+    assert not (tmp_path / "agents").exists()
+    path.write_text("url = 1")
+    with pytest.raises(ConfigurationWrong, match=r"agents\.provisioning_file: url"):
+        load_provisioning(agents, tmp_path / "agents", Clock())
