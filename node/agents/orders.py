@@ -30,6 +30,8 @@ from smartcontracts.kernel import AlreadyDone, WrongStatus
 
 # When to look again for a ledger that the node does not have, or not yet.
 LEDGER_ABSENT_MS: Final = 30_000
+# Messages in one transaction: half of what ledgers allow unless told otherwise, and each may be about a whole order.
+ACTS_MAX: Final = 50
 # Refusals that say: this was done meanwhile, perhaps by ourselves before a crash, or its turn is over.
 _OVERTAKEN: Final = frozenset(
     refusal.code
@@ -57,16 +59,18 @@ _OVERTAKEN: Final = frozenset(
 
 
 async def submit_unless_overtaken(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> bool:
-    """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons."""
-    if not acts:
-        return False
-    try:
-        await port.submit(acts, purpose=purpose)
-    except Refused as refused:
-        if refused.detail.code not in _OVERTAKEN:
-            raise
-        return False
-    return True
+    """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons.
+
+    More than a transaction takes goes into several, the next after the last one took effect.
+    """
+    for first in range(0, len(acts), ACTS_MAX):
+        try:
+            await port.submit(acts[first : first + ACTS_MAX], purpose=purpose)
+        except Refused as refused:
+            if refused.detail.code not in _OVERTAKEN:
+                raise
+            return False
+    return bool(acts)
 
 
 async def elements_on(internal: LedgerPort, handover_id: str) -> tuple[ServiceElement, ...]:

@@ -23,6 +23,7 @@ from smartcontracts.internal.elements import (
     TESTS_MAX,
     TIMEOUT,
     VALUES_BYTES_MAX,
+    WHOLE_ORDER_GAS,
     AlreadyReleased,
     ChainTest,
     ElementForeign,
@@ -420,7 +421,7 @@ CONTRACT: Final = Contract(
             command=RequestActivation,
             handler=request_activation,
             roles=(Role.SCO,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="report_activation",
@@ -434,9 +435,11 @@ CONTRACT: Final = Contract(
             command=RecordActivation,
             handler=record_activation,
             roles=(Role.B_BUS,),
-            gas=1_000,
+            gas=WHOLE_ORDER_GAS,
         ),
-        MessageType(name="chain_elements", command=ChainElements, handler=chain_elements, roles=(Role.SCO,), gas=2_000),
+        MessageType(
+            name="chain_elements", command=ChainElements, handler=chain_elements, roles=(Role.SCO,), gas=WHOLE_ORDER_GAS
+        ),
         MessageType(name="record_test", command=RecordTest, handler=record_test, roles=(Role.SCO, Role.SOF)),
         MessageType(
             name="release_activation", command=ReleaseActivation, handler=release_activation, roles=(Role.S_BUS,)

@@ -27,6 +27,8 @@ PRODUCT_BYTES_MAX: Final = 256 * 1024
 PRICES_MAX: Final = 64
 VALUES_BYTES_MAX: Final = 16 * 1024
 PERFORMANCE_BYTES_MAX: Final = 16 * 1024
+# What a message may cost that reads or writes all elements of an order: measured with 128 of them, documents and tree included.
+WHOLE_ORDER_GAS: Final = 10_000
 ACCEPTANCE_WINDOW_ENDS: Final = "acceptance_window_ends"
 WINDOW_ENDS: Final = "window_ends"
 TIMEOUT: Final = "TIMEOUT"

@@ -17,6 +17,7 @@ from smartcontracts.internal.elements import (
     OPEN,
     ORDER_HANDOVER,
     SERVICE_ELEMENT,
+    WHOLE_ORDER_GAS,
     OrderHandover,
     ServiceElement,
     Source,
@@ -206,7 +207,7 @@ CONTRACT: Final = Contract(
             command=RecordTermination,
             handler=record_termination,
             roles=(Role.S_BUS,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
     ),
 )

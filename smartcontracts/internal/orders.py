@@ -23,6 +23,7 @@ from smartcontracts.internal.elements import (
     ORDER_HANDOVER,
     PRICES_MAX,
     SERVICE_ELEMENT,
+    WHOLE_ORDER_GAS,
     WINDOW_OVER,
     AlreadyReleased,
     ElementForeign,
@@ -670,22 +671,28 @@ CONTRACT: Final = Contract(
     kinds=(ORDER_HANDOVER, SERVICE_ELEMENT),
     messages=(
         MessageType(
-            name="hand_over_order", command=HandOverOrder, handler=hand_over_order, roles=(Role.S_BUS,), gas=2_000
+            name="hand_over_order",
+            command=HandOverOrder,
+            handler=hand_over_order,
+            roles=(Role.S_BUS,),
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="answer_availability",
             command=AnswerAvailability,
             handler=answer_availability,
             roles=(Role.SOF,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
-        MessageType(name="release_order", command=ReleaseOrder, handler=release_order, roles=(Role.B_BUS,), gas=1_000),
+        MessageType(
+            name="release_order", command=ReleaseOrder, handler=release_order, roles=(Role.B_BUS,), gas=WHOLE_ORDER_GAS
+        ),
         MessageType(
             name="record_order_answer",
             command=RecordOrderAnswer,
             handler=record_order_answer,
             roles=(Role.B_BUS,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="release_order_answer",
@@ -694,7 +701,11 @@ CONTRACT: Final = Contract(
             roles=(Role.S_BUS,),
         ),
         MessageType(
-            name="record_upstream", command=RecordUpstream, handler=record_upstream, roles=(Role.S_BUS,), gas=2_000
+            name="record_upstream",
+            command=RecordUpstream,
+            handler=record_upstream,
+            roles=(Role.S_BUS,),
+            gas=WHOLE_ORDER_GAS,
         ),
     ),
 )

@@ -24,6 +24,7 @@ from smartcontracts.internal.elements import (
     REPLACEMENTS_MAX,
     SERVICE_ELEMENT,
     UNDER_WAY,
+    WHOLE_ORDER_GAS,
     WINDOWS_MAX,
     AlreadyReleased,
     Decision,
@@ -927,16 +928,22 @@ CONTRACT: Final = Contract(
             gas=2_000,
         ),
         MessageType(
-            name="record_extension", command=RecordExtension, handler=record_extension, roles=(Role.S_BUS,), gas=2_000
+            name="record_extension",
+            command=RecordExtension,
+            handler=record_extension,
+            roles=(Role.S_BUS,),
+            gas=WHOLE_ORDER_GAS,
         ),
-        MessageType(name="set_windows", command=SetWindows, handler=set_windows, roles=(Role.SCO,), gas=2_000),
+        MessageType(
+            name="set_windows", command=SetWindows, handler=set_windows, roles=(Role.SCO,), gas=WHOLE_ORDER_GAS
+        ),
         MessageType(name="abandon_order", command=AbandonOrder, handler=abandon_order, roles=(Role.S_BUS,), gas=2_000),
         MessageType(
             name="notify_abandonment",
             command=NotifyAbandonment,
             handler=notify_abandonment,
             roles=(Role.SCO,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="release_failure", command=ReleaseFailure, handler=release_failure, roles=(Role.S_BUS,), gas=2_000
@@ -949,7 +956,7 @@ CONTRACT: Final = Contract(
             command=ReleaseCancellation,
             handler=release_cancellation,
             roles=(Role.B_BUS,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="record_cancellation",
@@ -963,23 +970,25 @@ CONTRACT: Final = Contract(
             command=RecordExtensionRequest,
             handler=record_extension_request,
             roles=(Role.B_BUS,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="release_extension_answer",
             command=ReleaseExtensionAnswer,
             handler=release_extension_answer,
             roles=(Role.B_BUS,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(
             name="release_window_change",
             command=ReleaseWindowChange,
             handler=release_window_change,
             roles=(Role.B_BUS,),
-            gas=2_000,
+            gas=WHOLE_ORDER_GAS,
         ),
         MessageType(name="report_delay", command=ReportDelay, handler=report_delay, roles=(Role.SOF,), gas=2_000),
-        MessageType(name="record_window", command=RecordWindow, handler=record_window, roles=(Role.B_BUS,), gas=2_000),
+        MessageType(
+            name="record_window", command=RecordWindow, handler=record_window, roles=(Role.B_BUS,), gas=WHOLE_ORDER_GAS
+        ),
     ),
 )

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from node.agents.boundaries import Boundary, Moment
+from node.agents.orders import ACTS_MAX
 from node.agents.policies import Policies, Process
 from smartcontracts.internal.release import released_command
-from smartcontracts.trade import WindowTooShort
+from smartcontracts.trade import ItemRelation, WindowTooShort
 from tests.node.agents.chains import ACCEPTANCE_MS, ACTIVATION_MS, Killer, fault, ordered, stock
 from tests.smartcontracts.trading import SINGLE
 
@@ -235,3 +236,26 @@ def test_the_outward_order_carries_its_releases_hash():
     assert order.releases[0] == release.sha256 == released_command(release).release
     assert release.outcome_id == order.id
     assert order.activate_by_ms - order.accepted_at_ms < ACTIVATION_MS
+
+
+@pytest.mark.parametrize("maker", ["alpha", "bravo"])
+def test_an_order_of_many_elements_goes_through_in_few_transactions(maker):
+    names = [f"item-{number:03}" for number in range(64)]
+    items = tuple(
+        replace(SINGLE, id=name, relations=tuple(ItemRelation(type="NEXT", item_id=one) for one in names[:place][-1:]))
+        for place, name in enumerate(names)
+    )
+    inventories = {"alpha": stock("port"), "bravo": stock("none")}
+    if maker == "bravo":
+        inventories = {"alpha": stock("none"), "bravo": stock("port")}
+    chain = ordered(inventories, items=items)
+    before = len(chain.market.commits)
+    chain.market.run()
+    assert chain.market.failures == []
+    assert chain.the_order().status == "activated"
+    assert chain.statuses("alpha") == ["chained"] * 64
+    assert chain.booked(maker) == 64
+    inside = [one for one in chain.market.commits[before:] if one.ledger == "alpha-internal"]
+    assert max(len(one.messages) for one in inside) <= ACTS_MAX
+    # One step is one transaction, but where each element has a message of its own.
+    assert len(inside) <= 14
