@@ -107,6 +107,8 @@ class Port:
             )
         except Declined as declined:
             refused = _refused(declined)
+            if agent.world.is_quiet(SWEEP_MS[1]):
+                raise Violation("nothing_in_vain", f"{agent.label} goes on trying {purpose} on {self.name}, which is refused as {declined.name}") from declined
             agent.world.coverage.duty_refusals[f"{agent.role.value} {purpose} {declined.name}"] += 1
             raise refused from declined
         except NoReceipt as error:

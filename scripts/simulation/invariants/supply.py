@@ -137,7 +137,7 @@ class Supply(Invariant):
             if seller is None or not element.order_id or element.status == "stranded":
                 continue
             there = self.world.read(seller, "order", element.order_id)
-            if there.status not in DOWNSTREAM_ENDS:
+            if there is not None and there.status not in DOWNSTREAM_ENDS:
                 broken("nothing_is_left", internal, f"{there.id} is {there.status} though {handover.id} {handover.status}")
 
 
