@@ -251,7 +251,7 @@ def _require_grounds(command: Assess, handover: InquiryHandover, call: Call) -> 
         raise ChoicesWrong("Sources are chosen for a quote only.", "choices")
     require_reason(command.reason)
     if command.verdict == AssessVerdict.TRY_AGAIN:
-        if call.block.time_ms > handover.decide_by_ms:
+        if call.block.time_ms > min(handover.decide_by_ms, handover.respond_by_ms):
             raise WindowOver("There is no time left for another attempt.", "verdict")
         if handover.attempt >= rules_of(call.view).tries_max:
             raise TriesUsed(f"{handover.attempt} decompositions were tried.", "verdict")

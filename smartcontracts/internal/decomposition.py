@@ -472,7 +472,7 @@ def _require_next_attempt(handover_id: str, call: Call) -> InquiryHandover:
     if handover.attempt >= rules_of(call.view).tries_max:
         raise TriesUsed(f"{handover.attempt} decompositions were tried.", "handover_id")
     # The first attempt is always due: an answer is owed after the window too.
-    if handover.attempt and call.block.time_ms > handover.decide_by_ms:
+    if handover.attempt and call.block.time_ms > min(handover.decide_by_ms, handover.respond_by_ms):
         raise DecideNow("There is no time left for another attempt.", "handover_id")
     return handover
 

@@ -190,7 +190,7 @@ def hand_over_inquiry(command: HandOverInquiry, call: Call) -> Outcome:
         currency=command.currency,
         handed_over_at_ms=now_ms,
         respond_by_ms=respond_by_ms,
-        decide_by_ms=respond_by_ms - own_time_ms(rules_of(call.view), respond_by_ms - now_ms) // 2,
+        decide_by_ms=decide_by_ms(rules_of(call.view), now_ms, respond_by_ms),
         characteristics=characteristics_of(inquiry.items),
         standing_quote_id=command.standing_quote_id,
     )
@@ -203,6 +203,16 @@ def hand_over_inquiry(command: HandOverInquiry, call: Call) -> Outcome:
 def own_time_ms(rules: SourcingRules, window_ms: int) -> int:
     """What is kept of a response window for the organization's own work: the rules' time, at most a third of the window."""
     return max(0, min(rules.quoting_ms, window_ms // OWN_SHARE))
+
+
+def decide_by_ms(rules: SourcingRules, now_ms: int, respond_by_ms: int) -> int:
+    """When SCO must decide: half of the own time before the window ends, so that the answer is out in it.
+
+    An answer that is owed after its window (X-09) is given own time anew. Req: Q-42.
+    """
+    if respond_by_ms <= now_ms:
+        return now_ms + rules.quoting_ms
+    return respond_by_ms - own_time_ms(rules, respond_by_ms - now_ms) // 2
 
 
 def refuse(handover: InquiryHandover, reason: str, now_ms: int) -> InquiryHandover:

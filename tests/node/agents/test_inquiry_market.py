@@ -532,6 +532,51 @@ def test_a_chain_of_ten_tiers_quotes():
     assert [len(inquiry.ancestors) for inquiry in all_inquiries(market)] == list(range(1, 11))
 
 
+def test_more_sellers_than_one_transaction_holds_are_asked_in_several():
+    sellers = [f"s{number}" for number in range(100)]
+    pairs = (("acme", "alpha"), *(("alpha", seller) for seller in sellers))
+    own = {"alpha": pool(), **{seller: pool("port") for seller in sellers[:2]}}
+    market = Market(pairs=pairs, inventories=own)
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    asking = [names for role, names in messages(market, "alpha-internal") if role == "b_bus" and "release" in names[0]]
+    assert [len(names) for names in asking] == [90, 11]
+    market.run_until()
+    assert market.failures == []
+    outcomes = [one.outcome for one in market.the(market.internal("alpha"), "sourcing").asked]
+    assert (outcomes.count("quoted"), outcomes.count("deemed")) == (2, 98)
+    assert customers_quote(market).status == "issued"
+
+
+@pytest.mark.req("Q-05", "X-09")
+def test_agents_that_were_away_for_an_hour_still_answer():
+    market = three_tiers()
+    away = {key: market.desks.pop(key) for key in list(market.desks)}
+    asked = market.ask("acme", "alpha", (SINGLE,))
+    market.ask("acme", "alpha", (replace(SINGLE, id="other"),))
+    market.run_until(market.now_ms + 3_600_000)
+    assert {inquiry.status for inquiry in all_inquiries(market)} == {"deemed_unable"}
+    market.desks.update(away)
+    market.sweep()
+    market.run_until()
+    assert market.failures == []
+    answered = all_inquiries(market)
+    assert {inquiry.unable_reason for inquiry in answered} == {"WINDOW_TOO_SHORT"}
+    assert all(inquiry.answered_at_ms > asked.respond_by_ms for inquiry in answered)
+
+
+@pytest.mark.req("Q-32", "X-09")
+def test_what_can_be_made_is_quoted_late_by_agents_that_were_away():
+    market = Market(pairs=TIERS[:1], inventories={"alpha": pool("port")})
+    away = {key: market.desks.pop(key) for key in list(market.desks)}
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run_until(market.now_ms + 3_600_000)
+    market.desks.update(away)
+    market.sweep()
+    assert customers_quote(market).late
+    assert market.failures == []
+
+
 # Kills
 
 

@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from smartcontracts.inquiry import InquiryStatus
+from smartcontracts.internal.answer import RecordAnswer
+from smartcontracts.internal.assessment import Assess, AssessVerdict, WindowOver
+from smartcontracts.internal.decomposition import SOF_QUERY, AnswerSofQueries, Decompose
 from smartcontracts.internal.handover import (
     DUPLICATE,
     INQUIRY_HANDOVER,
@@ -14,6 +17,7 @@ from smartcontracts.internal.handover import (
     InquiryNotOurs,
     StandingWrong,
     characteristics_of,
+    decide_by_ms,
     own_time_ms,
 )
 from smartcontracts.internal.rules import SourcingRules
@@ -21,6 +25,7 @@ from smartcontracts.kernel import AlreadyDone, RoleMissing
 from smartcontracts.money import CurrencyUnknown
 from tests.smartcontracts.internal.inquiries import (
     BY_MS,
+    ELEMENTS,
     ITEMS,
     NOW,
     WINDOW_MS,
@@ -31,6 +36,7 @@ from tests.smartcontracts.internal.inquiries import (
     inquiry,
     internal_known,
     internal_ledger,
+    no,
     refusal_of,
     refusing,
     released,
@@ -122,17 +128,11 @@ def test_what_was_quoted_is_held_while_the_quote_is_valid():
     handover = released(ledger)
     carried(ledger, handover)
     until_ms = handover.quote_valid_until_ms
-    send(ledger, "record_answer", _record(handover), "s_bus")
+    send(ledger, "record_answer", RecordAnswer(handover_id=handover.id), "s_bus")
     held = send(ledger, "hand_over_inquiry", handing(ledger_id=OTHER), "s_bus", at=until_ms).writes[0]
     assert held.reason == DUPLICATE
     late = handing(ledger_id=OTHER, inquiry=inquiry(id="inq_3"))
     assert send(ledger, "hand_over_inquiry", late, "s_bus", at=until_ms + 1).writes[0].reason == ""
-
-
-def _record(handover):
-    from smartcontracts.internal.answer import RecordAnswer
-
-    return RecordAnswer(handover_id=handover.id)
 
 
 @pytest.mark.req("Q-20")
@@ -165,6 +165,26 @@ def test_the_time_to_decide_comes_before_the_window_ends():
     ledger.advance(handover.decide_by_ms + 1)
     assert ledger.the(INQUIRY_HANDOVER).decision_due
     assert ledger.event_names()[-1] == "inquiry_handover.decision_due"
+
+
+@pytest.mark.req("X-09")
+def test_an_answer_that_is_owed_after_its_window_has_own_time_anew_and_no_second_attempt():
+    rules = SourcingRules(quoting_ms=9_000)
+    assert [decide_by_ms(rules, NOW, by) - NOW for by in (NOW + 90_000, NOW + 1, NOW, NOW - 5)] == [
+        85_500,
+        1,
+        9_000,
+        9_000,
+    ]
+    ledger = internal_ledger()
+    late = handing(inquiry=inquiry(status=InquiryStatus.DEEMED_UNABLE, respond_by_ms=NOW))
+    handover = send(ledger, "hand_over_inquiry", late, "s_bus").writes[0]
+    first = Decompose(handover_id=handover.id, elements=ELEMENTS)
+    send(ledger, "decompose", first, "sco")
+    answers = tuple(no(query) for query in ledger.all(SOF_QUERY))
+    send(ledger, "answer_sof_queries", AnswerSofQueries(answers=answers), "sof")
+    again = Assess(handover_id=handover.id, verdict=AssessVerdict.TRY_AGAIN, reason="NO_CAPACITY")
+    assert refusal_of(ledger, "assess", again, "sco") == (WindowOver, "verdict")
 
 
 def test_own_time_is_the_rules_but_at_most_a_third():
