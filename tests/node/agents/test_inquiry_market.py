@@ -613,6 +613,7 @@ def places_to_kill_at():
     return sorted({*first.values(), *last.values()})
 
 
+@pytest.mark.timeout(400)
 def test_agents_that_are_killed_at_any_boundary_end_alike():
     whole, seen = passages()
     assert set(seen) <= set(boundaries(duty for duties in DUTIES.values() for duty in duties))
