@@ -30,10 +30,16 @@ RANGES: Final = (
     (2100, 2199, "Proposals", ("smartcontracts.proposal",)),
     (2200, 2299, "Parameters, kinds of ledgers and versions", ("smartcontracts.parameters", "ledgers")),
     (2300, 2399, "Agreement", ("smartcontracts.agreement",)),
-    (3000, 3099, "Inquiry", ("smartcontracts.inquiry", "smartcontracts.trade")),
-    (3100, 3199, "Quote", ("smartcontracts.quote", "smartcontracts.trade")),
+    (3000, 3099, "Inquiry", ("smartcontracts.inquiry", "smartcontracts.service", "smartcontracts.trade")),
+    (
+        3100,
+        3199,
+        "Quote and catalogue",
+        ("smartcontracts.quote", "smartcontracts.pricing", "smartcontracts.catalogue", "smartcontracts.trade"),
+    ),
     (3200, 3299, "Order", ("smartcontracts.order", "smartcontracts.trade")),
     (3300, 3399, "Delivery and service", ("smartcontracts.delivery", "smartcontracts.trade")),
+    (3400, 3499, "Service change", ("smartcontracts.change",)),
     (
         4000,
         4099,
@@ -45,6 +51,32 @@ RANGES: Final = (
     (4300, 4399, "Settlement", ("smartcontracts.settlement",)),
     (5000, 5099, "SLA and score", ("smartcontracts.sla", "smartcontracts.score")),
     (5100, 5199, "Omni: registry and reputation", ("smartcontracts.omni",)),
+    (
+        6000,
+        6099,
+        "Inquiry on an internal ledger",
+        tuple(
+            f"smartcontracts.internal.{module}"
+            for module in ("handover", "answer", "decomposition", "sourcing", "ranking", "assessment")
+        ),
+    ),
+    (6100, 6149, "Sourcing rules", ("smartcontracts.internal.rules",)),
+    (6150, 6199, "Releases", ("smartcontracts.internal.release",)),
+    (
+        6200,
+        6399,
+        "Order and delivery on an internal ledger",
+        tuple(
+            f"smartcontracts.internal.{module}"
+            for module in ("orders", "elements", "delivery", "recovery", "inventory")
+        ),
+    ),
+    (
+        6400,
+        6499,
+        "Service change on an internal ledger",
+        tuple(f"smartcontracts.internal.{module}" for module in ("change", "delivery", "inventory")),
+    ),
     (8000, 8099, "Queries", ("abci_app", "ledgers")),
     (9000, 9099, "Node and API", ("node", "ledgers")),
 )

@@ -80,7 +80,7 @@ class BeyondSupply(Rejected):
     code = 6011
 
 
-class ChangeAnswerWrong(Rejected):
+class ChangeAnswerUnsupported(Rejected):
     """The answer on outage is not the one that the chosen parts give (C-08)."""
 
     code = 6012
@@ -115,7 +115,7 @@ def release_quote(command: ReleaseQuote, call: Call) -> Outcome:
     """Let the quote out. Req: Q-44, Q-45, Q-46.
 
     Rejects with the first of: HandoverUnknown, WrongStatus, AnswerReleased, OtherInquiry, MarkupInvalid, MarkupWrong,
-    BeyondSupply, ChangeAnswerWrong, SaltInvalid.
+    BeyondSupply, ChangeAnswerUnsupported, SaltInvalid.
     """
     handover = require_handover(command.handover_id, call.view)
     if handover.status != HandoverStatus.TO_QUOTE:
@@ -127,7 +127,7 @@ def release_quote(command: ReleaseQuote, call: Call) -> Outcome:
     _require_priced(command, handover, assessment, rules_of(call.view))
     _require_supply(command.quote, assessment)
     if command.quote.change_answer != assessment.change_answer:
-        raise ChangeAnswerWrong("Say of an outage what the chosen parts say.", "quote.change_answer")
+        raise ChangeAnswerUnsupported("Say of an outage what the chosen parts say.", "quote.change_answer")
     release = _release(call, handover, "issue_quote", command.quote, command.salt)
     released = replace(
         handover,

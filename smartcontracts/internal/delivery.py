@@ -26,8 +26,8 @@ from smartcontracts.internal.elements import (
     WHOLE_ORDER_GAS,
     AlreadyReleased,
     ChainTest,
-    ElementForeign,
     ElementNotInternal,
+    ElementOfAnotherOrder,
     ElementStatus,
     FailureCause,
     HandoverStatus,
@@ -206,7 +206,7 @@ def request_activation(command: RequestActivation, call: Call) -> Outcome:
     """Activate every internal element that is available, each in its window. Req: O-27, D-02, D-25; X-14, X-22.
 
     Rejects with the first of: OrderHandoverUnknown, NotAccepted, WrongStatus, ChangeNotBegun, ActivationRequested,
-    ElementForeign, WindowMissing, WindowsUnordered.
+    ElementOfAnotherOrder, WindowMissing, WindowsUnordered.
     """
     handover = require_handover(command.order_handover_id, call.view)
     if handover.status in _BEFORE or (handover.status == HandoverStatus.ACCEPTED and not handover.activate_by_ms):
@@ -235,11 +235,13 @@ def request_activation(command: RequestActivation, call: Call) -> Outcome:
 
 
 def windows_of(given: tuple[ElementWindow, ...], allowed: tuple[str, ...]) -> dict[str, int]:
-    """Windows by element. Rejects with ElementForeign."""
+    """Windows by element. Rejects with ElementOfAnotherOrder."""
     windows: dict[str, int] = {}
     for place, window in enumerate(given):
         if window.element_id not in allowed or window.element_id in windows:
-            raise ElementForeign("Name elements of this order that wait, each once.", f"elements[{place}].element_id")
+            raise ElementOfAnotherOrder(
+                "Name elements of this order that wait, each once.", f"elements[{place}].element_id"
+            )
         windows[window.element_id] = window.activate_by_ms
     return windows
 
@@ -349,7 +351,7 @@ def _progressed(handover: OrderHandover, changed: tuple[ServiceElement, ...], ca
 def chain_elements(command: ChainElements, call: Call) -> Outcome:
     """Chain all elements, once all are active. Req: D-03, D-18.
 
-    Rejects with the first of: OrderHandoverUnknown, WrongStatus, ElementForeign, ChainIncomplete, ChainOrderWrong.
+    Rejects with the first of: OrderHandoverUnknown, WrongStatus, ElementOfAnotherOrder, ChainIncomplete, ChainOrderWrong.
     """
     handover = require_handover(command.order_handover_id, call.view)
     chained = stepped(handover, "chain", chain=command.element_ids, chained_at_ms=call.block.time_ms)
@@ -358,7 +360,7 @@ def chain_elements(command: ChainElements, call: Call) -> Outcome:
     seen: dict[str, None] = {}
     for place, element_id in enumerate(command.element_ids):
         if element_id not in order or element_id in seen:
-            raise ElementForeign("Name elements of this order, each once.", f"element_ids[{place}]")
+            raise ElementOfAnotherOrder("Name elements of this order, each once.", f"element_ids[{place}]")
         seen[element_id] = None
     if len(seen) < len(order):
         missing = ", ".join(element_id for element_id in order if element_id not in seen)

@@ -247,7 +247,7 @@ class ServiceElementUnknown(Rejected):
     grpc = Grpc.NOT_FOUND
 
 
-class ElementForeign(Rejected):
+class ElementOfAnotherOrder(Rejected):
     """The element is of another order, was replaced, or is listed twice."""
 
     code = 6202

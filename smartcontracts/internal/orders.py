@@ -26,8 +26,8 @@ from smartcontracts.internal.elements import (
     WHOLE_ORDER_GAS,
     WINDOW_OVER,
     AlreadyReleased,
-    ElementForeign,
     ElementNotInternal,
+    ElementOfAnotherOrder,
     ElementStatus,
     HandoverStatus,
     NothingNew,
@@ -388,7 +388,7 @@ def bought_by(received: ReceivedQuote, element_id: str) -> dict[str, Any]:
 def answer_availability(command: AnswerAvailability, call: Call) -> Outcome:
     """SOF says of internal elements whether they can be had. Req: O-17..O-21; X-14, X-26.
 
-    Rejects with the first of: OrderHandoverUnknown, and of each answer: ElementForeign, ElementNotInternal, WrongStatus,
+    Rejects with the first of: OrderHandoverUnknown, and of each answer: ElementOfAnotherOrder, ElementNotInternal, WrongStatus,
     ReasonInvalid, ReservationMissing, TimeOutOfRange, CostMissing, ReplacementDiffers.
     """
     handover = require_handover(command.order_handover_id, call.view)
@@ -398,7 +398,7 @@ def answer_availability(command: AnswerAvailability, call: Call) -> Outcome:
         by_id = {one.id: one for one in merged(elements, answered)}
         element = by_id.get(answer.element_id)
         if element is None:
-            raise ElementForeign("The element is not of this order.", f"answers[{place}].element_id")
+            raise ElementOfAnotherOrder("The element is not of this order.", f"answers[{place}].element_id")
         answered = (*answered, _answered(answer, element, by_id, f"answers[{place}]", call.block.time_ms))
     after = merged(elements, answered)
     if handover.status != HandoverStatus.CHECKING_INTERNAL:

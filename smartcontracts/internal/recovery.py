@@ -124,7 +124,7 @@ class DecisionMissing(Rejected):
 class ChangedElsewhere(Rejected):
     """An element in operation is changed by who makes it: it can be tried again there, and by nobody else."""
 
-    code = 6412
+    code = 6260
 
 
 class ReplacementsUsed(Rejected):
@@ -588,7 +588,7 @@ def _not_granted(handover: OrderHandover, call: Call) -> Outcome:
 def set_windows(command: SetWindows, call: Call) -> Outcome:
     """SCO recalculates the service's and the elements' windows inside a longer order window. Req: D-41, D-43; X-22.
 
-    Rejects with the first of: OrderHandoverUnknown, WrongStatus, ElementForeign, WindowsUnordered.
+    Rejects with the first of: OrderHandoverUnknown, WrongStatus, ElementOfAnotherOrder, WindowsUnordered.
     """
     handover = require_handover(command.order_handover_id, call.view)
     if handover.status not in UNDER_WAY:

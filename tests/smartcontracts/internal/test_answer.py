@@ -114,7 +114,7 @@ BAD_QUOTES = (
     (w.MarkupWrong, "quote.bundle", lambda _: {"form": QuoteForm.BUNDLED, "bundle": (monthly(18_400_000_001),)}),
     (w.BeyondSupply, "quote.valid_until_ms", lambda _: {"valid_until_ms": VALID_MS + 1}),
     (w.BeyondSupply, "quote.items[1].installation_interval_ms", repriced(1, installation_interval_ms=999)),
-    (w.ChangeAnswerWrong, "quote.change_answer", lambda _: {"change_answer": NO_OUTAGE}),
+    (w.ChangeAnswerUnsupported, "quote.change_answer", lambda _: {"change_answer": NO_OUTAGE}),
 )
 
 
@@ -136,7 +136,7 @@ def test_the_first_fault_of_a_quote_is_told():
         (w.OtherInquiry, {"inquiry_id": "inq_2"}),
         (w.MarkupWrong, repriced(1, prices=(once(1),))(good.quote)),
         (w.BeyondSupply, {"valid_until_ms": VALID_MS + 1}),
-        (w.ChangeAnswerWrong, {"change_answer": NO_OUTAGE}),
+        (w.ChangeAnswerUnsupported, {"change_answer": NO_OUTAGE}),
     ]
     for first in range(len(faults)):
         changes = {name: value for _, fault in faults[first:] for name, value in fault.items()}

@@ -10,8 +10,8 @@ from smartcontracts.internal import delivery as d
 from smartcontracts.internal.elements import (
     TESTS_MAX,
     AlreadyReleased,
-    ElementForeign,
     ElementNotInternal,
+    ElementOfAnotherOrder,
     HandoverStatus,
     NothingNew,
     OrderForeign,
@@ -87,8 +87,8 @@ def test_invalid_requests_in_order():
 
     assert refused(order_handover_id=NOBODY) == (OrderHandoverUnknown, "order_handover_id")
     foreign = (window("item-001", end - OWN_MS), window("item-002", end - OWN_MS))
-    assert refused(elements=foreign) == (ElementForeign, "elements[1].element_id")
-    assert refused(elements=(window("item-001", end),) * 2) == (ElementForeign, "elements[1].element_id")
+    assert refused(elements=foreign) == (ElementOfAnotherOrder, "elements[1].element_id")
+    assert refused(elements=(window("item-001", end),) * 2) == (ElementOfAnotherOrder, "elements[1].element_id")
     assert refused(elements=()) == (d.WindowMissing, "elements")
     assert refused(service_by_ms=end + 1) == (d.WindowsUnordered, "service_by_ms")
     assert refused(service_by_ms=ledger.time_ms) == (d.WindowsUnordered, "service_by_ms")
@@ -240,8 +240,8 @@ def test_invalid_chains():
         return refusal_of(ledger, "chain_elements", chaining(ledger, *names), "sco")
 
     unknown = replace(chaining(ledger), element_ids=("sel_none",))
-    assert refusal_of(ledger, "chain_elements", unknown, "sco") == (ElementForeign, "element_ids[0]")
-    assert refused("item-002", "item-002", "item-001") == (ElementForeign, "element_ids[1]")
+    assert refusal_of(ledger, "chain_elements", unknown, "sco") == (ElementOfAnotherOrder, "element_ids[0]")
+    assert refused("item-002", "item-002", "item-001") == (ElementOfAnotherOrder, "element_ids[1]")
     assert refused("item-002", "item-001") == (d.ChainIncomplete, "element_ids")
     assert refused("item-001", "item-002", "item-003") == (d.ChainOrderWrong, "element_ids")
     nobody = replace(chaining(ledger), order_handover_id=NOBODY)

@@ -12,8 +12,8 @@ from smartcontracts.internal.elements import (
     ORDER_HANDOVER,
     SERVICE_ELEMENT,
     AlreadyReleased,
-    ElementForeign,
     ElementNotInternal,
+    ElementOfAnotherOrder,
     HandoverStatus,
     NothingNew,
     OrderForeign,
@@ -179,7 +179,7 @@ def test_invalid_answers_of_sof():
     def refused(command):
         return refusal_of(ledger, "answer_availability", command, "sof")
 
-    assert refused(_about(ledger, "sel_none")) == (ElementForeign, "answers[0].element_id")
+    assert refused(_about(ledger, "sel_none")) == (ElementOfAnotherOrder, "answers[0].element_id")
     assert refused(answering(ledger, "available", "item-001", "item-002")) == (
         ElementNotInternal,
         "answers[1].element_id",

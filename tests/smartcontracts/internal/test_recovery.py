@@ -14,8 +14,8 @@ from smartcontracts.internal.elements import (
     WINDOWS_MAX,
     AlreadyReleased,
     Decision,
-    ElementForeign,
     ElementNotInternal,
+    ElementOfAnotherOrder,
     HandoverWindow,
     NothingNew,
     OrderForeign,
@@ -494,7 +494,7 @@ def test_invalid_windows_of_sco():
 
     assert refused(order_handover_id=NOBODY) == (OrderHandoverUnknown, "order_handover_id")
     foreign = (ElementWindow(element_id="sel_none", activate_by_ms=1),)
-    assert refused(elements=foreign) == (ElementForeign, "elements[0].element_id")
+    assert refused(elements=foreign) == (ElementOfAnotherOrder, "elements[0].element_id")
     assert refused(service_by_ms=the_handover(ledger).activate_by_ms + 1) == (WindowsUnordered, "service_by_ms")
     assert refused(service_by_ms=the_handover(ledger).activate_by_ms - OWN_MS - 1) == (WindowsUnordered, "elements")
     other = overdue()
