@@ -273,8 +273,7 @@ def _put_into_operation(books: Books, booking: Booking, pool: Pool, now_ms: int)
 def _hand_on(books: Books, released: Booking) -> None:
     """What is active in the place of a booking that ends holds from now on all that it needs."""
     for heir in books.active_changes_of(released.id):
-        if heir.pool == released.pool:
-            books.put_booking(replace(heir, held=heir.units))
+        books.put_booking(replace(heir, held=heir.units))
 
 
 def _state(books: Books, link: str) -> str:

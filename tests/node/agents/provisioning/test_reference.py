@@ -263,6 +263,36 @@ def test_a_scripted_fault_fails_an_offering_so_many_times_and_a_repeat_uses_no_t
     assert activate(system, uni(), held) == Failed("LINE_BROKEN")
 
 
+def test_what_is_active_is_not_activated_again_and_meets_no_fault():
+    system = adapter()
+    held = reserve(system, uni())
+    activate(system, uni(), held)
+    broken = faulty('name = "f"\noperation = "activate"\ncause = "LINE_BROKEN"')
+    again = ReferenceProvisioning(parse(broken.encode()), system._store, Clock())
+    assert activate(again, uni(), held, attempt=1) == Activated()
+
+
+def test_a_fault_that_comes_late_leaves_the_reservation_to_end_by_itself():
+    clock = Clock()
+    system = adapter(faulty('name = "f"\noperation = "activate"\ncause = "LINE_BROKEN"\ndelay_ms = 100'), clock=clock)
+    held = reserve(system, uni())
+    assert activate(system, uni(), held) == Pending(NOW_MS + 100)
+    clock.now_ms += 100
+    assert activate(system, uni(), held) == Failed("LINE_BROKEN")
+    assert system.free_units("york") == 2
+    clock.now_ms += HOUR_MS
+    assert system.free_units("york") == 3
+
+
+def test_what_is_reserved_is_activated_though_the_file_has_less_by_then():
+    system = adapter()
+    held = reserve(system, evc(mbps=1000))
+    smaller = INVENTORY.replace("capacity = 10", "capacity = 5")
+    shrunk = ReferenceProvisioning(parse(smaller.encode()), system._store, Clock())
+    assert activate(shrunk, evc(mbps=1000), held) == Activated()
+    assert query(shrunk, evc("v2")) == Declined("NO_CAPACITY")
+
+
 def test_scripted_faults_of_query_and_reserve_decline():
     system = adapter(
         faulty('name = "q"\noperation = "query"\ncause = "SYSTEM_DOWN"')
