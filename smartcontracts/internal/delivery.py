@@ -38,6 +38,7 @@ from smartcontracts.internal.elements import (
     advance,
     bought_by_order,
     current,
+    delivering,
     elements_of,
     merged,
     moved,
@@ -227,10 +228,8 @@ def request_activation(command: RequestActivation, call: Call) -> Outcome:
     started = tuple(moved(element, "activate", activate_by_ms=windows[element.id]) for element in waiting)
     # Those that were bought are worked on by their sellers since they accepted.
     bought = tuple(moved(one, "activate") for one in current(elements) if one.status == ElementStatus.ACCEPTED)
-    after = replace(handover, service_by_ms=command.service_by_ms)
-    if handover.status == HandoverStatus.ACCEPTED:
-        after = stepped(after, "request_activation")
-    after = advance(after, merged(elements, (*started, *bought)))
+    requested = replace(handover, service_by_ms=command.service_by_ms)
+    after = delivering(requested, merged(elements, (*started, *bought)))
     return outcome(after, "order_handover.activation_requested", (*started, *bought))
 
 

@@ -146,10 +146,10 @@ LIFECYCLE: Final = MappingProxyType(
         (_H.ORDERING_EXTERNAL, "reject"): _H.TO_REJECT,
         # The acceptance is on the bilateral ledger although INT had not got there: a person's act.
         (_H.TO_REJECT, "accepted_by_hand"): _H.OVERDUE,
-        (_H.ACCEPTED, "request_activation"): _H.IN_DELIVERY,
-        **{(status, "go_on"): _H.IN_DELIVERY for status in DELIVERING},
-        **{(status, "all_active"): _H.TO_CHAIN for status in DELIVERING},
-        **{(status, "element_fails"): _H.RECOVERY for status in DELIVERING},
+        # Activation is requested; sellers may be done, or have failed, by then.
+        **{(status, "go_on"): _H.IN_DELIVERY for status in (_H.ACCEPTED, *DELIVERING)},
+        **{(status, "all_active"): _H.TO_CHAIN for status in (_H.ACCEPTED, *DELIVERING)},
+        **{(status, "element_fails"): _H.RECOVERY for status in (_H.ACCEPTED, *DELIVERING)},
         (_H.TO_CHAIN, "chain"): _H.TESTING,
         (_H.TESTING, "pass"): _H.TO_ACTIVATE,
         **{(status, "window_ends"): _H.OVERDUE for status in (_H.ACCEPTED, *UNDER_WAY)},
@@ -473,8 +473,11 @@ def stepped(handover: OrderHandover, event: str, **changes: Any) -> OrderHandove
 
 def advance(handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> OrderHandover:
     """Where the elements have brought an order that is being delivered; any other stays as it is. Req: D-17, D-30."""
-    if handover.status not in DELIVERING:
-        return handover
+    return delivering(handover, elements) if handover.status in DELIVERING else handover
+
+
+def delivering(handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> OrderHandover:
+    """An order in delivery, by how far its elements are. Rejects with WrongStatus."""
     statuses = tuple(element.status for element in current(elements))
     if any(status in FAILED for status in statuses):
         return stepped(handover, "element_fails")

@@ -144,6 +144,17 @@ def test_a_seller_may_be_done_before_anything_is_requested():
     assert the_handover(ledger).status == "to_chain"
 
 
+@pytest.mark.req("D-02")
+@pytest.mark.parametrize(("outcome", "after"), [("activated", "to_chain"), ("failed", "recovery")])
+def test_sellers_of_all_elements_may_be_done_before_anything_is_requested(outcome, after):
+    ledger = accepted_upstream()
+    put(ledger, element(ledger), status="releasing", replaced_by="sel_other")
+    send(ledger, "record_activation", downstream(ledger, outcome), "b_bus")
+    assert the_handover(ledger).status == "accepted"
+    send(ledger, "request_activation", requesting(ledger, elements=()), "sco")
+    assert the_handover(ledger).status == after
+
+
 @pytest.mark.req("D-13", "D-16", "D-30", "X-20")
 def test_a_failure_is_recovery():
     ledger = in_recovery()
