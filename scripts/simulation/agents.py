@@ -13,7 +13,7 @@ from typing import Any, Final
 from ledgers.client import ClientError, NodeUnreachable, RefusalDetail, Refused, TimedOut
 from ledgers.receipts import Receipt
 from ledgers.transaction import Act
-from node.agents.boundaries import Boundary, perform
+from node.agents.boundaries import Boundary, boundaries, perform
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
 from node.agents.policies import Policies
@@ -33,6 +33,8 @@ from syngraph.v1.system_pb2 import Event
 CONCURRENCY: Final = 8
 SWEEP_MS: Final = (90_000, 150_000)
 RESTART_MS: Final = (200, 20_000)
+AIMED: Final = 0.7
+AIMED_KILLS: Final = 4
 # After a submission's life nothing can come of it; a little more, as the client has it.
 RECEIPT_MS: Final = SUBMISSION_TTL_MS + 10_000
 NEWS_LOST: Final = 0.03
@@ -166,7 +168,8 @@ class Agent:
     provisioning: Provisioning | None = None
     duties: dict[tuple[str, str], tuple[Duty, ...]] = field(default_factory=dict)
     kills: int = 0
-    taken: int = 0
+    # A boundary of its own at which it dies most times that it gets there, so that rare ones have their turn too.
+    target: str = ""
     _worklist: Worklist = field(default_factory=Worklist)
     _running: dict[Subject, Task] = field(default_factory=dict)
     _ports: dict[str, Port] = field(default_factory=dict)
@@ -196,6 +199,8 @@ class Agent:
             clock=self.now_ms,
             chance=lambda: self.world.random.randbytes(SALT_BYTES),
         )
+        places = boundaries(DUTIES[self.role])
+        self.target = str(self.world.random.choice(places)) if places and self.killed_at else ""
         self.world.listeners.append(self.hear)
         self._plan_sweep()
 
@@ -318,11 +323,11 @@ class Agent:
         if record is None or self._desk is None or not self._serves(duty, record):
             return
         self.world.coverage.duties[f"{self.role.value}/{duty.name}"] += 1
-        self.taken += 1
         await perform(duty, self._desk, port, record, self._at_boundary)
 
     def _at_boundary(self, boundary: Boundary, document_id: str) -> None:
-        if not self.world.closing and self.world.random.random() < self.killed_at:
+        aimed = str(boundary) == self.target and self.kills < AIMED_KILLS
+        if not self.world.closing and self.world.random.random() < (AIMED if aimed else self.killed_at):
             self.world.coverage.kills[str(boundary)] += 1
             self.world.note(f"{self.label} is killed at {boundary} of {document_id[-6:]}")
             raise Killed

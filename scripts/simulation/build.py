@@ -17,6 +17,7 @@ from scripts.simulation.invariants import watch
 from scripts.simulation.invariants.base import Invariant
 from scripts.simulation.journal import Violation
 from scripts.simulation.layout import Layout
+from scripts.simulation.meddling import Meddler
 from scripts.simulation.mischief import Mischief
 from scripts.simulation.parties import PERSON, org_id, signatory
 from scripts.simulation.people import Person
@@ -27,6 +28,8 @@ from smartcontracts.proposal import Propose, act_of
 
 PURCHASE_MS: Final = (500, 40_000)
 AGREE_MS: Final = 60_000
+# How many providers have people who don't leave everything to the agents.
+MEDDLED: Final = 0.3
 
 
 @dataclass(slots=True)
@@ -69,6 +72,9 @@ def build(
     if trade:
         for name in plan.customers:
             _customer(world, plan, name)
+        for name in plan.providers:
+            if world.random.random() < MEDDLED:
+                Meddler(world, name)
         Mischief(world)
     if faults:
         Faults(world).begin()

@@ -12,8 +12,8 @@ from scripts.simulation.people import Person, created
 from smartcontracts.lineage import pseudonym
 from smartcontracts.trade import Action, Change, ChangeKind, QuoteLevel
 
-ACCEPTANCE_MS: Final = (20_000, 90_000)
-ACTIVATION_MS: Final = (60_000, 400_000)
+ACCEPTANCE_MS: Final = ((5_000, 20_000), (20_000, 90_000), (20_000, 90_000))
+ACTIVATION_MS: Final = ((5_000, 60_000), (60_000, 400_000), (60_000, 400_000))
 # What a buyer waits beyond a window's end: a tick, a round of bad proposers, a stalled ledger.
 GRACE_MS: Final = 5_000
 PATIENCE_MS: Final = 1_800_000
@@ -46,8 +46,8 @@ def habits(random: Random) -> Habits:
     return Habits(
         response_ms=random.choice((0, 0, 15_000, 30_000, 120_000)),
         ordering=random.choices(("now", "soon", "late", "never", "twice"), (10, 5, 1, 1, 1))[0],
-        acceptance_ms=random.randint(*ACCEPTANCE_MS),
-        activation_ms=random.randint(*ACTIVATION_MS),
+        acceptance_ms=random.randint(*random.choice(ACCEPTANCE_MS)),
+        activation_ms=random.randint(*random.choice(ACTIVATION_MS)),
         cancelling=random.choices(("no", "at once", "later"), (12, 1, 2))[0],
         extension=random.choice(("grant", "waive", "refuse", "silence")),
         gives_time=random.random() < 0.05,

@@ -71,7 +71,8 @@ class Supply(Invariant):
     def _accepted(self, chain: Chain, order: Any) -> None:
         """The buyer's order is accepted: so is each element of it. Req: O-27, O-30."""
         handover_id = self._handovers.get(("order_handover", chain.id, order.id))
-        if handover_id is None:
+        # What a person accepts by hand is that person's affair: there is no release for it.
+        if handover_id is None or not any(one in self._releases for one in order.releases):
             return
         elements = self._elements.get(handover_id, {})
         if not elements:
