@@ -268,6 +268,15 @@ def ordered_change(change: ServiceChange | None, ledger_id: str, order_id: str, 
     )
 
 
+def has_room(change: OrderedChange | None, elements: tuple[ServiceElement, ...], view: View) -> bool:
+    """Whether a service with these elements is not made of more than an inventory's document takes."""
+    service = None if change is None else view.get(INVENTORY_SERVICE, change.inventory_service_id)
+    if service is None:
+        return True
+    names = (one.element_id for one in (*inventory_elements(service, view), *elements))
+    return len(dict.fromkeys(names)) <= ELEMENTS_MAX
+
+
 def planned(handover: OrderHandover, change: ServiceChange | None, time_ms: int) -> Outcome:
     """The plan of an order of a change; nothing for any other order."""
     if change is None:
@@ -390,7 +399,7 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
     """Let a proposal, a consent or a refusal out. Req: C-09; X-62.
 
     Rejects with the first of: ChangePlanUnknown, WrongStatus, NeighbourUnknown, RoleMissing, ActUnderWay, WindowAbove,
-    WindowDiffers, WindowNotInside, SellersNotAgreed, SaltInvalid.
+    WindowNotInside, WindowDiffers, SellersNotAgreed, SaltInvalid.
     """
     if not command.plan_id:
         return _say_as_customer(command, call)
@@ -415,7 +424,8 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
         theirs = proposed_by_other(change, call.sender.organization)
         if theirs is None or (theirs.from_ms, theirs.until_ms) != window:
             raise WindowDiffers("The neighbour has proposed another window, or none.", "from_ms")
-        if upstream and not sellers_agreed(plan, window):
+        is_known = sellers_known(plan, elements_of(plan.order_handover_id, call.view))
+        if upstream and not (is_known and sellers_agreed(plan, window)):
             raise SellersNotAgreed("Agree with the sellers first, each inside this window.", "from_ms")
     return _let_out(command, role, CHANGE_PLAN.name, plan.id, call)
 
@@ -500,6 +510,15 @@ def window_above(plan: ChangePlan) -> MaintenanceWindow | None:
     return None if window is None else proposed_by_other(plan.change, plan.change.seller)
 
 
+def sellers_known(plan: ChangePlan, elements: tuple[ServiceElement, ...]) -> bool:
+    """Whether each change that a seller makes for this one is mirrored, and accepted by the seller. `elements` are the order's."""
+    changing = [one for one in current(elements) if one.source == Source.EXTERNAL and one.changes]
+    known = {(one.ledger_id, one.change.order_id): one.change.status for one in plan.sellers}
+    return all(
+        known.get((one.ledger_id, one.order_id), ChangeStatus.ORDERED) != ChangeStatus.ORDERED for one in changing
+    )
+
+
 def sellers_agreed(plan: ChangePlan, window: tuple[int, int]) -> bool:
     """Whether every seller that must interrupt its part has agreed to do so inside `window`. Req: C-09; X-62."""
     return all(_agreed_inside(one.change, window) for one in plan.sellers if _interrupts(one.change))
@@ -522,15 +541,11 @@ def _consented(plan: ChangePlan, handover: OrderHandover, view: View) -> bool:
     change = plan.change
     if not can_be_started(change):
         return False
-    changing = [one for one in current(elements_of(handover.id, view)) if one.source == Source.EXTERNAL and one.changes]
-    known = {(one.ledger_id, one.change.order_id): one.change for one in plan.sellers}
-    if any((one.ledger_id, one.order_id) not in known for one in changing):
-        return False
-    if any(seller.status == ChangeStatus.ORDERED for seller in known.values()):
+    if not sellers_known(plan, elements_of(handover.id, view)):
         return False
     window = change.window
     if window is None:
-        return not any(_interrupts(seller) for seller in known.values())
+        return not any(_interrupts(one.change) for one in plan.sellers)
     return sellers_agreed(plan, (window.from_ms, window.until_ms))
 
 

@@ -15,7 +15,14 @@ from typing import Any, Final
 
 from smartcontracts.ids import derive_id
 from smartcontracts.internal.assessment import ASSESSMENT, Choice
-from smartcontracts.internal.change import change_down, implement_down_ms, ordered_change, planned, service_after
+from smartcontracts.internal.change import (
+    change_down,
+    has_room,
+    implement_down_ms,
+    ordered_change,
+    planned,
+    service_after,
+)
 from smartcontracts.internal.decomposition import DECOMPOSITION, SOF_QUERY, Element, decomposition_id
 from smartcontracts.internal.elements import (
     DELIVERING,
@@ -79,6 +86,7 @@ from smartcontracts.trade import Price, WindowTooShort, require_reason, require_
 WINDOW_TOO_SHORT: Final = "WINDOW_TOO_SHORT"
 ELEMENT_REJECTED: Final = "ELEMENT_REJECTED"
 NOT_CHAINABLE: Final = "NOT_CHAINABLE"
+SERVICE_FULL: Final = "SERVICE_FULL"
 ACCEPTED_BY_HAND: Final = "ACCEPTED_BY_HAND"
 DELIVERY_INFO_BYTES_MAX: Final = 4_096
 SALT_BYTES: Final = 32
@@ -262,6 +270,8 @@ def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
     if inquiry.status == InquiryStatus.QUOTED:
         elements = _planned(inquiry, handover_id, call)
     status, reason = _first_status(command, elements, inquiry)
+    if not has_room(change, elements, call.view):
+        status, reason = HandoverStatus.TO_REJECT, SERVICE_FULL
     handover = OrderHandover(
         id=handover_id,
         status=status,

@@ -9,6 +9,7 @@ from smartcontracts.internal import change as c
 from smartcontracts.internal.decomposition import NotReusable, ReuseQuote
 from smartcontracts.internal.delivery import ChangeNotBegun, ReleaseActivation
 from smartcontracts.internal.elements import (
+    ELEMENTS_MAX,
     ORDER_HANDOVER,
     SERVICE_ELEMENT,
     AlreadyReleased,
@@ -240,6 +241,22 @@ def test_invalid_handover_of_a_change_that_is_not_of_a_service_in_operation(serv
     assert refusal_of(ledger, "hand_over_order", command, "s_bus") == (c.ChangeNotOurs, "change.service_id")
 
 
+@pytest.mark.parametrize(
+    ("others", "status"), [(ELEMENTS_MAX - 3, "checking_internal"), (ELEMENTS_MAX - 2, "to_reject")]
+)
+def test_a_service_is_not_made_of_more_than_its_document_takes(others, status):
+    ledger = operated()
+    one = element(available(), "item-001")
+    many = [replace(one, id=f"sel_{n}", element_id=f"more-{n}", order_handover_id="oho_before") for n in range(others)]
+    for each in many:
+        ledger.write(each)
+    service = replace(ledger.the(INVENTORY_SERVICE), elements=tuple(InventoryElement.of(each) for each in many))
+    put(ledger, service)
+    send(ledger, "hand_over_order", handing(ledger, change=service_change("ordered")), "s_bus")
+    assert the_handover(ledger).status == status
+    assert the_handover(ledger).reason == ("" if status == "checking_internal" else "SERVICE_FULL")
+
+
 @pytest.mark.req("C-05", "C-10")
 def test_sellers_are_ordered_the_same_change_of_their_service_for_the_same_time():
     ledger = available()
@@ -430,12 +447,15 @@ def test_windows_go_down_inside_the_one_above():
 
 @pytest.mark.req("C-09", "X-62")
 def test_consent_goes_up_only_after_the_sellers_have_given_theirs():
-    ledger = mirror_down(planned())
+    ledger = planned()
     mirror_up(ledger, "agreeing", window=window(ledger, by="acme"))
     theirs = plan(ledger).change.window
     times = {"from_ms": theirs.from_ms, "until_ms": theirs.until_ms}
-    command = saying(ledger, "agree", **times)
-    assert refusal_of(ledger, "release_maintenance", command, "s_bus") == (c.SellersNotAgreed, "from_ms")
+    for status in ("", "ordered", "accepted"):
+        if status:
+            mirror_down(ledger, status)
+        command = saying(ledger, "agree", **times)
+        assert refusal_of(ledger, "release_maintenance", command, "s_bus") == (c.SellersNotAgreed, "from_ms")
     mirror_down(ledger, "agreed", window=replace(theirs, proposed_by=org("alpha"), agreed_by=org("bravo")))
     send(ledger, "release_maintenance", saying(ledger, "agree", **times), "s_bus")
     assert release_of(ledger, "agree_maintenance").role == "s_bus"
