@@ -125,17 +125,17 @@ class OrderLife(RuleBasedStateMachine):
         self.models: dict[str, Model] = {}
         self.late: dict[str, int] = {}
 
-    @initialize(target=orders, far=st.integers(0, 4), terminate=st.booleans())
-    def it_has_come_some_way(self, far, terminate):
-        """Some histories begin with a service, or with a change of one."""
+    @initialize(target=orders, far=st.integers(0, 6), terminate=st.booleans(), done=st.booleans())
+    def it_has_come_some_way(self, far, terminate, done):
+        """Some histories begin with a service, or with a change of one on its way or at its end."""
         first = self.place()
         for _ in range(min(far, 2)):
-            self.go_on(first)
+            self.go_on(first, done)
         if far <= 2:
             return first
         second = self.place_change(first, terminate)
-        for _ in range(far - 2):
-            self.go_on(second)
+        for _ in range(far - 3):
+            self.go_on(second, done)
         return multiple(first, second)
 
     # Time
@@ -316,16 +316,16 @@ class OrderLife(RuleBasedStateMachine):
                 first.status = _S.CANCELLED
             first.service_ended = True
 
-    @rule(order=orders)
-    def go_on(self, order):
-        """The next step on the way to a good end, so that histories come far."""
+    @rule(order=orders, done=st.booleans())
+    def go_on(self, order, done):
+        """The next step on the way to the end, so that histories come far."""
         model = self.models[order]
         if model.status == _S.PLACED:
             self.accept(order)
         elif model.changes is None:
             self.activate(order)
         elif model.started:
-            self.end_change(order, done=True)
+            self.end_change(order, done)
         else:
             self.start_change(order)
 
