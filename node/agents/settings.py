@@ -20,7 +20,7 @@ from node.agents.provisioning.inventory import read as read_inventory
 from node.agents.provisioning.reference import ReferenceProvisioning
 from node.configuration import AgentSection, AgentsSection, ConfigurationWrong
 
-_BOOKINGS: Final = "bookings.sqlite"
+BOOKINGS: Final = "bookings.sqlite"
 
 
 def load_policies(agents: AgentsSection) -> Policies:
@@ -55,7 +55,7 @@ def load_provisioning(agents: AgentsSection, folder: Path, now_ms: Callable[[], 
             return connect(agents.provisioning_file, now_ms)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         inventory = read_inventory(agents.provisioning_file)
-        return ReferenceProvisioning(inventory, BookingStore(folder / _BOOKINGS), now_ms, run=asyncio.to_thread)
+        return ReferenceProvisioning(inventory, BookingStore(folder / BOOKINGS), now_ms, run=asyncio.to_thread)
     except (InventoryWrong, ProvisioningBroken) as error:
         raise ConfigurationWrong([f"agents.provisioning_file: {line}" for line in str(error).splitlines()]) from error
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ledgers.client import ClientError
 from localnet.network import Network, NetworkFailed
-from scripts.load import kvstore
+from scripts.load import kvstore, tiers, tiers_report
 from scripts.load.arguments import arguments
 from scripts.load.figures import committed_rate
 from scripts.load.flows import Overloaded
@@ -37,12 +37,15 @@ from scripts.load.network import (
 from scripts.load.replay import ReplayDiffers, profiled, replay
 from scripts.load.report import VERSION, text
 from scripts.load.traders import FlowFailed
+from scripts.story.telling import StepFailed
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 _PAUSE_QUICK_S: Final = 0.2
 _PAUSE_S: Final = 0.3
-_FAILURES: Final = (ClientError, FlowFailed, NetworkFailed, kvstore.KvstoreFailed, ReplayDiffers, OSError, TimeoutError)
+_FAILURES: Final = (
+    ClientError, FlowFailed, NetworkFailed, kvstore.KvstoreFailed, ReplayDiffers, StepFailed, OSError, TimeoutError
+)
 
 
 def main() -> int:
@@ -67,7 +70,7 @@ async def _run(options: argparse.Namespace) -> int:
     directory = (options.keep or Path(tempfile.mkdtemp(prefix="syngraph-bench-"))).absolute()
     began = time.monotonic()
     try:
-        report = await _measure(options, directory)
+        report = await (_measure_tiers if options.tiers else _measure)(options, directory)
     except BaseExceptionGroup as group:
         _, others = group.split(_FAILURES)
         if others is not None:
@@ -81,7 +84,8 @@ async def _run(options: argparse.Namespace) -> int:
         if options.keep is None:
             shutil.rmtree(directory, ignore_errors=True)
     report["took_s"] = round(time.monotonic() - began, 1)
-    print("\n" + text(report) + f"\n\nmeasured in {report['took_s']:.0f} s")
+    told = tiers_report.text(report) if options.tiers else text(report)
+    print("\n" + told + f"\n\nmeasured in {report['took_s']:.0f} s")
     if options.json is not None:
         options.json.write_text(json.dumps(_plain(report), indent=1) + "\n", encoding="utf-8")
         print(f"report: {options.json}")
@@ -121,6 +125,28 @@ async def _measure(options: argparse.Namespace, directory: Path) -> dict[str, An
         "kvstore": yardstick,
         "replay": await asyncio.to_thread(_replay, options, genesis, maximum, directory / "replay"),
     }
+
+
+async def _measure_tiers(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+    """The tiers' figures: three with their orders, then five."""
+    report: dict[str, Any] = {"version": VERSION, "machine": machine(), "quick": options.quick}
+    _tell("three tiers: ten nodes start")
+    async with tiers.raised(tiers.THREE, directory / "three") as bench:
+        three: dict[str, Any] = {"ready_s": bench.ready_s}
+        _tell(f"{options.inquiries} inquiries, one after the other")
+        three["alone"] = await tiers.one_by_one(bench, options.inquiries)
+        _tell(f"{options.orders} orders at once")
+        three["orders"] = await tiers.many_orders(bench, options.orders)
+        _tell(f"{options.inquiries} inquiries that may go more ways than one")
+        await tiers.open_all_ways(bench)
+        three["all_ways"] = await tiers.one_by_one(bench, options.inquiries)
+        _tell("the nodes stop")
+    report["three"] = three
+    _tell("five tiers: ten nodes start")
+    async with tiers.raised(tiers.FIVE, directory / "five") as bench:
+        _tell("one purchase over five tiers")
+        report["five"] = await tiers.one_purchase(bench)
+    return report
 
 
 async def _measure_network(options: argparse.Namespace, directory: Path) -> tuple[Measured, bytes]:
