@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from ledgers.client import Ledger
 from ledgers.client.tree import TradeTree, TreeNode
-from node.cli.output import Output, text_of
+from node.cli.output import WIDTH_ELSEWHERE, Output, text_of
 from node.cli.settings import Settings
 
 _TICK_S: Final = 1.0
@@ -67,7 +67,7 @@ def _print(output: Output, node: TreeNode) -> None:
     if output.as_json:
         output.line("", node)
     else:
-        Console(highlight=False).print(drawn(node, now_ms()))
+        Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE, highlight=False).print(drawn(node, now_ms()))
 
 
 async def _follow_lines(output: Output, tree: TradeTree, current: Callable[[], Awaitable[TreeNode]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final
 
 import click
 
+from node.cli.output import instant
 from node.cli.settings import Settings, common
 from node.sonata import (
     OrderContext,
@@ -23,9 +24,11 @@ from node.sonata import (
 from node.trading.desk import DURATION, Desk, at, keep_withheld, keeping, new_secret, read_file, sentences, waiting
 from smartcontracts.canonical_json import dump, load
 from smartcontracts.catalogue import RequestStandingQuote
+from smartcontracts.currencies import MINOR_DIGITS
 from smartcontracts.delivery import AnswerExtension, CancelOrder, ExtendWindow
 from smartcontracts.inquiry import InquiryStatus, SubmitInquiry
 from smartcontracts.lineage import LINEAGE_KEY_BYTES, ancestors_of
+from smartcontracts.money import Money
 from smartcontracts.order import OrderStatus, PlaceOrder
 from smartcontracts.quote import TakeLateQuote
 from smartcontracts.trade import Action, Change, ChangeKind, InquiryItem, QuoteLevel
@@ -270,7 +273,21 @@ def _show_inquiry(desk: Desk, inquiry: Any, *, wait: bool) -> None:
         return
     quote_id = inquiry.quote_id or inquiry.late_quote_id
     quote = desk.ledger.get("quote", quote_id).body if quote_id else None
-    _show_answer(desk, quote_answer(inquiry, quote))
+    if desk.settings.as_json:
+        _show_answer(desk, quote_answer(inquiry, quote))
+        return
+    rows = [("inquiry", inquiry.id), ("status", inquiry.status)]
+    if inquiry.unable_reason:
+        rows.append(("reason", inquiry.unable_reason))
+    if quote is not None:
+        rows += [
+            ("quote", quote.id),
+            ("level", quote.level),
+            ("valid until", instant(quote.valid_until_ms)),
+            ("once", _money(quote.one_time_total)),
+            ("over the term", _money(quote.term_total)),
+        ]
+    desk.settings.output.rows(("field", "value"), rows, rows)
 
 
 def _show_order(desk: Desk, placed: Any, *, wait: bool) -> None:
@@ -278,11 +295,23 @@ def _show_order(desk: Desk, placed: Any, *, wait: bool) -> None:
         desk.show(placed)
         return
     answered = desk.settled("order", placed.id, lambda one: one.status not in _ORDER_OPEN)
-    _show_answer(desk, order_answer(answered))
+    if desk.settings.as_json:
+        _show_answer(desk, order_answer(answered))
+        return
+    rows = [("order", answered.id), ("status", answered.status), ("reason", answered.reason)]
+    rows += [("service", answered.service_id), ("to be activated by", instant(answered.activate_by_ms))]
+    desk.settings.output.rows(("field", "value"), [row for row in rows if row[1]], rows)
+
+
+def _money(money: Money) -> str:
+    digits = MINOR_DIGITS[money.currency]
+    whole, part = divmod(abs(money.minor), 10**digits)
+    sign = "-" if money.minor < 0 else ""
+    return f"{sign}{whole:,}{f'.{part:0{digits}}' if digits else ''} {money.currency}"
 
 
 def _show_answer(desk: Desk, answer: bytes) -> None:
-    """Sonata's JSON for scripts; the same, a line a field, for people."""
+    """Sonata's JSON, with its numbers as they are written."""
     desk.settings.output.fields(json.loads(answer, parse_float=str))
 
 

@@ -80,13 +80,17 @@ class Desk:
         return self.ledger.get(kind, document_id).body
 
     def settled(self, kind: str, document_id: str, is_settled: Callable[[Any], bool]) -> Any:
-        """The document once `is_settled`: read again whenever the ledger says that something happened to it."""
+        """The document once `is_settled`: read again in each block with events.
+
+        What answers it is an event of the answer, not of the document: a quote's, say, which changes its inquiry, too.
+        """
         height, _ = self.ledger.app_hash()
         record = self.ledger.get(kind, document_id).body
         if is_settled(record):
             return record
-        for event in self.ledger.events(after=f"{height}/0", kinds=[kind]):
-            if event.document_id == document_id:
+        for event in self.ledger.events(after=f"{height}/0"):
+            if event.height > height:
+                height = event.height
                 record = self.ledger.get(kind, document_id).body
                 if is_settled(record):
                     return record

@@ -128,6 +128,27 @@ def test_the_answer_is_shown_in_sonata_s_form(market, trade, monkeypatch):
     assert shown["quoteItem"][0]["quoteItemPrice"]
 
 
+def test_people_get_the_answer_in_a_few_lines(market, trade, monkeypatch):
+    settled = Desk.settled
+
+    def answered(desk, kind, document_id, is_settled):
+        market.quote(market.one("inquiry"))
+        return settled(desk, kind, document_id, is_settled)
+
+    monkeypatch.setattr(Desk, "settled", answered)
+    done = CliRunner().invoke(commands.command, ["inquire", ACME_ALPHA, str(SAMPLE_QUOTE), "--wait"])
+    quote = market.one("quote")
+    lines = dict(
+        line.split(None, 1) for line in done.stdout.splitlines() if line.startswith(("quote", "status", "once"))
+    )
+    whole, part = divmod(quote.one_time_total.minor, 100)
+    assert {k: v.strip() for k, v in lines.items()} == {
+        "quote": quote.id,
+        "status": "quoted",
+        "once": f"{whole:,}.{part:02} EUR",
+    }
+
+
 def test_a_silent_seller_ends_the_waiting_with_its_window(market, trade, monkeypatch):
     settled = Desk.settled
 
