@@ -21,19 +21,23 @@ from typing import Any, Final
 from ledgers.client import ClientError
 from localnet.attached import AttachedNetwork, attach
 from localnet.keeper import stop_keeper
-from localnet.material import MaterialWrong
+from localnet.material import MaterialWrong, make_material
 from localnet.network import Network, NetworkFailed
-from localnet.topology import DEFAULT, load_topology
+from localnet.topology import Topology, load_topology
 from scripts.story.acts import perform_all
 from scripts.story.arguments import arguments
 from scripts.story.capture import INSIDE, bring_loopback_up, is_permitted, namespace_command
-from scripts.story.files import FileUnfit, Requests, read_requests
+from scripts.story.files import FileUnfit, Requests, asked_items, read_requests
+from scripts.story.market import Market
 from scripts.story.network import LocalNetwork
 from scripts.story.preflight import check
-from scripts.story.rehearsal import rehearse
+from scripts.story.providers import inventories
+from scripts.story.rehearsal import pairs_of, provided, rehearse
 from scripts.story.report import report, write_report
-from scripts.story.scene import Stage
+from scripts.story.scenarios.base import TOPOLOGY
+from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, BRAVO, Stage
 from scripts.story.telling import StepFailed, Teller
+from scripts.story.terms import WHOLESALE
 from smartcontracts.kernel import Rejected
 
 # The scenario that looks at what crosses the loopback interface.
@@ -127,7 +131,7 @@ async def _run(options: argparse.Namespace, requests: Requests) -> int:
     directory = (options.directory or Path(tempfile.mkdtemp(prefix="syngraph-demo-"))).absolute()
     teller, names, failure = Teller(), _names(requests), ""
     try:
-        async with _network(directory, teller, keep=options.keep) as localnet:
+        async with _network(directory, requests, teller, keep=options.keep) as localnet:
             names |= _ids(localnet)
             await _perform(localnet, requests, teller)
     except asyncio.CancelledError:
@@ -145,13 +149,13 @@ async def _run(options: argparse.Namespace, requests: Requests) -> int:
 
 
 @asynccontextmanager
-async def _network(directory: Path, teller: Teller, *, keep: bool) -> AsyncIterator[AttachedNetwork]:
-    """Six organizations' nodes. Those to be kept are kept by a process of their own."""
+async def _network(directory: Path, requests: Requests, teller: Teller, *, keep: bool) -> AsyncIterator[AttachedNetwork]:
+    """Ten organizations' nodes. Those to be kept are kept by a process of their own."""
     teller.begin()
-    async with teller.scene("Six organizations start their nodes"):
+    async with teller.scene("Ten organizations start their nodes"):
         began = time.monotonic()
-        topology = load_topology()
-        localnet = await _keep_up(directory) if keep else Network(topology, directory)
+        topology = provided(load_topology(TOPOLOGY), inventories(asked_items(requests)), apart=(BRAVO,))
+        localnet = await _keep_up(topology, directory) if keep else Network(topology, directory)
         if isinstance(localnet, Network):
             await localnet.start()
         ms = int((time.monotonic() - began) * 1000)
@@ -172,9 +176,10 @@ async def _end(localnet: AttachedNetwork) -> None:
         await asyncio.to_thread(stop_keeper, localnet.directory)
 
 
-async def _keep_up(directory: Path) -> AttachedNetwork:
+async def _keep_up(topology: Topology, directory: Path) -> AttachedNetwork:
     """`syngraph localnet up`, which leaves a process that keeps the network. Raises NetworkFailed."""
-    command = (_syngraph(), "localnet", "up", DEFAULT, "--dir", str(directory))
+    make_material(topology, directory)
+    command = (_syngraph(), "localnet", "up", "--dir", str(directory))
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -192,8 +197,9 @@ async def _keep_up(directory: Path) -> AttachedNetwork:
 
 async def _perform(localnet: AttachedNetwork, requests: Requests, teller: Teller) -> None:
     network = LocalNetwork(localnet)
+    names = {ACME_ALPHA: requests.agreement, ALPHA_BRAVO: WHOLESALE}
     try:
-        await perform_all(Stage(network, teller), network, requests)
+        await perform_all(Market(Stage(network, teller), pairs_of(localnet.topology), names=names), network, requests)
     finally:
         await network.close()
 

@@ -11,6 +11,7 @@ from smartcontracts.internal.elements import OrderHandover
 from smartcontracts.order import OrderStatus
 from smartcontracts.service import ServiceStatus
 
+_ENDED_OTHERWISE: Final = (OrderStatus.REJECTED, OrderStatus.FAILED, OrderStatus.CANCELLED)
 _TAKEN: Final = (OrderStatus.ACCEPTED, OrderStatus.ACTIVATED)
 
 
@@ -40,8 +41,8 @@ async def see_orders(market: Market, since_ms: int, wanted: Mapping[str, OrderSt
 
 
 async def see_in_operation(market: Market, since_ms: int) -> list[Row]:
-    """Each order that was placed has its service in operation, on its own ledger."""
-    orders = await market.rows("order", since_ms)
+    """Each order that did not end otherwise has its service in operation, on its own ledger."""
+    orders = [row for row in await market.rows("order", since_ms) if row.document.status not in _ENDED_OTHERWISE]
 
     async def all_in_operation() -> bool:
         found = {row.document.order_id: row.document.status for row in await market.rows("service", 0)}
@@ -88,5 +89,11 @@ async def show_internal(market: Market, since_ms: int) -> None:
             (name, f"{one.element_id} ({one.source}) {one.seller and market.stage.network.name_of(one.seller)}", str(one.status), one.reason, one.decision)
             for one in await internal_documents(market, name, "service_element")
             if one.order_handover_id in handovers
+        ]
+        rows += [
+            (name, f"sourcing for {one.purpose}: {market.stage.network.name_of(asked.seller)}", str(asked.outcome), asked.reason, "")
+            for one in await internal_documents(market, name, "sourcing")
+            if one.requested_at_ms >= since_ms
+            for asked in one.asked
         ]
     market.stage.teller.table(("internal ledger of", "what", "status", "reason", "decision"), rows)

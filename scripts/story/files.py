@@ -88,6 +88,11 @@ def order_of(data: bytes, context: OrderContext, secret: bytes) -> Mapped[PlaceO
     return order_from_product_order(data, context, secret)
 
 
+def asked_items(requests: Requests) -> tuple[InquiryItem, ...]:
+    """What is asked for. Raises FileUnfit."""
+    return _asked(requests)
+
+
 def with_one_value_changed(order: bytes) -> tuple[bytes, str]:
     """The order with one figure of its first item's configuration changed, and the path of that figure.
 

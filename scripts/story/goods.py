@@ -35,6 +35,7 @@ class Pool:
     place: str
     monthly: str
     once: str = "90.00"
+    gigabyte: str = "0.0002"
     capacity: int = CAPACITY
     activation_ms: int = 0
     change: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Pool:
             "capacity": self.capacity,
             "lead_time_ms": _LEAD_TIME_MS,
             "activation_ms": self.activation_ms,
-            "cost": {"non_recurring": self.once, "recurring": self.monthly, "period": "hour", "usage": {"GB": "0.0002"}},
+            "cost": {"non_recurring": self.once, "recurring": self.monthly, "period": "hour", "usage": {"GB": self.gigabyte}},
             "attributes": self.attributes,
             **({"change": self.change} if self.change else {}),
         }

@@ -289,10 +289,12 @@ class Market:
     async def same_everywhere(self, ledger: str, kind: str, document_id: str) -> Any:
         """The document, which must be the same on every node that replicates the ledger, with one app hash at its height."""
         seats = [await self.seat(name, ledger) for name in self.stage.network.nodes_of(ledger)]
-        found = [await seat.see(kind, document_id) for seat in seats]
+        # At one height: the ledger may be going on.
+        height = max([height for height, _ in await asyncio.gather(*(seat.ledger.app_hash() for seat in seats))])
+        for seat in seats:
+            await seat.catch_up(max(height, self.stage.network.told_heights.get(ledger, 0)))
+        found = [(await seat.ledger.get(kind, document_id, height)).body for seat in seats]
         require(all(one == found[0] for one in found), f"one {kind} on every node of {ledger}", [str(one.status) for one in found])
-        heights = await asyncio.gather(*(seat.ledger.app_hash() for seat in seats))
-        height = min(height for height, _ in heights)
         hashes = await asyncio.gather(*(seat.ledger.app_hash(height) for seat in seats))
         require(len(set(hashes)) == 1, f"one app hash at height {height} of {ledger}", dict(zip([s.name for s in seats], hashes, strict=True)))
         return found[0]

@@ -140,12 +140,21 @@ class LocalNetwork:
         await self._kept().start_organization(organization)
 
     async def stop_agents(self, organization: str) -> None:
-        """End an organization's agents, which run as processes of their own; its node goes on. Raises NetworkFailed."""
-        await self._kept().stop_agents(organization)
+        """End an organization's agents, which run as processes of their own; its node goes on.
+
+        Where another process keeps the network and would start them again, they stand still instead.
+        """
+        if isinstance(self._localnet, Network):
+            await self._localnet.stop_agents(organization)
+        else:
+            self._localnet.freeze(organization, "agent")
 
     async def start_agents(self, organization: str) -> None:
-        """Start them again. Raises NetworkFailed."""
-        await self._kept().start_agents(organization)
+        """Let them work again."""
+        if isinstance(self._localnet, Network):
+            await self._localnet.start_agents(organization)
+        else:
+            self._localnet.thaw(organization, "agent")
 
     def freeze(self) -> None:
         """Let all processes of all organizations stand still."""

@@ -1,26 +1,27 @@
-"""Acts: an order with a changed value is refused, one left unanswered runs out everywhere at once, the right ones are delivered."""
+"""Acts: an order with a changed value is refused, one left unanswered runs out everywhere at once, the right one is placed."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from node.pricebook import PriceBook
 from node.sonata import SALT_BYTES
 from scripts.story.files import Requests, order_of, with_one_value_changed
-from scripts.story.purchase import accept, activate, place, plain_order
-from scripts.story.request import Bought, ask_for_quote, keep_withheld, order_context
-from scripts.story.scene import Seat, Stage
+from scripts.story.goods import port
+from scripts.story.market import Market
+from scripts.story.providers import SPARE
+from scripts.story.purchase import place, plain_order
+from scripts.story.request import keep_withheld, order_context
+from scripts.story.scene import ALPHA, BRAVO, Seat, Stage
 from scripts.story.telling import StepFailed, plural, require
 from scripts.story.terms import UNANSWERED_WINDOW_MS
 from smartcontracts.agreement import Agreement
 from smartcontracts.kernel import Role
 from smartcontracts.order import TIMEOUT, Order, OrderStatus
 from smartcontracts.quote import Quote, QuoteStatus
-from smartcontracts.service import Service
 
 _LATE_S: Final = 10.0
 
@@ -45,12 +46,15 @@ async def order_right(stage: Stage, buyer: Seat, agreement: Agreement, quoted: Q
     return order
 
 
-async def leave_unanswered(stage: Stage, buyer: Seat, bought: Bought) -> tuple[Order, str]:
-    """An order that its seller does not answer; the order, and the event that it was placed with."""
-    command = plain_order(bought.quote.id, UNANSWERED_WINDOW_MS)
-    done = await buyer.act(Role.B_BUS, "place_order", command)
+async def leave_unanswered(market: Market, silence: Callable[[], Awaitable[None]]) -> tuple[Order, str]:
+    """An order of alpha that bravo does not answer; the order, and the event that it was placed with."""
+    quoted = await market.quoted(ALPHA, BRAVO, await market.ask(ALPHA, BRAVO, (port(SPARE),)))
+    await silence()
+    buyer, _ = await market.between(ALPHA, BRAVO)
+    done = await buyer.act(Role.B_BUS, "place_order", plain_order(quoted.id, UNANSWERED_WINDOW_MS))
     order: Order = await buyer.result(done, "order")
-    stage.told(buyer, done, f"orders {_items(bought)}; nobody answers within {UNANSWERED_WINDOW_MS // 1000} s", f"order/{order.id}")
+    text = f"a person orders it; nobody answers within {UNANSWERED_WINDOW_MS // 1000} s"
+    market.stage.told(buyer, done, text, f"order/{order.id}")
     return order, done.receipt.event_ids[-1]
 
 
@@ -81,27 +85,6 @@ async def see_it_run_out(stage: Stage, seats: Sequence[Seat], order: Order, curs
     )
 
 
-async def order_upstream(
-    stage: Stage, up: Seat, supplier: Seat, bought: tuple[Bought, ...], agreement: Agreement, book: PriceBook
-) -> list[Order]:
-    """Ask again for what ran out (a quote is ordered once), order everything, and the seller accepts."""
-    again = await ask_for_quote(stage, up, supplier, bought[0].command, agreement, book)
-    require(again.quote.one_time_total == bought[0].quote.one_time_total, "the same price again", again.quote.one_time_total)
-
-    async def buy(one: Bought) -> Order:
-        return await accept(stage, supplier, await place(stage, up, plain_order(one.quote.id), _items(one)))
-
-    return list(await asyncio.gather(*(buy(one) for one in (again, *bought[1:]))))
-
-
-async def deliver(
-    stage: Stage, down: Seat, supplier: Seat, order: Order, upstream: Sequence[Order]
-) -> tuple[Service, list[Service]]:
-    """First what was bought, then what was sold."""
-    supplied = list(await asyncio.gather(*(activate(stage, supplier, one) for one in upstream)))
-    return await activate(stage, down, order), supplied
-
-
 async def _rejected_at(seat: Seat, order: Order, cursor: str) -> int:
     async def first() -> int:
         async for event in seat.ledger.events(after=cursor, kinds=("order",)):
@@ -117,9 +100,3 @@ async def _rejected_at(seat: Seat, order: Order, cursor: str) -> int:
             f"nothing {_LATE_S:.0f} s after its window",
             "a window closes within a second of its end: look at that node's log for ticks",
         ) from late
-
-
-def _items(bought: Bought) -> str:
-    return ", ".join(item.id for item in bought.command.items)
-
-

@@ -11,7 +11,7 @@ from typing import Final
 
 from ledgers.client import ClientError
 from scripts.story.nodes import Nodes
-from scripts.story.scene import ALPHA_BRAVO, BRAVO, Seat, Stage
+from scripts.story.scene import ACME, ACME_ALPHA, Seat, Stage
 from scripts.story.telling import StepFailed, require
 
 CAUGHT_UP_WITHIN_S: Final = 60.0
@@ -49,11 +49,11 @@ async def see_orders_go_on(stage: Stage, seat: Seat, document_id: str, absent: s
 async def see_it_catch_up(stage: Stage, nodes: Nodes, organization: str) -> None:
     """Within a minute, and without anybody's hand, the validator is where the others are."""
     began = time.monotonic()
-    other = await nodes.seat(BRAVO, ALPHA_BRAVO)
+    other = await nodes.seat(ACME, ACME_ALPHA)
     while time.monotonic() < began + CAUGHT_UP_WITHIN_S:
         target, _ = await other.ledger.app_hash()
         try:
-            seat = await nodes.seat(organization, ALPHA_BRAVO)
+            seat = await nodes.seat(organization, ACME_ALPHA)
             height, own_hash = await seat.ledger.app_hash(target)
             _, expected = await other.ledger.app_hash(height)
         except ClientError:
@@ -63,7 +63,7 @@ async def see_it_catch_up(stage: Stage, nodes: Nodes, organization: str) -> None
         stage.teller.tell(
             "is back, has caught up and has the same app hash",
             who=organization,
-            ledger=ALPHA_BRAVO,
+            ledger=ACME_ALPHA,
             height=height,
             ms=int((time.monotonic() - began) * 1000),
         )

@@ -1,4 +1,4 @@
-"""Before anything starts: what the contracts would say to the request, to what is bought for it, and to the prices.
+"""Before anything starts: what the contracts would say to the request, and to what is bought for it.
 
 The contracts themselves are asked, on a ledger that holds nothing but the agreement; so a request that cannot run is refused
 at once, with the ledger's own words, and not after the network has come up.
@@ -7,22 +7,20 @@ at once, with the ledger's own words, and not after the network has come up.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from ledgers.kinds import BILATERAL, contract_table
-from node.pricebook import draft_quote
 from node.sonata import QuoteContext
-from node.sourcing import bought_items, inquiries_to
 from scripts.story.files import Requests, inquiry_of, refused_as_unfit
+from scripts.story.providers import bought_items
 from scripts.story.scene import ACME, ALPHA, BRAVO
-from scripts.story.terms import QUOTE_VALIDITY_MS, WHOLESALE, agreement_terms, price_book
+from scripts.story.terms import WHOLESALE, agreement_terms
 from smartcontracts.agreement import Agreement, AgreementStatus
 from smartcontracts.inquiry import Inquiry, SubmitInquiry, submit_inquiry
 from smartcontracts.kernel import Block, Call, Position, Role, Sender, View
 from smartcontracts.lineage import ancestors_of
 from smartcontracts.parameters import Parameters
-from smartcontracts.quote import IssueQuote, QuoteItem
 
 _SALT: Final = bytes(32)
 
@@ -42,12 +40,17 @@ def _check(requests: Requests) -> None:
         ancestors=ancestors_of(_SALT, ACME),
     )
     inquiry = _asked(inquiry_of(requests.quote, context, _SALT).command, ACME, retail)
-    bought = bought_items(inquiry.items)
-    supplied: dict[str, QuoteItem | None] = {}
-    for command in inquiries_to(inquiry, bought, buyer=ALPHA, seller=BRAVO, agreement_id=wholesale.id):
-        quoted = _priced(_asked(command, ALPHA, wholesale), wholesale, BRAVO)
-        supplied |= {item.id: item for item in quoted.items}
-    _priced(inquiry, retail, ALPHA, supplied)
+    for item in bought_items(inquiry.items):
+        # As alpha's agents ask for it: alone.
+        command = SubmitInquiry(
+            seller=BRAVO,
+            agreement_id=wholesale.id,
+            level=inquiry.level,
+            items=(replace(item, relations=()),),
+            lineage_key=inquiry.lineage_key,
+            ancestors=ancestors_of(inquiry.lineage_key, ALPHA, inquiry.ancestors),
+        )
+        _asked(command, ALPHA, wholesale)
 
 
 def _asked(command: SubmitInquiry, buyer: str, agreement: Agreement) -> Inquiry:
@@ -67,13 +70,6 @@ def _asked(command: SubmitInquiry, buyer: str, agreement: Agreement) -> Inquiry:
         table=contract_table(BILATERAL, 1),
     )
     return cast("Inquiry", submit_inquiry(command, call).writes[0])
-
-
-def _priced(
-    inquiry: Inquiry, agreement: Agreement, seller: str, supplied: dict[str, QuoteItem | None] | None = None
-) -> IssueQuote:
-    valid_until_ms = _now_ms() + QUOTE_VALIDITY_MS
-    return draft_quote(inquiry, agreement.terms, price_book(seller), valid_until_ms, supplied or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -91,13 +91,20 @@ def pairs_of(topology: Topology) -> dict[str, tuple[str, str]]:
 
 def cast(topology: Topology, scenarios: Sequence[Scenario]) -> Topology:
     """The topology with inventories that hold all that these scenarios need, and agents apart where one of them ends them."""
-    organizations = dict(topology.organizations)
+    found = {}
     for name in topology.traders():
         stocks = [one.stocks[name] for one in scenarios if name in one.stocks]
-        changes: dict[str, Any] = {"inventory": inventory(stocks, makes_lines=name == MAKES_LINES)}
-        if any(name in one.apart for one in scenarios):
-            changes["agents"] = "processes"
-        organizations[name] = organizations[name].model_copy(update=changes)
+        found[name] = inventory(stocks, makes_lines=name == MAKES_LINES)
+    return provided(topology, found, apart=[name for one in scenarios for name in one.apart])
+
+
+def provided(topology: Topology, inventories: Mapping[str, dict[str, Any]], apart: Collection[str]) -> Topology:
+    """The topology with these inventories, and the agents of some as processes of their own."""
+    organizations = dict(topology.organizations)
+    for name, found in inventories.items():
+        organizations[name] = organizations[name].model_copy(update={"inventory": found})
+    for name in apart:
+        organizations[name] = organizations[name].model_copy(update={"agents": "processes"})
     return topology.model_copy(update={"organizations": organizations})
 
 

@@ -1,60 +1,46 @@
-"""Acts: a request becomes an inquiry without anything about persons, the provider sources it, and quotes with its mark-up."""
+"""Acts: a request becomes an inquiry without anything about persons; what its provider pays for what it quotes is its own."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from dataclasses import dataclass
 from typing import Final
 
-from node.pricebook import PriceBook
 from node.sonata import SALT_BYTES, Mapped, OrderContext, QuoteContext, product_order_of, withheld_hash, withheld_salt
-from node.sourcing import bought_items, inquiries_to
 from scripts.story.files import DATA, Requests, inquiry_of, order_of
-from scripts.story.purchase import accept, activate, inquire, place, quote
-from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, Seat, Stage
+from scripts.story.market import Market
+from scripts.story.purchase import inquire, place
+from scripts.story.scene import ACME_ALPHA, ALPHA, ALPHA_BRAVO, BRAVO, Seat, Stage
 from scripts.story.telling import plural, rate, require
 from scripts.story.terms import ACCEPTANCE_WINDOW_MS, ACTIVATION_WINDOW_MS
 from smartcontracts.agreement import Agreement
 from smartcontracts.inquiry import Inquiry, SubmitInquiry
+from smartcontracts.internal.assessment import Assessment
 from smartcontracts.lineage import LINEAGE_KEY_BYTES, ancestors_of
-from smartcontracts.order import PlaceOrder
-from smartcontracts.quote import Quote, QuoteItem
+from smartcontracts.order import OrderStatus, PlaceOrder
+from smartcontracts.quote import Quote
 from smartcontracts.service import Service
 from smartcontracts.trade import Price
 
 BRAVO_REQUEST: Final = DATA / "bravo-request.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Bought:
-    """What the provider asked of its seller for some items, and the answer."""
-
-    command: SubmitInquiry
-    inquiry: Inquiry
-    quote: Quote
-
-
-@dataclass(frozen=True, slots=True)
-class Sourced:
-    """A customer's inquiry with what was bought for it and the quote that answers it."""
-
-    inquiry: Inquiry
-    bought: tuple[Bought, ...]
-    quote: Quote
-
-
-async def buy_small_service(stage: Stage, buyer: Seat, seller: Seat, agreement: Agreement, book: PriceBook) -> Service:
-    """The whole process in the other direction, so that there is something to net later."""
-    secret, data = secrets.token_bytes(SALT_BYTES), BRAVO_REQUEST.read_bytes()
+async def buy_small_service(market: Market) -> Service:
+    """A purchase in the other direction, so that there is something to net later: bravo's person asks, alpha's agents sell."""
+    stage, secret, data = market.stage, secrets.token_bytes(SALT_BYTES), BRAVO_REQUEST.read_bytes()
+    buyer, seller = await market.between(BRAVO, ALPHA)
+    agreement = market.agreements[buyer.ledger_name]
     mapped = inquiry_of(data, _quote_context(buyer, seller, agreement), secret)
     inquiry = await inquire(stage, buyer, mapped.command, f"{plural(len(mapped.command.items), 'item')}, a backhaul")
     keep_withheld(stage, buyer, inquiry.id, mapped, secret)
-    quoted = await quote(stage, seller, inquiry, agreement, book)
+    quoted = await market.quoted(BRAVO, ALPHA, inquiry)
     ordering = order_of(product_order_of(data), order_context(agreement, quoted), secret)
     order = await place(stage, buyer, ordering.command, "the backhaul")
-    return await activate(stage, seller, await accept(stage, seller, order))
+    done = await market.ordered_until(BRAVO, ALPHA, order, OrderStatus.ACTIVATED)
+    service: Service = await market.same_everywhere(buyer.ledger_name, "service", done.service_id)
+    note = {"ledger": buyer.ledger_name, "id": service.id, "order": order.id, "seller": seller.name}
+    stage.teller.note("services", note)
+    return service
 
 
 async def ask(stage: Stage, buyer: Seat, seller: Seat, agreement: Agreement, requests: Requests) -> Inquiry:
@@ -68,45 +54,28 @@ async def ask(stage: Stage, buyer: Seat, seller: Seat, agreement: Agreement, req
     return inquiry
 
 
-async def source(
-    stage: Stage, down: Seat, up: Seat, supplier: Seat, inquiry: Inquiry, agreement: Agreement, book: PriceBook
-) -> tuple[Bought, ...]:
-    """Buy what lies outside the provider's own places. `down` and `up` are its two ledgers."""
-    read: Inquiry = await down.see("inquiry", inquiry.id)
-    wanted = bought_items(read.items)
-    made = [item.id for item in read.items if item.id not in wanted]
-    stage.teller.tell(f"makes {', '.join(made) or 'nothing'} itself, buys {', '.join(wanted)}", who=down.name)
-    # The seller must not learn who the customer is: only pseudonyms go along.
-    commands = inquiries_to(read, wanted, buyer=up.id, seller=supplier.id, agreement_id=agreement.id)
-    bought = [ask_for_quote(stage, up, supplier, command, agreement, book) for command in commands]
-    return tuple(await asyncio.gather(*bought))
-
-
-async def ask_for_quote(
-    stage: Stage, up: Seat, supplier: Seat, command: SubmitInquiry, agreement: Agreement, book: PriceBook
-) -> Bought:
-    """One inquiry of the provider, and its seller's quote."""
-    inquiry = await inquire(stage, up, command, ", ".join(item.id for item in command.items))
-    return Bought(command, inquiry, await quote(stage, supplier, inquiry, agreement, book))
-
-
-async def resell(
-    stage: Stage, down: Seat, inquiry: Inquiry, bought: tuple[Bought, ...], agreement: Agreement, book: PriceBook
-) -> Quote:
-    """The provider's own quote: its own items from the book, the bought ones with the mark-up."""
-    supplied: dict[str, QuoteItem | None] = {item.id: item for one in bought for item in one.quote.items}
-    issued = await quote(stage, down, inquiry, agreement, book, supplied)
+async def show_margins(market: Market, inquiry: Inquiry, quote: Quote) -> None:
+    """What alpha alone of the traders sees, on its internal ledger: what each item costs it, and of whom."""
+    internal = await market.internal(ALPHA)
+    handover = next(one for one in await internal.all("inquiry_handover") if one.inquiry.id == inquiry.id)
+    assessment: Assessment = await internal.see("assessment", handover.assessment_id)
+    sellers = {}
+    for choice in assessment.choices:
+        sellers[choice.element_id] = ALPHA
+        if choice.received_quote_id:
+            received = await internal.see("received_quote", choice.received_quote_id)
+            sellers[choice.element_id] = market.stage.network.name_of(received.seller)
+    sold = {item.id: item for item in quote.items}
     rows = []
-    for item in issued.items:
-        before = supplied.get(item.id)
-        paid = [""] * len(item.prices) if before is None else [rate(price.rate) for price in before.prices]
-        rows += [
-            (item.id, _charge(price), cost, f"+{float(book.mark_up):.0%}" if cost else "own", rate(price.rate))
-            for price, cost in zip(item.prices, paid, strict=True)
-        ]
-    stage.teller.print(f"        what {down.name} alone of the traders sees:")
-    stage.teller.table(("item", "charge", "bought at", "mark-up", "sold at"), rows)
-    return issued
+    for item in assessment.items:
+        costs = {(price.price_type, price.unit): price for price in item.cost}
+        for price in sold[item.item_id].prices:
+            cost = costs.get((price.price_type, price.unit))
+            paid = "" if cost is None else rate(cost.rate)
+            require(cost is not None and cost.rate.nano <= price.rate.nano, f"{item.item_id} sold for no less than it costs", price.rate)
+            rows.append((item.item_id, sellers.get(item.item_id, ""), _charge(price), paid, rate(price.rate)))
+    market.stage.teller.print(f"        what {ALPHA} alone sees, on {internal.ledger_name}:")
+    market.stage.teller.table(("item", "made by", "charge", "cost", "sold at"), rows)
 
 
 async def require_views_apart(stage: Stage, customer: Seat, supplier: Seat) -> None:

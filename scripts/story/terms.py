@@ -30,6 +30,8 @@ MEASUREMENT_UNIT_MS: Final = 1_000
 TARGET_NANO: Final = 99_900_000_000  # 99.9 percent
 # The shortest that a ledger of the demo's topology allows.
 TIER_WINDOW_MIN_MS: Final = 5_000
+# Ordering and activating over three tiers takes some of it.
+TIER_PERIOD_MS: Final = 30_000
 EXTENSION_ANSWER_WINDOW_MS: Final = 20_000
 # A sibling that was activated already can still be given back while its order's other parts are not there.
 CANCELLATION_WINDOW_MS: Final = 600_000
@@ -65,6 +67,7 @@ def tier_terms(name: str, parties: tuple[str, ...]) -> AgreementTerms:
     """As `agreement_terms`, with windows that leave something to every tier below, and what delay and cancelling cost."""
     return replace(
         agreement_terms(name, parties),
+        billing_period_ms=TIER_PERIOD_MS,
         response_window_min_ms=TIER_WINDOW_MIN_MS,
         extension_answer_window_ms=EXTENSION_ANSWER_WINDOW_MS,
         cancellation_window_ms=CANCELLATION_WINDOW_MS,

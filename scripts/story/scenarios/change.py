@@ -44,7 +44,9 @@ async def play(scene: Set) -> None:
         stage.teller.tell(f"would be interrupted for {answer.outage_ms if answer else 0} ms", who=ALPHA, ledger=seller.ledger_name)
     async with stage.teller.scene("Ordered in advance, and no second one beside it"):
         implement_at_ms = scene.now_ms() + ADVANCE_MS
-        order = await market.order(ACME, ALPHA, quote, implement_at_ms=implement_at_ms, activation_window_ms=WINDOW_MS)
+        order = await market.order(
+            ACME, ALPHA, quote, change=change, implement_at_ms=implement_at_ms, activation_window_ms=WINDOW_MS
+        )
         accepted = await market.ordered_until(ACME, ALPHA, order, OrderStatus.ACCEPTED)
         await _require_consent(scene, seller, accepted)
     async with stage.teller.scene("Agreed with every neighbour, done in the window, logged everywhere"):
@@ -62,7 +64,9 @@ async def _require_consent(scene: Set, seller: Seat, order: Any) -> None:
     change = await seller.see("service_change", order.change_id)
     if change.status == ChangeStatus.ACCEPTED:
         await scene.market.refused(seller, Role.S_BUS, "start_change", start, "CONSENT_MISSING", "begins without consent")
-    twice = PlaceOrder(quote_id=order.quote_id, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
+    twice = PlaceOrder(
+        quote_id=order.quote_id, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS, change=order.change
+    )
     buyer, _ = await scene.market.between(ACME, ALPHA)
     await scene.market.refused(buyer, Role.B_BUS, "place_order", twice, "QUOTE_ORDERED", "orders it a second time")
 

@@ -61,6 +61,7 @@ SCENARIO: Final = Scenario(
         ),
         # Has it, too, so that it does not ask delta, which answers a request that comes by two ways once.
         CHARLIE: Stock(pools=(Pool(place=PLACE, monthly="40.00"),)),
-        DELTA: Stock(pools=(Pool(place=PLACE, monthly="20.00", activation_ms=SLOW_MS),)),
+        # A replacement may not cost more than what it replaces.
+        DELTA: Stock(pools=(Pool(place=PLACE, monthly="20.00", gigabyte="0.0001", activation_ms=SLOW_MS),)),
     },
 )
