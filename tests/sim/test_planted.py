@@ -12,6 +12,7 @@ ORGS = 5
 SEEDS = 200
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BUGS)
 def test_a_planted_bug_is_found(name):
     with BUGS[name]():

@@ -21,6 +21,7 @@ CLEAN = 200
 A_TEST = 10
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(1, CLEAN + 1, A_TEST))
 def test_clean_seeds_break_no_invariant(first):
     for seed in range(first, first + A_TEST):
