@@ -34,6 +34,7 @@ from smartcontracts.internal.elements import (
     moved,
     order_key,
     require_handover,
+    stepped,
 )
 from smartcontracts.internal.inventory import (
     INVENTORY_SERVICE,
@@ -72,6 +73,7 @@ from smartcontracts.service import SERVICE_CHANGE, ChangeStatus, MaintenanceWind
 from smartcontracts.trade import Change, ChangeKind, Outage, words
 
 SALT_BYTES: Final = 32
+SELLER_FAILED: Final = "SELLER_FAILED"
 _SERVICES_MAX: Final = 100
 
 
@@ -541,12 +543,17 @@ def _consented(plan: ChangePlan, handover: OrderHandover, view: View) -> bool:
     change = plan.change
     if not can_be_started(change):
         return False
-    if not sellers_known(plan, elements_of(handover.id, view)):
+    if not sellers_known(plan, elements_of(handover.id, view)) or _given_up(plan):
         return False
     window = change.window
     if window is None:
         return not any(_interrupts(one.change) for one in plan.sellers)
     return sellers_agreed(plan, (window.from_ms, window.until_ms))
+
+
+def _given_up(plan: ChangePlan) -> bool:
+    """Whether a seller will not make its part, so that there is nothing to start for."""
+    return any(one.change.outcome not in ("", ChangeStatus.DONE) for one in plan.sellers)
 
 
 def _settled(plan: ChangePlan, call: Call) -> Outcome:
@@ -568,6 +575,11 @@ def _settled(plan: ChangePlan, call: Call) -> Outcome:
     if event == "begin" and handover.change is not None:
         begun = replace(handover, change=replace(handover.change, begun_at_ms=change.started_at_ms or now_ms))
         settled = settled.then(Outcome(writes=(begun,), events=(Event("order_handover.change_begun", begun),)))
+    waits = handover.status == HandoverStatus.ACCEPTED and handover.activate_by_ms > 0
+    if waits and after.status in (PlanStatus.PLANNED, PlanStatus.AGREED) and _given_up(after):
+        # Nobody is interrupted for what can't be done: S-BUS decides about the order at once.
+        overdue = stepped(handover, "window_ends", reason=SELLER_FAILED)
+        settled = settled.then(Outcome(writes=(overdue,), events=(Event("order_handover.fell_overdue", overdue),)))
     if after.status not in OPEN and plan.status in OPEN:
         settled = settled.then(void_releases(call.view, plan.id, now_ms))
     return settled

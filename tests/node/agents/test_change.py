@@ -14,6 +14,7 @@ from node.agents.policy_settings import PolicySettings, Recipe, RecipePart
 from node.agents.provisioning.inventory import parse
 from node.agents.s_bus import change as s_bus_change
 from smartcontracts.change import ProposeMaintenance, StartChange
+from smartcontracts.delivery import FailOrder
 from smartcontracts.order import PlaceOrder
 from smartcontracts.trade import Action, Change, ChangeKind, Outage
 from tests.node.agents.chains import Killer, ordered, stock, units_in_use
@@ -548,6 +549,24 @@ def test_a_window_that_was_missed_is_followed_by_another_one():
     assert set(story.statuses().values()) == {"done"}
     assert story.changes()["acme", "alpha"].window.from_ms > missed.until_ms + HOUR_MS
     assert story.market.failures == []
+
+
+@pytest.mark.req("C-11")
+def test_a_seller_that_gives_up_before_the_start_ends_it_without_any_interruption():
+    hasty = Policies(PolicySettings(extensions_max=0))
+    story = deep(policies={"alpha": hasty, "bravo": hasty})
+    story.ask(LINE)
+    story.order()
+    story.market.run()
+    assert set(story.statuses().values()) == {"agreed"}
+    order = story.the(("bravo", "charlie"), "order")
+    command = FailOrder(order_id=order.id, reason="NO_STAFF")
+    story.say("fail_order", command, by="charlie", role="s_bus", pair=("bravo", "charlie"))
+    story.wait(3 * ACTIVATION_MS)
+    assert story.statuses() == dict.fromkeys(DEEP, "failed")
+    assert [change.started_at_ms for change in story.changes().values()] == [0, 0, 0]
+    assert story.services() == ["in_operation"] * 3
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 1}
 
 
 def test_what_one_seller_has_changed_when_another_fails_is_kept_in_mind_as_stranded():

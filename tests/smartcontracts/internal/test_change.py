@@ -342,6 +342,29 @@ def test_without_an_outage_acceptance_is_consent():
     assert plan(ledger).status == "agreed"
 
 
+def test_a_seller_that_is_done_need_not_agree_any_more():
+    ledger = planned()
+    mirror_up(ledger, "agreed", window=window(ledger, agreed="acme"))
+    mirror_down(ledger, "done", outcome="done")
+    assert plan(ledger).status == "agreed"
+
+
+@pytest.mark.req("C-11")
+@pytest.mark.parametrize("status", ["refused", "failed", "cancelled"])
+def test_a_seller_that_gives_up_makes_the_order_one_to_decide_about(status):
+    ledger = agreed()
+    mirror_down(ledger, status, outcome=status)
+    assert plan(ledger).status == "planned"
+    assert (the_handover(ledger).status, the_handover(ledger).reason) == ("overdue", "SELLER_FAILED")
+
+
+def test_a_seller_that_gives_up_after_the_start_is_the_deliverys_matter():
+    ledger = agreed()
+    mirror_up(ledger, "implementing", started_at_ms=77)
+    mirror_down(ledger, "failed", outcome="failed")
+    assert (plan(ledger).status, the_handover(ledger).status) == ("begun", "accepted")
+
+
 def test_another_window_opens_the_question_again():
     ledger = agreed()
     mirror_up(ledger, "agreeing", window=window(ledger, 30_000, 40_000, by="acme"))
@@ -485,6 +508,13 @@ def test_invalid_words_about_windows_are_refused_in_order():
     assert refused(saying(ledger, down=True, **times), "b_bus") == (c.ActUnderWay, "change_id")
     mirror_up(ledger, "implementing")
     assert refused(saying(ledger)) == (WrongStatus, "status")
+
+
+def test_a_sellers_window_can_be_declined_whatever_stands_above():
+    ledger = mirror_down(planned(), "agreeing", window=window(mirror_down(planned()), by="bravo"))
+    command = saying(ledger, "decline", down=True, reason="NOT_NOW")
+    send(ledger, "release_maintenance", command, "b_bus")
+    assert released_command(release_of(ledger, "decline_maintenance")).reason == "NOT_NOW"
 
 
 def test_the_next_word_may_follow_when_the_last_is_out():
