@@ -1,6 +1,6 @@
-"""Records a ledger: a life of every contract on fake consensus, block by block, with the app hash after each.
+"""Records ledgers: a life of every contract on fake consensus, block by block, with the app hash after each.
 
-The recording is committed beside this file, and every later version of the software must reproduce it
+A recording is committed beside this file, and every later version of the software must reproduce it
 (docs/versions.md, rule 6). `scripts/record-ledgers` writes it; do so only with a new contracts version.
 """
 
@@ -9,13 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from abci_app.application import LedgerApplication
-from abci_app.queries.reads import receipt
-from abci_app.store import MemoryStore
-from ledgers.genesis import ledger_id
-from ledgers.kinds import BILATERAL, OMNI, VERSIONS, contract_table
-from ledgers.transaction import Act, assemble, build_body, sign_body, transaction_id
-from smartcontracts import codec
+from ledgers.kinds import BILATERAL, OMNI
 from smartcontracts.agreement import AGREEMENT, AgreementTerms, PaymentForm, SlaTarget
 from smartcontracts.catalogue import PublishOffering, RequestStandingQuote, WithdrawOffering
 from smartcontracts.change import (
@@ -36,7 +30,7 @@ from smartcontracts.delivery import (
 )
 from smartcontracts.inquiry import DeclareUnable, SubmitInquiry
 from smartcontracts.invoice import INVOICE, CompareInvoice, FinalInvoice, IssueInvoice
-from smartcontracts.kernel import Cause, Position, Role
+from smartcontracts.kernel import Position, Role
 from smartcontracts.lineage import ancestors_of
 from smartcontracts.membership import (
     AddMember,
@@ -53,122 +47,21 @@ from smartcontracts.netting import NettingTerms
 from smartcontracts.omni import PublishScore, RegisterLedger
 from smartcontracts.order import ORDER, AcceptOrder, Order, PlaceOrder, RejectOrder
 from smartcontracts.parameters import Parameters, ScheduleVersion, SetParameters
-from smartcontracts.proposal import AcceptProposal, DeclineProposal, Propose, WithdrawProposal, act_of, sha256_of
+from smartcontracts.proposal import DeclineProposal, WithdrawProposal
 from smartcontracts.quote import IssueQuote, QuoteItem, TakeLateQuote
 from smartcontracts.settlement import ClaimPayment, ConfirmPayment, DenyPayment
 from smartcontracts.sla import RecordPerformance
 from smartcontracts.trade import Action, Change, ChangeAnswer, ChangeKind, ChangeMethod, Outage, QuoteLevel
 from smartcontracts.usage import RecordUsage
-from syngraph.v1.system_pb2 import Receipt
-from tests.fake_consensus import FakeConsensus
 from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, YEAR, once, product, recurring, usage
-from tests.world import Clock, make_genesis, member, node_id, organization, person, signing_key
-from tests.world import quiet_log as no_log
+from tests.vectors.internal import InternalLife
+from tests.vectors.recorder import Recorder, genesis_of_four
+from tests.world import member, node_id, organization, person, signing_key
 
-ALL_ROLES = tuple(sorted(Role))
 PERIOD_MS = 20_000
 WINDOW_MS = 20_000
-NAMES = ("acme", "alpha", "north", "south")
 # Twelve calendar months of thirty days, in periods of a minute: docs/decisions/trade.md.
 TERM_MINUTES = 12 * 30 * 24 * 60
-
-
-class Recorder:
-    """Four replicas of one ledger; what they commit is what is recorded."""
-
-    def __init__(self, kind: str) -> None:
-        position = Position.MEMBER if kind == OMNI else None
-        base = make_genesis(Parameters(), kind=kind)
-        organizations = base.organizations
-        if position is not None:
-            organizations = tuple(replace(o, position=position) for o in organizations)
-        self.genesis = replace(
-            base,
-            organizations=organizations,
-            members=tuple(sorted((member(n, ALL_ROLES) for n in NAMES), key=lambda m: m.id)),
-        )
-        self.ledger_id = ledger_id(self.genesis)
-        self.clock = Clock()
-        self.consensus = FakeConsensus({n: self._application() for n in NAMES}, self.genesis)
-        self.taken: set[str] = set()
-        self.refused: set[str] = set()
-        self._nonce = 0
-        self.consensus.start()
-        self.consensus.run()
-
-    def _application(self) -> LedgerApplication:
-        return LedgerApplication(
-            self.ledger_id, MemoryStore(), None, clock=self.clock, log=no_log(), table_for=contract_table
-        )
-
-    def do(self, who: str, name: str, command: Any, *, code: int = 0, cause: Cause | None = None) -> Receipt:
-        """One message by `who`, in blocks of its own; its receipt, which must have this code."""
-        self._nonce += 1
-        body = build_body(
-            ledger_id=self.ledger_id,
-            nonce=self._nonce.to_bytes(16, "big"),
-            expires_at_ms=self.clock() + 60_000,
-            signers=[person(who).signer],
-            acts=[Act(name=name, command=command, cause=cause)],
-        )
-        raw = assemble(body, [sign_body(self.ledger_id, body, person(who).key)])
-        self.clock.now_ms += 10
-        answer = self.consensus.submit(raw)
-        assert answer.code == 0, answer.log
-        self.consensus.run()
-        found = receipt(transaction_id(self.ledger_id, body), self.consensus.applications["acme"].committed)
-        assert found.code == code, f"{name}: {found.name} {found.field}: {found.sentence}"
-        (self.refused if code else self.taken).add(name)
-        return found
-
-    def made(self, who: str, name: str, command: Any, kind: str) -> str:
-        """The id of the document of this kind that the message wrote."""
-        written = self.do(who, name, command).documents
-        return next(d.id for d in written if d.kind == kind)
-
-    def propose(self, who: str, act: str, command: Any) -> tuple[str, bytes]:
-        """Id and hash of a new proposal."""
-        made = act_of(act, command)
-        proposal = self.made(who, "propose", Propose(act=made, valid_for_ms=60_000), "proposal")
-        self.taken.add(act)
-        return proposal, sha256_of(codec.encode(made))
-
-    def agree(self, who: str, other: str, act: str, command: Any) -> Receipt:
-        """A joint act that `other` accepts."""
-        proposal, sha256 = self.propose(who, act, command)
-        return self.do(other, "accept_proposal", AcceptProposal(proposal_id=proposal, act_sha256=sha256))
-
-    def wait(self, ms: int) -> None:
-        """Time passes, and a tick makes the block in which deadlines fire."""
-        self.clock.now_ms += ms
-        if self.consensus.needs_block():
-            self.consensus.run()
-        else:
-            self.consensus.block([*self.consensus.prepare(self.consensus.proposer())])
-            self.consensus.run()
-
-    def recording(self, name: str) -> dict[str, Any]:
-        """What is committed to the repository."""
-        return {
-            "format": "recorded-ledger/1",
-            "name": name,
-            "contracts_version": VERSIONS[-1],
-            "genesis": codec.encode(self.genesis).hex(),
-            "blocks": [
-                {
-                    "height": b.height,
-                    "txs": [t.hex() for t in b.txs],
-                    "codes": [r.code for r in b.results],
-                    "app_hash": b.app_hash.hex(),
-                }
-                for b in self.consensus.blocks
-            ],
-        }
-
-    def uncovered(self) -> set[str]:
-        """Messages and acts of this ledger's contracts that the recording lacks."""
-        table = contract_table(self.genesis.kind, VERSIONS[-1])
-        return (set(table.messages) | set(table.acts)) - self.taken
 
 
 def _terms(seller: str, other: str) -> AgreementTerms:
@@ -202,7 +95,7 @@ class BilateralLife:
     """acme buys from alpha and sells it a little: every message of a bilateral ledger, and some refusals."""
 
     def __init__(self) -> None:
-        self.ledger = Recorder(BILATERAL)
+        self.ledger = Recorder(genesis_of_four(BILATERAL))
         self.acme, self.alpha = person("acme").organization, person("alpha").organization
 
     def run(self) -> Recorder:
@@ -463,7 +356,7 @@ class BilateralLife:
 
 def omni_life() -> Recorder:
     """acme and alpha register their ledger and publish a score; a neutral's member list changes."""
-    ledger = Recorder(OMNI)
+    ledger = Recorder(genesis_of_four(OMNI))
     acme, alpha = person("acme").organization, person("alpha").organization
     bilateral = "sg_" + "b" * 32
     ledger.agree(
@@ -489,4 +382,4 @@ def omni_life() -> Recorder:
 
 def record() -> dict[str, Recorder]:
     """Every recorded ledger, by the name of its file."""
-    return {"bilateral-1": BilateralLife().run(), "omni-1": omni_life()}
+    return {"bilateral-1": BilateralLife().run(), "internal-1": InternalLife().run(), "omni-1": omni_life()}

@@ -11,7 +11,7 @@ from tendermint.abci import types_pb2 as abci
 from abci_app.application import LedgerApplication
 from abci_app.store import MemoryStore
 from ledgers.genesis import ledger_id, ledger_id_of, parse_genesis
-from ledgers.kinds import BILATERAL, OMNI, VERSIONS, contract_table
+from ledgers.kinds import LEDGER_KINDS, VERSIONS, contract_table
 from tests.fake_consensus import init_chain_request
 from tests.vectors.recording import record
 from tests.world import Clock, quiet_log
@@ -49,7 +49,7 @@ def test_a_recorded_ledger_replays_to_the_same_app_hashes(path):
 
 def test_each_version_has_its_recordings():
     recorded = {load(path)["name"] for path in RECORDINGS}
-    assert recorded >= {f"{kind}-{version}" for kind in (BILATERAL, OMNI) for version in VERSIONS}
+    assert recorded >= {f"{kind}-{version}" for kind in LEDGER_KINDS for version in VERSIONS}
 
 
 def test_the_scenario_of_today_is_the_recorded_one(made_now):
@@ -60,4 +60,7 @@ def test_the_scenario_of_today_is_the_recorded_one(made_now):
 
 def test_the_recording_takes_every_message_and_every_joint_act(made_now):
     assert made_now["bilateral-1"].uncovered() == set()
+    # What its only party proposes holds at once: nobody is left to answer.
+    unanswerable = {"accept_proposal", "decline_proposal", "withdraw_proposal"}
+    assert made_now["internal-1"].uncovered() == made_now["internal-1"].refused == unanswerable
     assert {"register_ledger", "publish_score"} <= made_now["omni-1"].taken
