@@ -39,6 +39,7 @@ from smartcontracts.internal import (
     release,
     rules,
     sourcing,
+    stranded,
 )
 from smartcontracts.internal import change as internal_change
 from smartcontracts.internal import delivery as internal_delivery
@@ -119,6 +120,7 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         recovery.CONTRACT,
         inventory.CONTRACT,
         internal_change.CONTRACT,
+        stranded.CONTRACT,
     ),
     OMNI: (*_GOVERNANCE, omni.CONTRACT),
 }

@@ -168,6 +168,17 @@ class Window:
     until_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminationQuoted:
+    """What a seller asks for the end of a service that nobody needs, at the `attempt`th time. X-27."""
+
+    service_id: str
+    seller: str
+    total_minor: int
+    currency: str
+    attempt: int
+
+
 class Process(StrEnum):
     """What own time is kept for."""
 
@@ -271,6 +282,20 @@ class Policies:
         else:
             granted = asked.extensions < self.settings.grants_max
         return Grant(granted=granted, waive_penalty=granted and self.settings.waive_penalty)
+
+    def accept_termination(self, quoted: TerminationQuoted) -> bool:
+        """Whether the end of a stranded service is ordered at this price. Default: yes, since running on costs more. X-27."""
+        return True
+
+    def termination_window_ms(self) -> int:
+        """How long a seller has to accept the order of such an end, and again to carry it out. X-27."""
+        return self.settings.termination_window_ms
+
+    def termination_pause_ms(self, attempt: int) -> int:
+        """How long nothing is asked after the `attempt`th attempt, from 1. Default: twice as long each time, up to a limit. X-27."""
+        first_ms, longest_ms = self.settings.termination_pause_ms, self.settings.termination_pause_max_ms
+        doublings = min(attempt - 1, longest_ms.bit_length())
+        return max(first_ms, min(first_ms << doublings, longest_ms))
 
     # Change
 

@@ -61,6 +61,9 @@ class PolicySettings(_Table):
     grants_max: int = Field(default=1, ge=0, le=100)
     waive_penalty: bool = False
     maintenance_notice_ms: int = Field(default=60_000, ge=0)
+    termination_window_ms: int = Field(default=86_400_000, ge=1_000)
+    termination_pause_ms: int = Field(default=60_000, ge=1_000)
+    termination_pause_max_ms: int = Field(default=86_400_000, ge=1_000)
 
 
 def read_policy_settings(path: Path) -> PolicySettings:

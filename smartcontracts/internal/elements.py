@@ -205,6 +205,9 @@ ELEMENT_LIFECYCLE: Final = MappingProxyType(
         (_E.RELEASING, "released"): _E.RELEASED,
         (_E.CANCELLING, "ended"): _E.CANCELLED,
         (_E.CANCELLING, "strand"): _E.STRANDED,
+        # Its service has ended by a termination: stranded.py, or a person's.
+        (_E.STRANDED, "ended"): _E.CANCELLED,
+        (_E.STRANDED, "replace"): _E.REPLACED,
     }
 )
 

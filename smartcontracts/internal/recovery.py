@@ -68,6 +68,7 @@ from smartcontracts.internal.sourcing import (
     require_sourcing,
     sourcing_for,
 )
+from smartcontracts.internal.stranded import service_ended
 from smartcontracts.kernel import (
     AlreadyDone,
     Call,
@@ -721,9 +722,14 @@ def release_cancellation(command: ReleaseCancellation, call: Call) -> Outcome:
 def record_cancellation(command: RecordCancellation, call: Call) -> Outcome:
     """B-BUS says that the order is at an end, or that its ledger does not let it be cancelled any more. Req: D-40; X-27.
 
+    What was stranded so is at its end when the seller's service is.
+
     Rejects with the first of: ServiceElementUnknown, WrongStatus, NotPlaced.
     """
     element = require_element(command.element_id, call.view)
+    if element.status == ElementStatus.STRANDED and command.outcome == CancellationOutcome.ENDED:
+        over = moved(element, "replace" if element.replaced_by else "ended")
+        return _ended(over).then(service_ended(element, call))
     if element.status != ElementStatus.CANCELLING:
         raise WrongStatus(f"The element is {element.status}; nothing of it is cancelled.", "status")
     placed = call.view.get(RELEASE, element.order_release_id)

@@ -124,16 +124,6 @@ def test_a_service_cancelled_after_its_activation_is_given_back_down_to_the_last
     assert chain.statuses("alpha") == ["released", "released", "cancelled"]
 
 
-def test_a_service_that_can_no_longer_be_cancelled_is_stranded_and_says_so():
-    terms = {("acme", "alpha"): {"cancellation_window_ms": ACTIVATION_MS}}
-    chain = ordered(two_tiers(), terms=terms)
-    chain.market.run()
-    chain.cancel()
-    chain.market.run()
-    assert chain.statuses("alpha") == ["released", "released", "stranded"]
-    assert chain.the_order("alpha", "bravo").status == "activated"
-
-
 def delivery_boundaries():
     """Every boundary of a duty about orders, and of the carriers."""
     found = []

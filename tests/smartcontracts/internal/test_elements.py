@@ -118,8 +118,13 @@ def test_every_step_of_the_registers_order_is_one_of_this_lifecycle():
 def test_an_ended_order_and_an_ended_element_stay_ended():
     for status in ENDED:
         assert not [event for before, event in e.LIFECYCLE if before == status]
-    for status in ("replaced", "released", "cancelled", "stranded"):
+    for status in ("replaced", "released", "cancelled"):
         assert not [event for before, event in e.ELEMENT_LIFECYCLE if before == status]
+
+
+def test_a_stranded_element_rests_until_its_service_has_ended():
+    after = {e.ELEMENT_LIFECYCLE[before, event].value for before, event in e.ELEMENT_LIFECYCLE if before == "stranded"}
+    assert after == {"cancelled", "replaced"}
 
 
 def test_every_open_order_can_end_as_its_own_ledger_has_it():
