@@ -58,6 +58,9 @@ from smartcontracts.trade import (
 )
 
 OPEN: Final = (ChangeStatus.ACCEPTED, ChangeStatus.AGREEING, ChangeStatus.AGREED)
+# Windows are proposed and declined as often as the parties like: the consent, the start and the end keep their places.
+_AFTER_TALKS: Final = 3
+_AFTER_CONSENT: Final = 2
 
 
 class ChangeOutcome(StrEnum):
@@ -233,7 +236,7 @@ def propose_maintenance(command: ProposeMaintenance, call: Call) -> Outcome:
             from_ms=command.from_ms, until_ms=command.until_ms, proposed_by=call.sender.organization
         ),
         due_at_ms=0,
-        releases=require_release(command.release, call, change.releases),
+        releases=require_release(command.release, call, change.releases, _AFTER_TALKS),
     )
     return Outcome(writes=(proposed,), events=(Event("service_change.window_proposed", proposed),))
 
@@ -256,7 +259,7 @@ def agree_maintenance(command: AgreeMaintenance, call: Call) -> Outcome:
         change,
         status=step(CHANGE_LIFECYCLE, change.status, "agree_maintenance"),
         window=replace(window, agreed_by=call.sender.organization, agreed_at_ms=now_ms),
-        releases=require_release(command.release, call, change.releases),
+        releases=require_release(command.release, call, change.releases, _AFTER_CONSENT),
     )
     agreed = with_due_time(agreed, now_ms)
     return Outcome(writes=(agreed,), events=(Event("service_change.window_agreed", agreed),))
@@ -275,7 +278,7 @@ def decline_maintenance(command: DeclineMaintenance, call: Call) -> Outcome:
         change,
         status=step(CHANGE_LIFECYCLE, change.status, "decline_maintenance"),
         window=replace(window, declined_reason=command.reason),
-        releases=require_release(command.release, call, change.releases),
+        releases=require_release(command.release, call, change.releases, _AFTER_TALKS),
     )
     return Outcome(writes=(declined,), events=(Event("service_change.window_declined", declined),))
 

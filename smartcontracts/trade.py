@@ -25,7 +25,8 @@ RELATIONS_MAX: Final = 64
 PRICES_MAX: Final = 16
 WITHHELD_MAX: Final = 64
 HASH_BYTES: Final = 32
-RELEASES_MAX: Final = 64
+# Above what a document's bounded acts come to, or one party could leave no room for what the other must say.
+RELEASES_MAX: Final = 256
 ROLL_INTERVAL_BYTES_MAX: Final = 256
 REFERENCES_BYTES_MAX: Final = 4_096
 # What a seller gives as its reason: a word for machines, so that nothing about a person comes in by it.
@@ -371,10 +372,11 @@ def require_withheld(withheld: tuple[SaltedHash, ...]) -> None:
         seen[one.subject] = None
 
 
-def require_release(release: bytes, call: Call, held: tuple[bytes, ...] = ()) -> tuple[bytes, ...]:
+def require_release(release: bytes, call: Call, held: tuple[bytes, ...] = (), spare: int = 0) -> tuple[bytes, ...]:
     """The releases of a document that has `held` ones, with that of this act at the end.
 
-    An agent needs one; a person's act may have one. Rejects with the first of: ReleaseMissing, ReleaseInvalid, ReleasesFull.
+    An agent needs one; a person's act may have one. An act that can be repeated without end leaves `spare` places for
+    those that end it. Rejects with the first of: ReleaseMissing, ReleaseInvalid, ReleasesFull.
     """
     if not release:
         if call.by_agent:
@@ -382,7 +384,7 @@ def require_release(release: bytes, call: Call, held: tuple[bytes, ...] = ()) ->
         return held
     if len(release) != HASH_BYTES:
         raise ReleaseInvalid(f"The hash of a release has {HASH_BYTES} bytes.", "release")
-    if len(held) >= RELEASES_MAX:
+    if len(held) >= RELEASES_MAX - spare:
         raise ReleasesFull(f"A document has at most {RELEASES_MAX} releases.", "release")
     return (*held, release)
 

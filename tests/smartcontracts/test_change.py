@@ -55,6 +55,7 @@ from smartcontracts.service import (
     ServiceTerminated,
 )
 from smartcontracts.trade import (
+    RELEASES_MAX,
     Action,
     Change,
     ChangeKind,
@@ -65,6 +66,7 @@ from smartcontracts.trade import (
     ReasonInvalid,
     ReleaseInvalid,
     ReleaseMissing,
+    ReleasesFull,
 )
 from tests.smartcontracts.delivering import (
     ANSWER_MS,
@@ -555,6 +557,30 @@ def test_a_proposal_is_declined_or_answered_by_another_one():
     assert other.window.proposed_by == org(BUYER)
     agree_as(ledger, change, SELLER)
     assert start(ledger, change, at=from_ms + 4_000).status == ChangeStatus.IMPLEMENTING
+
+
+@pytest.mark.req("C-09")
+def test_a_party_that_proposes_without_end_leaves_room_to_agree_start_and_end():
+    """Each proposal holds a release; with all places taken, the seller's agents could never start what was agreed."""
+    ledger, service = operating()
+    _, change = with_outage(ledger, service, activation_window_ms=HOUR_MS)
+    from_ms = ledger.time_ms + 60_000
+    proposal = ProposeMaintenance(
+        change_id=change.id, service_id=service.id, from_ms=from_ms, until_ms=from_ms + OUTAGE_MS, release=RELEASE
+    )
+    for _ in range(RELEASES_MAX):
+        try:
+            run(ledger, "propose_maintenance", proposal, BUYER, "b_bus")
+        except ReleasesFull:
+            break
+    fields = {"change_id": change.id, "service_id": service.id, "release": RELEASE}
+    window = {"from_ms": from_ms, "until_ms": from_ms + OUTAGE_MS}
+    with pytest.raises(ReleasesFull):
+        run(ledger, "decline_maintenance", DeclineMaintenance(reason="SHOP_OPEN", **fields), SELLER, "s_bus")
+    run(ledger, "agree_maintenance", AgreeMaintenance(**window, **fields), SELLER, "s_bus")
+    run(ledger, "start_change", StartChange(**fields), at=from_ms)
+    run(ledger, "end_change", EndChange(outcome=ChangeOutcome.DONE, **fields))
+    assert len(ledger.the(SERVICE_CHANGE, change.id).releases) == RELEASES_MAX
 
 
 @pytest.mark.req("C-09")

@@ -565,6 +565,21 @@ def test_a_window_is_changed_a_bounded_number_of_times():
     activate(ledger, order)
 
 
+def test_a_buyer_that_extends_as_often_as_it_may_leaves_the_sellers_agents_room_to_end_the_order():
+    """Each extension holds a release; with all places taken, no agent could activate the order or give it up."""
+    ledger = trading_ledger()
+    order = accepted(ledger)
+    for _ in range(WINDOW_CHANGES_MAX):
+        end_ms = ledger.the(ORDER).activate_by_ms + 1_000
+        asked = RequestExtension(order_id=order.id, activate_by_ms=end_ms, reason="LATE", release=RELEASE)
+        sell(ledger, "request_extension", asked)
+        refused = AnswerExtension(order_id=order.id, granted=False, release=RELEASE)
+        by_buyer(ledger, "answer_extension", refused)
+        by_buyer(ledger, "extend_window", ExtendWindow(order_id=order.id, activate_by_ms=end_ms, release=RELEASE))
+    sell(ledger, "activate_order", ActivateOrder(order_id=order.id, release=RELEASE))
+    assert ledger.the(ORDER).status == OrderStatus.ACTIVATED
+
+
 def test_a_refusal_waives_nothing():
     ledger = trading_ledger()
     order = brought_to(ledger, OrderStatus.EXTENSION_REQUESTED)
