@@ -291,9 +291,16 @@ class Agent:
         )
         again_ms: int | None = None
         failed = False
+        record: Any = None
         for duty in self._duties.get((port.kind, subject.kind), ()):
             try:
-                await self._perform(duty, desk, port, subject)
+                # Read once for all duties, and again only after one of them had something to do.
+                record = await port.get(subject.kind, subject.document_id) if record is None else record
+                if record is None:
+                    break
+                if _concerns(duty, desk, record):
+                    current, record = record, None
+                    await self._perform(duty, desk, port, current)
             except Later as later:
                 again_ms = later.at_ms if again_ms is None else min(again_ms, later.at_ms)
             except ClientError as error:
@@ -304,10 +311,7 @@ class Agent:
                 again_ms = broken_ms if again_ms is None else min(again_ms, broken_ms)
         self._put_back(subject, again_ms, failed=failed)
 
-    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, subject: Subject) -> None:
-        record: Any = await port.get(subject.kind, subject.document_id)
-        if record is None or (duty.statuses and record.status not in duty.statuses) or not duty.applies(desk, record):
-            return
+    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, record: Any) -> None:
         structlog.contextvars.bind_contextvars(duty=duty.name)
         self._log.info("agent_taken", duty=duty.name, status=getattr(record, "status", ""))
         await perform(duty, desk, port, record, self._observe)
@@ -337,6 +341,11 @@ class Agent:
 
     async def _sleep(self, duration_ms: int) -> None:
         await self._clock.wait(self._never, self._clock.now_ms() + duration_ms)
+
+
+def _concerns(duty: Duty, desk: Desk, record: Any) -> bool:
+    """Whether a document as it stands is this duty's."""
+    return (not duty.statuses or record.status in duty.statuses) and duty.applies(desk, record)
 
 
 def _nothing(_duty: Duty) -> frozenset[str]:
