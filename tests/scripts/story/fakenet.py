@@ -1,8 +1,10 @@
-"""Three ledgers of real applications on fake consensus, as the story sees them: no engine, no sockets, a clock that jumps."""
+"""The demo's ledgers as real applications on fake consensus, and its agents called by hand: no engine, no sockets, a clock that jumps."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,24 +22,34 @@ from ledgers.client.errors import RefusalDetail, of_receipt
 from ledgers.client.records import read_document, read_event, read_receipt
 from ledgers.genesis import LedgerGenesis, ledger_id
 from ledgers.refusals import Rejected
-from ledgers.transaction import encode_tick
-from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, ALPHA_BRAVO, BRAVO, NORTH, OFCOM, OMNI, SOUTH, Seat
+from ledgers.transaction import Act, encode_tick
+from localnet.topology import load_topology
+from node.agents.boundaries import perform
+from node.agents.desk import Desk
+from node.agents.duties import Later
+from node.agents.policies import Policies
+from node.agents.provisioning.bookings import BookingStore
+from node.agents.provisioning.inventory import parse as parse_inventory
+from node.agents.provisioning.reference import ReferenceProvisioning
+from node.agents.roster import DUTIES
+from scripts.story.scene import Seat
 from smartcontracts.codec import from_message
 from smartcontracts.ids import member_id, organization_id
 from smartcontracts.kernel import Position, Role
 from smartcontracts.membership import Member, MemberKey, Organization
-from smartcontracts.parameters import Parameters
 from syngraph.v1 import application_pb2 as wire
 from tests.fake_consensus import FakeConsensus
 from tests.world import START_MS, Clock, quiet_log
 
-PARTY, NEUTRAL, MEMBER, OBSERVER = Position.PARTY, Position.NEUTRAL, Position.MEMBER, Position.OBSERVER
+TIERS = load_topology("tiers")
+# Ledger to its kind and its organizations' positions; who is granted access later has it from the beginning.
 LEDGERS = {
-    ACME_ALPHA: ("bilateral", {ACME: PARTY, ALPHA: PARTY, NORTH: NEUTRAL, SOUTH: NEUTRAL, OFCOM: OBSERVER}),
-    ALPHA_BRAVO: ("bilateral", {ALPHA: PARTY, BRAVO: PARTY, NORTH: NEUTRAL, SOUTH: NEUTRAL}),
-    OMNI: ("omni", {ACME: MEMBER, ALPHA: MEMBER, BRAVO: MEMBER, NORTH: MEMBER, SOUTH: MEMBER, OFCOM: OBSERVER}),
+    name: (entry.kind, {**entry.founders, **dict.fromkeys(entry.granted, Position.OBSERVER)})
+    for name, entry in TIERS.ledgers.items()
 }
-ORGANIZATIONS = (ACME, ALPHA, BRAVO, NORTH, SOUTH, OFCOM)
+ORGANIZATIONS = tuple(TIERS.organizations)
+ROUNDS_MAX = 2_000
+TTL_MS = 60_000
 
 
 def key(name):
@@ -56,7 +68,7 @@ def signing_member(name):
 
 def genesis_of(name):
     kind, positions = LEDGERS[name]
-    validators = [who for who, position in positions.items() if position != OBSERVER and (name != OMNI or who != ACME)]
+    validators = TIERS.ledgers[name].voters
     organizations = [
         Organization(
             id=organization(who),
@@ -83,7 +95,7 @@ def genesis_of(name):
         secret=sha256(name.encode()).digest(),
         created_at_ms=START_MS,
         contracts_version=1,
-        parameters=Parameters(),
+        parameters=TIERS.ledgers[name].genesis_parameters(),
         organizations=tuple(sorted(organizations, key=lambda o: o.id)),
         members=tuple(sorted(members, key=lambda m: m.id)),
     )
@@ -135,7 +147,9 @@ class FakeView:
         return self.world.consensus.applications[self.node].committed
 
     async def submit(self, acts, signers):
-        return await self.submit_signed(make(self.id, acts, signers))
+        # Signed at this machine's time, which the story's leaves behind.
+        ahead_ms = self.world.clock() - time.time_ns() // 1_000_000
+        return await self.submit_signed(make(self.id, acts, signers, max(0, ahead_ms) + TTL_MS))
 
     async def submit_signed(self, signed, *, skip_simulation=False):
         self.world.clock.now_ms += 20
@@ -181,15 +195,119 @@ class FakeView:
             self.world.tick()
 
 
-class FakeNetwork:
-    """`scripts.story.scene.Network` without processes. `kept` has the files that stayed in nodes."""
+class FakePort:
+    """`node.agents.ports.LedgerPort` on one node's view of a ledger."""
 
-    def __init__(self):
+    def __init__(self, view, name, signer):
+        self.view, self.name, self.signer = view, name, signer
+        self.id, self.kind = view.id, view.kind
+
+    async def get(self, kind, document_id):
+        try:
+            return (await self.view.get(kind, document_id)).body
+        except Refused as refused:
+            if refused.detail.name != "DOCUMENT_UNKNOWN":
+                raise
+            return None
+
+    async def list(self, kind, **filters):
+        given = {name: value for name, value in filters.items() if value}
+        return tuple([found.body async for found in self.view.list(kind, **given)])
+
+    async def submit(self, acts, *, purpose):
+        made = [Act(name=act.name, command=act.command, cause=act.cause) for act in acts]
+        return await self.view.submit(made, [self.signer])
+
+
+class FakeAgents:
+    """Everybody's agents: each duty is called for each document that is its, until nothing happens any more.
+
+    A duty looks at a ledger again when that, or anything else that its organization sees, has changed, or when it said so.
+    """
+
+    def __init__(self, network, inventories):
+        self.network = network
+        self.silent = set()
+        self.desks = {
+            (name, role): self._desk(name, role, inventories.get(name, {"currency": "EUR", "pool": []}))
+            for name in TIERS.traders()
+            for role in DUTIES
+        }
+        self._seen = {}
+        self._later = {}
+
+    def _desk(self, name, role, inventory):
+        signer = signing_member(name)
+        mine = {ledger: FakePort(FakeView(self.network.ledgers[ledger], name), ledger, signer) for ledger in TIERS.ledgers_of(name)}
+        bilateral = {port.id: port for port in mine.values() if port.kind == "bilateral"}
+        others = {
+            port.id: organization(next(who for who in TIERS.ledgers[port.name].parties if who != name))
+            for port in bilateral.values()
+        }
+        parsed = parse_inventory(json.dumps(inventory).encode(), is_json=True)
+        return Desk(
+            organization=organization(name),
+            role=role,
+            internal=mine[f"{name}-internal"],
+            bilateral=bilateral,
+            counterparties=others,
+            policies=Policies(),
+            provisioning=ReferenceProvisioning(parsed, BookingStore(), self.network.clock) if role == Role.SOF else None,
+            clock=self.network.clock,
+            chance=lambda: secrets.token_bytes(32),
+        )
+
+    async def work(self):
+        """Until nothing is left to do now."""
+        for _ in range(ROUNDS_MAX):
+            if not any([await self._turn(*key) for key in self.desks if key[0] not in self.silent]):
+                return
+        raise AssertionError("the agents never come to rest")
+
+    async def _turn(self, name, role):
+        desk = self.desks[name, role]
+        ports = (desk.internal, *desk.bilateral.values())
+        state = tuple(port.view.committed.height for port in ports)
+        due = self._later.get((name, role), 0)
+        if self._seen.get((name, role)) == state and not (due and due <= self.network.clock()):
+            return False
+        self._seen[name, role], self._later[name, role] = state, 0
+        for duty in DUTIES[role]:
+            for port in ports:
+                if port.kind == duty.ledger_kind:
+                    await self._perform(duty, desk, port, (name, role))
+        return True
+
+    async def _perform(self, duty, desk, port, key):
+        for status in duty.statuses:
+            for record in await port.list(duty.kind, status=status, related=duty.related):
+                if not duty.applies(desk, record):
+                    continue
+                try:
+                    await perform(duty, desk, port, record)
+                except Later as later:
+                    self._later[key] = min(later.at_ms, self._later[key] or later.at_ms)
+                except Refused as refused:
+                    if refused.detail.transient:
+                        self._later[key] = self.network.clock() + 1_000
+
+
+class FakeNetwork:
+    """`scripts.story.nodes.Nodes` without processes, as far as a story needs no sockets. `kept` has the files that stayed in nodes."""
+
+    def __init__(self, inventories=None):
         # Transactions are signed at this machine's time, so the story begins there.
         self.clock = Clock(time.time_ns() // 1_000_000)
         self.ledgers = {name: FakeLedger(name, self.clock) for name in LEDGERS}
+        self.agents = FakeAgents(self, inventories or {})
         self.kept = {}
         self.told_heights = {}
+
+    async def stop_agents(self, organization_name):
+        self.agents.silent.add(organization_name)
+
+    async def start_agents(self, organization_name):
+        self.agents.silent.discard(organization_name)
 
     def now_ms(self):
         return self.clock()
@@ -198,6 +316,7 @@ class FakeNetwork:
         self.clock.now_ms += max(1, int(seconds * 1000))
         for ledger in self.ledgers.values():
             ledger.tick()
+        await self.agents.work()
         await asyncio.sleep(0)
 
     def organization_id(self, name):
