@@ -125,7 +125,7 @@ PARAMETERS: Final = (
     ParameterSpec("transaction_bytes_max", "bytes", 16 * KIB, 1_024 * KIB,
                   "Size of a transaction, signatures included."),
     ParameterSpec("messages_max", "messages", 1, 1_000, "Messages in one transaction."),
-    ParameterSpec("document_bytes_max", "bytes", 16 * KIB, 1_024 * KIB, "Size of a stored document."),
+    ParameterSpec("document_bytes_max", "bytes", 16 * KIB, 1_024 * KIB, "Size of a document when it is created; it may grow by 64 KiB more."),
     ParameterSpec("items_max", "items", 1, 1_000, "Items of an inquiry, quote or order; price terms of an agreement."),
     ParameterSpec("proposal_window_max_ms", "ms", MINUTE_MS, 90 * DAY_MS,
                   "Longest window in which a joint act may be accepted."),

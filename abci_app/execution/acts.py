@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from abci_app.state.view import Layer
 from ledgers.receipts import DocumentVersion
 from smartcontracts.kernel import Block, Call, Cause, ContractTable, Due, Kind, Outcome, Rejected, Sender, run_message
 from smartcontracts.kernel import DocumentTooLarge as TooLarge
 from smartcontracts.parameters import RULES, Rules
+
+# So much over the limit may a document get that is there already: who fills one to the brim can't keep the other party
+# from answering it, or an act on it from being recorded. More than all that can be added to one comes to.
+GROWTH_BYTES: Final = 64 * 1024
 
 if TYPE_CHECKING:
     from abci_app.state.documents import DeadlineEntry, Document
@@ -52,7 +56,8 @@ class Unit:
         written: dict[str, Document] = {}
         for record in outcome.writes:
             document = self.layer.write(kind_of(record, around.table), record, around.block.time_ms)
-            if bytes_max is not None and len(document.stored) > bytes_max:
+            room = 0 if document.version == 1 else GROWTH_BYTES
+            if bytes_max is not None and len(document.stored) > bytes_max + room:
                 raise TooLarge(f"A document may have at most {bytes_max} bytes.", document.kind.name)
             written[document.key] = document
             self.writes.append(DocumentVersion(kind=document.kind.name, id=document.id, version=document.version))

@@ -56,6 +56,19 @@ def test_a_window_closes_though_its_document_is_over_a_limit_that_was_lowered_si
     assert run.run_entry(world.program("open plain 20000")).receipt.code == DocumentTooLarge.code
 
 
+def test_a_document_at_the_limit_can_still_be_answered(world):
+    """A buyer could size an order so that its seller's answer, or its activation, did not fit any more."""
+    from abci_app.execution.run import BlockRun
+
+    (receipt,) = world.execute("open plain 20000")
+    committed, counter_id = world.committed, receipt.documents[0].id
+    size = len(committed.view.document(COUNTER, counter_id).stored)
+    brim = replace(committed.rules, parameters=replace(committed.parameters, document_bytes_max=size - 1))
+    run = BlockRun(replace(committed, rules=brim), world.app.reader, world.clock.now_ms, log=quiet_log())
+    assert run.run_entry(world.program(f"count {counter_id}")).receipt.code == 0
+    assert run.run_entry(world.program("open plain 20000")).receipt.code == DocumentTooLarge.code
+
+
 def test_a_window_is_open_through_its_last_millisecond(world):
     (receipt,) = world.execute("open plain 20000")
     due_ms = world.committed.next_due_ms()
