@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,11 +27,18 @@ for block in world.consensus.blocks:
 print(sorted(world.committed.quarantined))
 """
 
+# Agents, contracts in memory and the application: all of it goes by the same steps.
+AGENTS = """
+import json
+from tests.vectors.recording import RECORDERS
+print(json.dumps(RECORDERS["internal-1"]().recording("internal-1")))
+"""
 
-def run(seed):
+
+def run(seed, program=PROGRAM):
     paths = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -40,3 +48,9 @@ def test_the_hash_seed_changes_nothing():
     assert first == second
     assert len(first.splitlines()) > 60
     assert "counter/" in first.splitlines()[-1]
+
+
+def test_the_hash_seed_changes_nothing_about_agents_and_internal_ledgers():
+    recorded = json.loads((ROOT / "tests/vectors/internal-1.json").read_text())
+    for seed in ("3", "97"):
+        assert json.loads(run(seed, AGENTS)) == recorded

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 
+from abci_app.application import LedgerApplication
 from abci_app.queries.listing import list_documents
+from abci_app.store import MemoryStore
+from ledgers.genesis import ledger_id, ledger_id_of, parse_genesis
+from ledgers.kinds import contract_table
 from syngraph.v1 import application_pb2 as wire
 from tests.abci_app.reference_state import ReferenceState, rebuilt_index, stored_index
 from tests.counter import COUNTER
+from tests.fake_consensus import FakeConsensus
 from tests.strategies import histories
-from tests.world import World
+from tests.world import Clock, World, quiet_log
+
+VECTORS = Path(__file__).parents[1] / "vectors"
 
 
 def play(world, steps, reference=None):
@@ -98,6 +108,34 @@ def test_a_node_that_was_away_comes_to_the_same_by_the_blocks_alone():
     assert (south.height, south.root) == (world.committed.height, world.committed.root)
     assert stored_index(south) == stored_index(world.committed)
     world.execute("open plain 1000")
+
+
+@pytest.mark.parametrize("name", ["bilateral-1", "internal-1"])
+def test_a_life_of_every_contract_gives_one_state_on_all_nodes_and_its_index_follows_from_it(name):
+    recording = json.loads((VECTORS / f"{name}.json").read_text())
+    encoded = bytes.fromhex(recording["genesis"])
+    genesis = parse_genesis(encoded, ledger_id_of(encoded))
+    replicas = {node: executor(genesis) for node in ("first", "second", "third")}
+    consensus = FakeConsensus(replicas, genesis).start()
+    for block in recording["blocks"]:
+        if block["height"] % 100 == 50:
+            consensus.down.add("third")
+        made = consensus.decide([bytes.fromhex(raw) for raw in block["txs"]])
+        assert made.app_hash.hex() == block["app_hash"], f"height {block['height']}"
+        if block["height"] % 100 == 0:
+            consensus.catch_up("third")
+    consensus.catch_up("third")
+    for replica in replicas.values():
+        assert replica.committed.root == consensus.app_hash
+        assert stored_index(replica.committed) == rebuilt_index(replica.committed)
+        assert not replica.committed.quarantined
+
+
+def executor(genesis):
+    """An application that executes blocks; what its clock says does not matter then."""
+    return LedgerApplication(
+        ledger_id(genesis), MemoryStore(), None, clock=Clock(0), log=quiet_log(), table_for=contract_table
+    )
 
 
 def test_two_stopped_of_four_make_the_ledger_wait():

@@ -6,8 +6,9 @@ A recording is committed beside this file, and every later version of the softwa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ledgers.kinds import BILATERAL, OMNI
 from smartcontracts.agreement import AGREEMENT, AgreementTerms, PaymentForm, SlaTarget
@@ -380,6 +381,9 @@ def omni_life() -> Recorder:
     return ledger
 
 
-def record() -> dict[str, Recorder]:
-    """Every recorded ledger, by the name of its file."""
-    return {"bilateral-1": BilateralLife().run(), "internal-1": InternalLife().run(), "omni-1": omni_life()}
+# Every recorded ledger, by the name of its file.
+RECORDERS: Final[dict[str, Callable[[], Recorder]]] = {
+    "bilateral-1": lambda: BilateralLife().run(),
+    "internal-1": lambda: InternalLife().run(),
+    "omni-1": omni_life,
+}
