@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,8 @@ async def rehearse(names: Sequence[str], directory: Path, teller: Teller, explai
     waiting, failures, networks = list(names), {}, 0
     while waiting:
         networks += 1
-        async with raised(waiting, directory / f"network-{networks}", teller) as scene:
+        topology = cast(load_topology(TOPOLOGY), [scenario(name) for name in waiting])
+        async with raised(topology, directory / f"network-{networks}", teller) as scene:
             while waiting:
                 name = waiting.pop(0)
                 failure = await _play(name, scene, explain)
@@ -47,9 +48,8 @@ async def rehearse(names: Sequence[str], directory: Path, teller: Teller, explai
 
 
 @asynccontextmanager
-async def raised(names: Iterable[str], directory: Path, teller: Teller) -> AsyncIterator[Set]:
-    """A network of three tiers that has what these scenarios need, and a market on it."""
-    topology = cast(load_topology(TOPOLOGY), [scenario(name) for name in names])
+async def raised(topology: Topology, directory: Path, teller: Teller) -> AsyncIterator[Set]:
+    """A network of the topology, and a market on it."""
     localnet = Network(topology, directory)
     async with teller.scene(f"{plural(len(localnet.organizations), 'organization')} start their nodes"):
         began = time.monotonic()

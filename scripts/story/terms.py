@@ -1,4 +1,4 @@
-"""What the demo's two agreements say, and the price books of its two sellers.
+"""What the demo's agreements say.
 
 A window lasts 20 s or more, but for the one that is meant to run out; a billing period is 20 s, so that one can be seen.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from node.pricebook import PriceBook, parse
-from scripts.story.files import DATA
 from smartcontracts.agreement import AgreementTerms, DelayPenalty, PaymentForm, PriceTerm, PriceType, SlaTarget
 from smartcontracts.money import NANO, Rate, Rounding
 
@@ -79,11 +77,6 @@ def tier_terms(name: str, parties: tuple[str, ...]) -> AgreementTerms:
             for seller in parties
         ),
     )
-
-
-def price_book(organization: str) -> PriceBook:
-    """The price book of "alpha" or "bravo", from its file. Rejects as node.pricebook."""
-    return parse((DATA / f"{organization}-prices.toml").read_text(encoding="utf-8"))
 
 
 def _usage_bound(seller: str) -> PriceTerm:

@@ -16,12 +16,11 @@ from node.trading import commands
 from node.trading.desk import Desk
 from scripts.story.agreements import conclude
 from scripts.story.files import SAMPLE_ORDER, SAMPLE_QUOTE, read_requests
-from scripts.story.purchase import accept, activate
-from scripts.story.purchase import quote as quote_from_book
 from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, Stage
 from scripts.story.telling import Teller
-from scripts.story.terms import price_book
 from smartcontracts.delivery import RequestExtension
+from tests.scripts.story.by_hand import accept, activate, price_book
+from tests.scripts.story.by_hand import quote as quote_from_book
 from tests.scripts.story.fakenet import FakeNetwork, signing_member
 
 
@@ -63,7 +62,7 @@ class Market:
         return [document.body for document in asyncio.run(gathered(self.acme.ledger.list(kind)))][-1]
 
     def quote(self, inquiry):
-        return asyncio.run(quote_from_book(self.stage, self.alpha, inquiry, self.agreement, price_book(ALPHA)))
+        return asyncio.run(quote_from_book(self.stage, self.alpha, inquiry, self.agreement, price_book()))
 
     def alpha_does(self, message, command):
         asyncio.run(self.alpha.ledger.submit([Act(name=message, command=command)], [signing_member(ALPHA)]))

@@ -9,7 +9,7 @@ import pytest
 from scripts.story.arguments import arguments
 from scripts.story.report import FORMAT, SECTIONS, report, write_report
 from scripts.story.telling import StepFailed, Teller, money, plural, rate, require
-from scripts.story.terms import CURRENCY, agreement_terms, price_book
+from scripts.story.terms import agreement_terms, tier_terms
 from smartcontracts.agreement import PriceType
 from smartcontracts.money import Money, Rate
 
@@ -72,16 +72,6 @@ async def test_the_report_has_every_section_also_after_a_failure(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "report.json"]
 
 
-@pytest.mark.parametrize("organization", ["alpha", "bravo"])
-def test_price_books_can_be_read_and_price_whatever_is_asked_with_a_metered_part(organization):
-    book = price_book(organization)
-    assert book.currency == CURRENCY
-    entries = [book.default, *book.types.values(), *book.offerings.values()]
-    assert all(entry is not None and entry.usage and entry.recurring_nano for entry in entries)
-    bounds = {term.seller: term.rate for term in agreement_terms("x", ("a", "b")).price_terms}
-    assert all(nano * (1 + book.mark_up) <= bounds["a"].nano for entry in entries for _, nano in entry.usage)
-
-
 def test_an_agreement_has_price_terms_and_targets_for_both_directions():
     terms = agreement_terms("x", ("a", "b"))
     assert [(term.seller, term.price_type) for term in terms.price_terms] == [
@@ -90,6 +80,13 @@ def test_an_agreement_has_price_terms_and_targets_for_both_directions():
     ]
     assert [target.seller for target in terms.sla_targets] == ["a", "b"]
     assert min(terms.response_window_min_ms, terms.billing_period_ms, terms.payment_due_ms) >= 20_000
+
+
+def test_terms_for_tiers_leave_each_tier_a_window_and_say_what_delay_and_cancelling_cost():
+    terms = tier_terms("x", ("a", "b"))
+    assert terms.response_window_min_ms < agreement_terms("x", ("a", "b")).response_window_min_ms
+    assert [penalty.seller for penalty in terms.delay_penalties] == ["a", "b"]
+    assert terms.cancellation_window_ms > 0 < terms.cancellation_fee_minor
 
 
 def test_help_says_what_a_file_is(capsys):
