@@ -22,10 +22,10 @@ from smartcontracts.internal.handover import (
 )
 from smartcontracts.internal.release import RELEASE, Release, ReleaseStatus, open_release, opened
 from smartcontracts.internal.rules import (
-    BASIS_POINTS,
     MARKUPS_MAX,
     OfferingMarkup,
     SourcingRules,
+    marked_up,
     markup_of,
     require_markups,
     rules_of,
@@ -187,11 +187,6 @@ def list_prices(
         replace(price, rate=Rate(marked_up(price.rate.nano, points), price.rate.currency)) for price in item.cost
     )
     return marked or (Price(price_type=PriceType.NON_RECURRING, rate=Rate(0, currency), name=INCLUDED),)
-
-
-def marked_up(nano: int, basis_points: int) -> int:
-    """A rate of cost and mark-up, rounded half up to billionths. Req: Q-46."""
-    return (2 * nano * (BASIS_POINTS + basis_points) + BASIS_POINTS) // (2 * BASIS_POINTS)
 
 
 def _require_unreleased(handover: InquiryHandover) -> None:

@@ -6,7 +6,7 @@ left; Q-42 decided in the window or not; Q-46 the cost basis, which no other led
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -32,8 +32,8 @@ from smartcontracts.internal.handover import (
     refuse,
     require_handover,
 )
-from smartcontracts.internal.rules import rules_of
-from smartcontracts.internal.sourcing import RECEIVED_QUOTE, ReceivedQuote, received_quotes_of
+from smartcontracts.internal.rules import SourcingRules, is_resellable, rules_of
+from smartcontracts.internal.sourcing import ASKED_MAX, RECEIVED_QUOTE, ReceivedQuote, received_quotes_of
 from smartcontracts.kernel import (
     Call,
     Contract,
@@ -50,6 +50,7 @@ from smartcontracts.kernel import (
 )
 from smartcontracts.money import Rate
 from smartcontracts.trade import (
+    PRICES_MAX,
     TIME_MS_MAX,
     Change,
     ChangeAnswer,
@@ -65,6 +66,7 @@ from smartcontracts.trade import (
 )
 
 INCLUDED: Final = "included"
+REFERRED_MAX: Final = ASKED_MAX * 16
 
 
 class AssessVerdict(StrEnum):
@@ -118,6 +120,12 @@ class QuoteReleased(Rejected):
     code = 6087
 
 
+class CostUnquotable(Rejected):
+    """An item's cost has more kinds of prices, or higher rates, than a quote with the mark-up can have."""
+
+    code = 6088
+
+
 class WindowOver(Rejected):
     """There is no time left for another attempt (Q-41)."""
 
@@ -166,8 +174,9 @@ class Assessment:
     reason: str
     choices: tuple[Choice, ...]
     chain: tuple[str, ...]
-    query_ids: tuple[str, ...]
-    received_quote_ids: tuple[str, ...]
+    # Of all attempts, so more than there are elements.
+    query_ids: tuple[str, ...] = field(metadata={"list_max": REFERRED_MAX})
+    received_quote_ids: tuple[str, ...] = field(metadata={"list_max": REFERRED_MAX})
     items: tuple[AssessedItem, ...]
     # Last millisecond in which everything chosen can still be had; 0 if nothing is.
     valid_until_ms: int
@@ -192,7 +201,7 @@ def assess(command: Assess, call: Call) -> Outcome:
     """Decide: quote, try another decomposition, or refuse. Req: Q-39, Q-41, Q-42.
 
     Rejects with the first of: HandoverUnknown, WrongStatus, QuoteReleased, and for a quote ChoicesWrong; for each element ChoiceNotInternal,
-    ChoiceNotReceived, ChoiceCurrencyOther, ChoiceUnusable; QuoteSplit, AmountOutOfRange; for the others ChoicesWrong,
+    ChoiceNotReceived, ChoiceCurrencyOther, ChoiceUnusable; QuoteSplit, CostUnquotable; for the others ChoicesWrong,
     ReasonInvalid; for another attempt WindowOver, TriesUsed.
     """
     handover = require_handover(command.handover_id, call.view)
@@ -267,7 +276,7 @@ def _chained(assessment: Assessment, handover: InquiryHandover, call: Call) -> A
     return replace(
         assessment,
         chain=found.chain,
-        items=_costs(handover.inquiry.items, sources),
+        items=_require_quotable(_costs(handover.inquiry.items, sources), rules_of(call.view)),
         valid_until_ms=min(ends, default=TIME_MS_MAX),
         change_answer=_change_answer(sources, handover.inquiry.change),
     )
@@ -379,6 +388,15 @@ def _costs(items: tuple[InquiryItem, ...], sources: tuple[_Source, ...]) -> tupl
         )
         for place, item in enumerate(items)
     )
+
+
+def _require_quotable(items: tuple[AssessedItem, ...], rules: SourcingRules) -> tuple[AssessedItem, ...]:
+    """Rejects with CostUnquotable: what can't be written into a quote is better known before it is decided to give one."""
+    for item in items:
+        fits = all(is_resellable(price.rate.nano, 0, rules) for price in item.cost)
+        if len(item.cost) > PRICES_MAX or not fits:
+            raise CostUnquotable(f"The parts of {item.item_id} cost too much, or in too many ways.", "choices")
+    return items
 
 
 def summed(prices: tuple[Price, ...]) -> tuple[Price, ...]:

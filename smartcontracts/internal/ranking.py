@@ -16,7 +16,7 @@ from smartcontracts.internal.decomposition import DECOMPOSITION, Element
 from smartcontracts.internal.handover import INQUIRY_HANDOVER
 from smartcontracts.internal.handover import LIFECYCLE as HANDOVER_LIFECYCLE
 from smartcontracts.internal.release import void_releases
-from smartcontracts.internal.rules import SourcingRules, rules_of
+from smartcontracts.internal.rules import SourcingRules, is_resellable, rules_of
 from smartcontracts.internal.sourcing import (
     ASKED_MAX,
     LIFECYCLE,
@@ -47,6 +47,7 @@ CURRENCY_OTHER: Final = "CURRENCY_OTHER"
 BUDGETARY: Final = "BUDGETARY"
 LATE: Final = "LATE"
 EXPIRED: Final = "EXPIRED"
+OUT_OF_RANGE: Final = "OUT_OF_RANGE"
 
 
 class ResponsesMissing(Rejected):
@@ -168,7 +169,7 @@ def ranked(
         ("lead_time", rules.weight_lead_time, lambda one: one.lead_time_ms, False),
         ("fit", rules.weight_fit, lambda one: misfit(one, sourcing, wished), False),
     )
-    remarks = {one.id: _remark(one, sourcing, now_ms) for one in received}
+    remarks = {one.id: _remark(one, sourcing, rules, now_ms) for one in received}
     criteria: dict[str, list[RankedCriterion]] = {one.id: [] for one in received}
     for name, weight, value_of, more_is_better in columns:
         # A price in another currency has no place among the others: it ranks behind all of them.
@@ -211,14 +212,23 @@ def misfit(received: ReceivedQuote, sourcing: Sourcing, wished: dict[str, int]) 
     return count
 
 
-def _remark(received: ReceivedQuote, sourcing: Sourcing, now_ms: int) -> str:
+def _remark(received: ReceivedQuote, sourcing: Sourcing, rules: SourcingRules, now_ms: int) -> str:
     if received.quote.term_total.currency != sourcing.currency:
         return CURRENCY_OTHER
     if received.quote.level == QuoteLevel.BUDGETARY and sourcing.level != QuoteLevel.BUDGETARY:
         return BUDGETARY
     if received.late and not received.taken:
         return LATE
-    return EXPIRED if now_ms > received.quote.valid_until_ms else ""
+    if now_ms > received.quote.valid_until_ms:
+        return EXPIRED
+    return "" if _is_resellable(received, rules) else OUT_OF_RANGE
+
+
+def _is_resellable(received: ReceivedQuote, rules: SourcingRules) -> bool:
+    """A price at the edge of what money can say has none with a mark-up: who bought at it could not quote at all."""
+    quote = received.quote
+    prices = (*quote.bundle, *(price for item in quote.items for price in item.prices))
+    return is_resellable(max((price.rate.nano for price in prices), default=0), quote.term_total.minor, rules)
 
 
 def _groups(received: tuple[ReceivedQuote, ...]) -> tuple[tuple[tuple[str, ...], tuple[ReceivedQuote, ...]], ...]:

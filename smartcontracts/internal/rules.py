@@ -11,6 +11,7 @@ from typing import Final
 
 from smartcontracts.ids import derive_id
 from smartcontracts.kernel import Call, Contract, Event, Grpc, Kind, MessageType, Outcome, Rejected, Role, Terms, View
+from smartcontracts.money import MINOR_MAX, RATE_NANO_MAX
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
@@ -102,6 +103,17 @@ def rules_of(view: View) -> SourcingRules:
 def markup_of(rules: SourcingRules, offering: str) -> int:
     """The mark-up of an offering, in basis points."""
     return next((one.basis_points for one in rules.markups if one.offering == offering), rules.markup_basis_points)
+
+
+def marked_up(nano: int, basis_points: int) -> int:
+    """A rate of cost and mark-up, rounded half up to billionths. Req: Q-46."""
+    return (2 * nano * (BASIS_POINTS + basis_points) + BASIS_POINTS) // (2 * BASIS_POINTS)
+
+
+def is_resellable(nano: int, total_minor: int, rules: SourcingRules) -> bool:
+    """Whether a rate and a total stay in the bounds of money with any mark-up of the rules."""
+    points = max((rules.markup_basis_points, *(one.basis_points for one in rules.markups)))
+    return marked_up(nano, points) <= RATE_NANO_MAX and marked_up(total_minor, points) <= MINOR_MAX
 
 
 def set_sourcing_rules(command: SetSourcingRules, call: Call) -> Outcome:

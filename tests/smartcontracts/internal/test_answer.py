@@ -11,7 +11,7 @@ from smartcontracts.internal import answer as w
 from smartcontracts.internal.assessment import ASSESSMENT, AssessedItem
 from smartcontracts.internal.handover import INQUIRY_HANDOVER, HandoverUnknown
 from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
-from smartcontracts.internal.rules import MarkupInvalid, OfferingMarkup, SetSourcingRules, SourcingRules
+from smartcontracts.internal.rules import MarkupInvalid, OfferingMarkup, SetSourcingRules, SourcingRules, marked_up
 from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.money import Rate
 from smartcontracts.trade import ChangeAnswer, ChangeMethod, Outage, QuoteForm
@@ -221,11 +221,11 @@ def test_a_mark_up_needs_its_offering_and_a_bound(markups):
 
 @given(st.integers(0, 10**15), st.integers(0, 10**6))
 def test_a_mark_up_is_rounded_half_up_once(nano, points):
-    marked = w.marked_up(nano, points)
+    marked = marked_up(nano, points)
     exact = nano * (10_000 + points)
     assert -5_000 < marked * 10_000 - exact <= 5_000
-    assert w.marked_up(1, 5_000) == 2
-    assert w.marked_up(1, 4_999) == 1
+    assert marked_up(1, 5_000) == 2
+    assert marked_up(1, 4_999) == 1
 
 
 def test_an_item_that_costs_nothing_of_its_own_is_included():

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smartcontracts import codec
 from smartcontracts.internal import assessment as a
 from smartcontracts.internal import sourcing as s
 from smartcontracts.internal.decomposition import SOF_QUERY, AnswerSofQueries, Decompose
 from smartcontracts.internal.handover import INQUIRY_HANDOVER, HandoverUnknown
 from smartcontracts.internal.ranking import RankQuotes
 from smartcontracts.kernel import RoleMissing, WrongStatus
-from smartcontracts.money import Money
+from smartcontracts.money import RATE_NANO_MAX, Money
 from smartcontracts.trade import (
     TIME_MS_MAX,
     Change,
@@ -101,6 +102,40 @@ def test_a_bundle_goes_with_the_first_element_and_feasibility_with_its_item():
     assert [(price.price_type, price.rate.nano) for price in north.cost] == [("nonRecurring", 4), ("recurring", 9)]
     assert south.cost == ()
     assert (north.subject_to_feasibility, south.subject_to_feasibility) == (False, True)
+
+
+@pytest.mark.req("Q-05")
+@pytest.mark.parametrize(
+    "prices",
+    [
+        (usage(RATE_NANO_MAX * 10_000 // 11_500 + 1),),
+        tuple(usage(1, f"unit{n}") for n in range(16)),
+    ],
+)
+def test_what_no_quote_could_say_is_not_decided_to_be_quoted(prices):
+    """Two parts of one item may have more kinds of prices together than an item of a quote, or a rate beyond its range."""
+    ledger = internal_ledger()
+    found = asked(ledger)
+    quote = quote_for(found, 0, prices=(), form=QuoteForm.BUNDLED, bundle=prices)
+    items = (replace(quote.items[0], prices=(monthly(9),)), *quote.items[1:])
+    send(ledger, "record_response", response(found, 0, quote=replace(quote, items=items)), "b_bus")
+    send(ledger, "record_response", response(found, 1, "unable"), "b_bus")
+    send(ledger, "rank_quotes", RankQuotes(sourcing_id=found.id), "b_bus")
+    command = choosing(ledger, ledger.the(INQUIRY_HANDOVER))
+    assert refusal_of(ledger, "assess", command, "sco") == (a.CostUnquotable, "choices")
+    refuse = a.Assess(handover_id=command.handover_id, verdict=a.AssessVerdict.TO_REFUSE, reason="NOT_CHAINABLE")
+    send(ledger, "assess", refuse, "sco")
+    assert ledger.the(INQUIRY_HANDOVER).status == "to_refuse"
+
+
+@pytest.mark.req("Q-39")
+def test_an_assessment_refers_to_more_answers_than_a_list_has_otherwise():
+    """With many sellers and several attempts there are thousands; one that can't be read again would end nothing."""
+    ledger = internal_ledger()
+    to_quote(ledger)
+    many = tuple(f"rcq_{n}" for n in range(a.REFERRED_MAX))
+    found = replace(ledger.the(a.ASSESSMENT), received_quote_ids=many, query_ids=many)
+    assert codec.decode(a.Assessment, codec.encode(found)) == found
 
 
 @given(

@@ -13,7 +13,7 @@ from smartcontracts.internal.handover import INQUIRY_HANDOVER
 from smartcontracts.internal.release import RELEASE
 from smartcontracts.internal.rules import SetSourcingRules, SourcingRules
 from smartcontracts.kernel import RoleMissing, WrongStatus
-from smartcontracts.money import Money
+from smartcontracts.money import MINOR_MAX, RATE_NANO_MAX, Money
 from smartcontracts.trade import QuoteLevel, ReasonInvalid
 from tests.smartcontracts.internal.inquiries import (
     BRAVO,
@@ -31,6 +31,7 @@ from tests.smartcontracts.internal.inquiries import (
     send,
     sourcing,
 )
+from tests.smartcontracts.trading import usage
 
 LEDGER = internal_ledger()
 SOURCING = asked(LEDGER)
@@ -175,6 +176,22 @@ def test_what_cant_be_ordered_ranks_behind_with_its_reason():
     after = r.ranked((received("e", 1),), SOURCING, ELEMENTS, SourcingRules(), VALID_MS + 1)
     assert [one.remark for one in after] == ["EXPIRED"]
     assert r.ranked((received("e", 1),), SOURCING, ELEMENTS, SourcingRules(), VALID_MS)[0].remark == ""
+
+
+@pytest.mark.parametrize("at_edge", ["rate", "total"])
+def test_a_price_that_has_no_room_for_a_mark_up_ranks_behind_however_cheap_it_looks(at_edge):
+    """Usage counts in no total: such a quote came first, and who chose it could write no quote of its own."""
+    edge = RATE_NANO_MAX * 10_000 // 11_500
+    quotes = []
+    for name, more in (("a", 0), ("b", 1)):
+        one = received(name, 1)
+        items = tuple(replace(item, prices=(usage(edge + more),)) for item in one.quote.items)
+        quote = replace(one.quote, items=items)
+        if at_edge == "total":
+            quote = replace(one.quote, term_total=Money(MINOR_MAX * 10_000 // 11_500 + more, "EUR"))
+        quotes.append(replace(one, quote=quote))
+    ranked = r.ranked(tuple(quotes), SOURCING, ELEMENTS, SourcingRules(), LEDGER.time_ms)
+    assert [(one.seller, one.remark) for one in ranked] == [("org_a", ""), ("org_b", "OUT_OF_RANGE")]
 
 
 def test_fit_counts_what_is_not_as_wished():
