@@ -106,7 +106,7 @@ async def _rehearse(options: argparse.Namespace) -> int:
     except BaseExceptionGroup as group:
         failures["network"] = _explained(group, teller)
     if options.report is not None:
-        write_report(options.report, report(teller, {"requests": {}}, "\n".join(failures.values())))
+        write_report(options.report, report(teller, {"requests": {}, "scenarios": teller.sections.get("scenarios", [])}, "\n".join(failures.values())))
         print(f"\nreport: {options.report}")
     held = len(options.scenario) - len(failures)
     print(f"\nscripts/demo: {held} of {len(options.scenario)} scenarios held, in {teller.elapsed_ms / 1000:.0f} s")
