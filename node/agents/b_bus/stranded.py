@@ -194,7 +194,8 @@ async def _see_to_order(desk: Desk, port: LedgerPort, seller: LedgerPort, strand
     if order is None:
         await _fail_if_refused(desk, port, stranded, stranded.order_release_id)
     elif order.status in _ENDED:
-        await _fail(desk, port, stranded, order.reason or SILENT)
+        # Reasons that the ledger itself gives are written in small letters.
+        await _fail(desk, port, stranded, order.reason.upper() or SILENT)
     elif order.status == OrderStatus.OVERDUE and not stranded.cancel_release_id:
         cancel = ReleaseTerminationCancellation(stranded_service_id=stranded.id, salt=desk.salt())
         await _submit(port, [Outward("release_termination_cancellation", cancel)], purpose=CANCEL)
