@@ -50,6 +50,9 @@ RECORD: Final = "record"
 NO_SELLER: Final = "NO_SELLER"
 LOOP: Final = "LOOP"
 WINDOW_TOO_SHORT: Final = "WINDOW_TOO_SHORT"
+QUOTE_TOO_LARGE: Final = "QUOTE_TOO_LARGE"
+# A copy must go into a transaction with what it is recorded by. Nobody who sells needs so much; it keeps nobody else from counting.
+QUOTE_BYTES_MAX: Final = 256 * 1024
 # A copy has no height before it is recorded; it ranks as the latest then.
 _NO_HEIGHT: Final = 2**62
 
@@ -284,6 +287,8 @@ async def _with_quote(
     outside: LedgerPort, sourcing: Sourcing, asked: AskedSeller, outcome: AskedOutcome, quote_id: str
 ) -> RecordResponse:
     quote = await outside.get("quote", quote_id)
+    if len(encode(quote)) > QUOTE_BYTES_MAX:
+        return _response(sourcing, asked, AskedOutcome.UNABLE, QUOTE_TOO_LARGE)
     offering = await _offering(outside, asked)
     return RecordResponse(
         sourcing_id=sourcing.id,

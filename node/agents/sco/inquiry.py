@@ -47,6 +47,9 @@ NO_CAPACITY: Final = "NO_CAPACITY"
 NOT_CHAINABLE: Final = "NOT_CHAINABLE"
 NOT_DECOMPOSED: Final = "NOT_DECOMPOSED"
 SUPPLY_ENDED: Final = "SUPPLY_ENDED"
+NOT_QUOTED: Final = "NOT_QUOTED"
+# How long S-BUS may take to let a quote out that was decided in a window that is over.
+QUOTE_OUT_MS: Final = 3_600_000
 
 
 async def decide_inquiry(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
@@ -257,10 +260,16 @@ def _alone(element: Element, best: tuple[ReceivedQuote, ...]) -> RankedQuote | N
 
 
 async def _reconsider(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
-    """A quote that is not out when what it rests on ends can't be given any more."""
+    """A quote that is not out when what it rests on ends can't be given any more; nor one that nobody gets written. Req: Q-05."""
     assessment: Assessment | None = await port.get("assessment", handover.assessment_id)
-    if not handover.release_id and assessment is not None and assessment.valid_until_ms <= desk.now_ms():
+    if handover.release_id or assessment is None:
+        return
+    now_ms = desk.now_ms()
+    if assessment.valid_until_ms <= now_ms:
         await _refuse(port, handover, SUPPLY_ENDED)
+    elif now_ms > max(handover.respond_by_ms, assessment.decided_at_ms + QUOTE_OUT_MS):
+        # The agreement's currency has changed, say, or a policy's mark-up makes a price that can't be.
+        await _refuse(port, handover, NOT_QUOTED)
 
 
 async def _quote(port: LedgerPort, handover: InquiryHandover, choices: tuple[Choice, ...]) -> None:

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.agents.b_bus import inquiry as b_bus_inquiry
 from node.agents.boundaries import boundaries
 from node.agents.inquiries import rules_on
 from node.agents.policies import Part, Policies, Preference
 from node.agents.provisioning.inventory import parse
 from node.agents.roster import DUTIES
+from node.agents.sco.inquiry import QUOTE_OUT_MS
 from smartcontracts import codec
 from smartcontracts.agreement import DiscountRule, PriceTerm, PriceType
 from smartcontracts.catalogue import PublishOffering, RequestStandingQuote
@@ -25,7 +27,7 @@ from smartcontracts.lineage import pseudonym
 from smartcontracts.money import Rate, Rounding
 from smartcontracts.order import PlaceOrder
 from smartcontracts.quote import IssueQuote, QuoteItem, totals
-from smartcontracts.trade import QuoteForm, QuoteLevel
+from smartcontracts.trade import QuoteForm, QuoteLevel, SaltedHash
 from tests.node.agents.desk import Market, pool
 from tests.smartcontracts.support import org
 from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE, monthly
@@ -253,7 +255,7 @@ def late_market(**policies):
     return market, sco, ledger, market.the(ledger, "inquiry")
 
 
-def priced_late(market, ledger, inquiry):
+def priced_late(market, ledger, inquiry, withheld=0):
     items = (QuoteItem(id="item-001", prices=(monthly(1_000_000_000),), installation_interval_ms=1_000),)
     once, over_term = totals(items, inquiry, "EUR", Rounding.HALF_UP)
     command = IssueQuote(
@@ -263,6 +265,7 @@ def priced_late(market, ledger, inquiry):
         items=items,
         one_time_total=once,
         term_total=over_term,
+        withheld=tuple(SaltedHash(subject=f"attachment {n}", sha256=bytes(32)) for n in range(withheld)),
     )
     market.act(ledger, "issue_quote", command, "bravo", "s_bus")
 
@@ -397,6 +400,48 @@ def test_a_quote_that_the_buyers_ledger_refuses_becomes_unable_to_quote():
     market.run()
     assert market.the(market.between("acme", "alpha"), "inquiry").unable_reason == "QUOTE_REFUSED"
     assert handover(market, "alpha").status == "unable"
+    assert market.failures == []
+
+
+@pytest.mark.req("Q-05")
+def test_a_quote_that_cannot_be_written_becomes_unable_to_quote_and_waits_for_nobody():
+    """A mark-up that makes a price that can't be: the duty of S-BUS fails each time, and the buyer would wait for ever."""
+
+    class Greedy(Policies):
+        def markup_basis_points(self, offering, buyer, rules):
+            return 5_000
+
+    own = {"alpha": pool("port", monthly="7000000000.00")}
+    market = Market(pairs=TIERS[:1], inventories=own, policies={"alpha": Greedy()})
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    assert handover(market, "alpha").status == "to_quote"
+    decided_ms = handover(market, "alpha").decided_at_ms
+    for after_ms, status in ((QUOTE_OUT_MS - 1_000, "to_quote"), (QUOTE_OUT_MS + 1_000, "unable")):
+        market.run_until(decided_ms + after_ms)
+        market.sweep()
+        assert handover(market, "alpha").status == status
+    assert market.the(market.between("acme", "alpha"), "inquiry").unable_reason == "NOT_QUOTED"
+
+
+@pytest.mark.req("Q-05", "Q-34")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_quote_too_large_to_copy_counts_as_none_and_holds_nobody_up(late, monkeypatch):
+    """One seller could size its answer so that no sourcing that it was asked in was ever ranked."""
+    monkeypatch.setattr(b_bus_inquiry, "QUOTE_BYTES_MAX", 1_500)
+    own = {"alpha": pool(), "bravo": pool("port"), "charlie": pool("port")}
+    market = Market(pairs=DIAMOND[:3], inventories=own, silent=("bravo",))
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    ledger = market.between("alpha", "bravo")
+    if late:
+        market.run_until(market.the(market.internal("alpha"), "sourcing").respond_by_ms + 2_000)
+    priced_late(market, ledger, market.the(ledger, "inquiry"), withheld=50)
+    market.run()
+    market.sweep()
+    answers = {one.seller: (one.outcome, one.reason) for one in market.the(market.internal("alpha"), "sourcing").asked}
+    assert answers == {org("bravo"): ("unable", "QUOTE_TOO_LARGE"), org("charlie"): ("quoted", "")}
+    assert customers_quote(market).items
     assert market.failures == []
 
 
