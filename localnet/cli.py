@@ -41,7 +41,7 @@ def command() -> None:
 
     \b
     Examples:
-      syngraph localnet up                     six organizations, three ledgers
+      syngraph localnet up                     six organizations, six ledgers
       syngraph localnet status                 nodes, ledgers, heights, app hashes
       syngraph query list acme-alpha agreement --config .localnet/acme/syngraph.toml
       syngraph localnet logs alpha --follow
@@ -74,7 +74,8 @@ def _common(function: F) -> F:
 def up(topology: str | None, *, foreground: bool, directory: Path, as_json: bool) -> None:
     """Start a network and return when all of its nodes are ready.
 
-    TOPOLOGY is a file or a built-in name: `default` (six organizations, three ledgers) or `pair` (one bilateral ledger).
+    TOPOLOGY is a file or a built-in name: `default` (six organizations), `tiers` (ten, three tiers of trade), `chain5` (a chain
+    of five tiers) or `pair` (one bilateral ledger). Who trades has an internal ledger besides, and its agents.
     Without it, the network that is in the directory goes on where it was, or the default one is made.
 
     \b

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ledgers.client.audit import audit_outward_acts
 from scripts.story.market import Market, Row
 from scripts.story.telling import plural, require
 from smartcontracts.internal.elements import OrderHandover
@@ -77,6 +78,17 @@ async def see_chained(market: Market, provider: str, order_id: str) -> OrderHand
         f"chained {', '.join(sources)}, and tested: passed", who=provider, ledger=seat.ledger_name, document=f"order_handover/{handover.id}"
     )
     return handover
+
+
+async def see_audited(market: Market) -> None:
+    """What every provider's internal ledger let out is what stands outside, and nothing else of its agents does."""
+    for name in market.providers:
+        internal = await market.internal(name)
+        outside = [(await market.seat(name, ledger)).ledger for ledger, pair in market.pairs.items() if name in pair]
+        report = await audit_outward_acts(internal.ledger, outside, internal.id)
+        require(not report.findings, f"an audit of {name} without findings", [one.sentence for one in report.findings])
+        told = f"audited against {plural(len(outside), 'bilateral ledger')}: {plural(report.releases, 'release')}, nothing found"
+        market.stage.teller.tell(told, who=name, ledger=internal.ledger_name)
 
 
 async def show_internal(market: Market, since_ms: int) -> None:

@@ -7,13 +7,14 @@ node has it, and each claim about an outcome is checked on every node that repli
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ledgers.client import Refused
+from ledgers.client import NodeUnreachable, Refused
 from scripts.story.agreements import conclude
 from scripts.story.scene import ALPHA_BRAVO, Done, Seat, Stage
 from scripts.story.telling import StepFailed, money, plural, require
@@ -262,18 +263,29 @@ class Market:
             await network.sleep(_POLL_S)
 
     async def rows(self, kind: str, since_ms: int, place: str = "") -> list[Row]:
-        """Documents of a kind that were begun since then on all ledgers, as their sellers' nodes have them.
+        """Documents of a kind that were begun since then on all ledgers, as the party has them whose node is further.
 
         With `place` only those whose items are at it.
         """
         found = []
-        for ledger, pair in self.pairs.items():
-            seats = [await self.seat(name, ledger) for name in pair]
-            for document in await seats[1].all(kind):
+        for ledger in self.pairs:
+            seat = await self._further(ledger)
+            for document in await seat.all(kind):
                 if _began_ms(document) >= since_ms and (not place or f'"{place}"'.encode() in _products(document)):
                     names = self.stage.network.name_of(document.buyer), self.stage.network.name_of(document.seller)
                     found.append(Row(ledger, *names, document))
         return sorted(found, key=lambda row: _began_ms(row.document))
+
+    async def _further(self, ledger: str) -> Seat:
+        """The party at a ledger whose node has come to the higher height; one may be away."""
+        found: list[tuple[int, Seat]] = []
+        for name in self.pairs[ledger]:
+            seat = await self.seat(name, ledger)
+            with contextlib.suppress(NodeUnreachable):
+                height, _ = await seat.ledger.app_hash()
+                found.append((height, seat))
+        require(found, f"a party of {ledger} whose node answers", "none")
+        return max(found, key=lambda one: one[0])[1]
 
     async def show(self, kind: str, since_ms: int, what: str, place: str = "") -> list[Row]:
         """Print these documents as a table, and give them."""

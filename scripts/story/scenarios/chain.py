@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scripts.story.checks import see_chained, see_in_operation, see_orders_accepted
+from scripts.story.checks import see_audited, see_chained, see_in_operation, see_orders_accepted
 from scripts.story.goods import Pool, Stock, line_with_ports
 from scripts.story.scenarios.base import Scenario, Set
 from scripts.story.scene import ACME, ALPHA, BRAVO, CHARLIE, DELTA
@@ -36,6 +36,8 @@ async def play(scene: Set) -> None:
         await market.ordered_until(ACME, ALPHA, order, OrderStatus.ACTIVATED)
         await see_in_operation(market, began_ms)
         await see_chained(market, ALPHA, order.id)
+    async with scene.stage.teller.scene("What internal ledgers let out is what stands outside"):
+        await see_audited(market)
 
 
 SCENARIO: Final = Scenario(
