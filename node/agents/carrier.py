@@ -7,7 +7,8 @@ document was created, else the outward document holds the release's hash. DESIGN
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from node.agents.desk import Desk
@@ -22,6 +23,7 @@ from smartcontracts.internal.release import (
     released_command,
 )
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, Role, RoleMissing, cause_id
+from smartcontracts.order import OrderStatus
 
 CARRY: Final = "carry"
 RECORD: Final = "record"
@@ -41,11 +43,18 @@ SUBJECTS: Final = (
     ("inquiry_id", "inquiry"),
     ("offering_id", "offering"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Voided:
-    """The act never came out, and will not."""
+# What an act leaves behind for good, of those that the other party could forestall. Before it is in a block an act is seen by
+# the ledger's other nodes: one of them may put its hash on an act of its own, and the document holds it all the same.
+_TRACES: Final[Mapping[str, Callable[[Any], bool]]] = MappingProxyType(
+    {
+        "accept_order": lambda order: order.accepted_at_ms > 0,
+        "reject_order": lambda order: order.status == OrderStatus.REJECTED,
+        "fail_order": lambda order: order.status == OrderStatus.FAILED,
+        "cancel_order": lambda order: order.status == OrderStatus.CANCELLED,
+        "start_change": lambda change: change.started_at_ms > 0,
+        "end_change": lambda change: bool(change.outcome),
+    }
+)
 
 
 async def carry(desk: Desk, port: LedgerPort, release: Release) -> None:
@@ -75,8 +84,9 @@ async def _take_out(desk: Desk, port: LedgerPort, outside: LedgerPort, release: 
             return RecordCarried(release_id=release.id, outcome_id=outcome)
         return RecordCarried(release_id=release.id, refusal_code=detail.code, refusal_name=detail.name)
     written = {document.kind: document.id for document in reversed(receipt.documents)}
-    subject_kind, subject_id = _subjects(desk, outside, release, cause)[0]
-    return RecordCarried(release_id=release.id, outcome_id=written.get(subject_kind, subject_id))
+    subjects = _subjects(desk, outside, release, cause)
+    outcome = next((written[kind] for kind, _ in subjects if kind in written), subjects[0][1])
+    return RecordCarried(release_id=release.id, outcome_id=outcome)
 
 
 async def _look_after(desk: Desk, port: LedgerPort, outside: LedgerPort, release: Release) -> RecordCarried:
@@ -95,22 +105,27 @@ async def _look_after(desk: Desk, port: LedgerPort, outside: LedgerPort, release
 
 async def _outcome(desk: Desk, outside: LedgerPort, release: Release, cause: Cause) -> str:
     """The id of the outward document that this release's act created or changed; empty if it is not out."""
-    created = MESSAGES[release.act].creates is not None
+    created = MESSAGES[release.act].creates
     for kind, document_id in _subjects(desk, outside, release, cause):
         document = await outside.get(kind, document_id)
-        if document is not None and (created or release.sha256 in document.releases):
+        if document is None:
+            continue
+        if created is not None and kind == created.name:
+            return document_id
+        is_there = _TRACES.get(release.act, lambda _: True)
+        if release.sha256 in document.releases and is_there(document):
             return document_id
     return ""
 
 
 def _subjects(desk: Desk, outside: LedgerPort, release: Release, cause: Cause) -> tuple[tuple[str, str], ...]:
-    """(kind, id) of the document that the act creates; or of those that it may change."""
+    """(kind, id) of the document that the act creates, and of those that it may change."""
     created = MESSAGES[release.act].creates
-    if created is not None:
-        return ((created.name, cause_id(created, outside.id, desk.organization, cause)),)
+    made = () if created is None else ((created.name, cause_id(created, outside.id, desk.organization, cause)),)
     command: Any = released_command(release)
     named = tuple((kind, getattr(command, name, "")) for name, kind in SUBJECTS)
-    return tuple((kind, document_id) for kind, document_id in named if document_id)
+    # The order of a change creates no service: its acceptance stands on the order alone.
+    return made + tuple((kind, document_id) for kind, document_id in named if document_id)
 
 
 def _is_about_act(code: int) -> bool:

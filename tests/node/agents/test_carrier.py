@@ -9,13 +9,25 @@ from node.agents.boundaries import UndeclaredPurpose, perform
 from node.agents.carrier import B_BUS_CARRIER, IN_FLIGHT_MS, LEDGER_ABSENT_MS, S_BUS_CARRIER, SUBJECTS, carry
 from node.agents.duties import Later
 from node.agents.ports import Refused
+from smartcontracts.change import ProposeMaintenance, StartChange
+from smartcontracts.delivery import CancelOrder, FailOrder
 from smartcontracts.internal import release as r
 from smartcontracts.internal.release import ReleaseStatus
 from smartcontracts.kernel import Cause, Position, Role
 from smartcontracts.order import ORDER, AcceptOrder, OrderStatus, RejectOrder
 from smartcontracts.quote import QUOTE
+from smartcontracts.service import SERVICE_CHANGE
+from smartcontracts.trade import ChangeKind
 from tests.node.agents.harness import MemoryPort, VirtualClock, desk_of, refused
 from tests.smartcontracts import trading
+from tests.smartcontracts.delivering import (
+    OUTAGE_MS,
+    WITH_OUTAGE,
+    by_buyer,
+    change_accepted,
+    change_ordered,
+    in_operation,
+)
 from tests.smartcontracts.support import START_MS, MemoryLedger
 
 INTERNAL_ID = "sg_" + "i" * 32
@@ -205,6 +217,43 @@ async def test_an_act_like_it_by_a_person_is_not_taken_for_its_own():
     await scene.carry()
     assert scene.outside.the(ORDER).status == OrderStatus.REJECTED
     assert scene.release.refusal_name == "RELEASE_VOIDED"
+
+
+async def test_an_act_of_the_other_party_with_its_hash_is_not_taken_for_its_own():
+    """The act was seen before it was in a block, and forestalled under its own hash."""
+    scene = Scene("fail_order", lambda ledger: FailOrder(order_id=trading.accepted(ledger).id, reason="NO_CAPACITY"))
+    order = scene.outside.the(ORDER)
+    forestalled = CancelOrder(order_id=order.id, reason="NO_NEED", release=scene.release.sha256)
+    by_buyer(scene.outside, "cancel_order", forestalled)
+    assert scene.outside.the(ORDER).releases == (scene.release.sha256,)
+    await scene.carry()
+    assert (scene.release.status, scene.release.refusal_name) == (ReleaseStatus.REFUSED, "ORDER_ENDED")
+
+
+async def test_a_start_that_was_forestalled_under_its_own_hash_can_be_let_out_again():
+    """Taken for out, the change could never have been started any more, and its order would have run late."""
+    ledger = trading.trading_ledger()
+    _, service = in_operation(ledger)
+    _, change = change_accepted(ledger, service, ChangeKind.RELOCATION, answer=WITH_OUTAGE)
+    changed = {"change_id": change.id, "service_id": change.service_id}
+    scene = Scene("start_change", lambda _: StartChange(**changed), ledger)
+    window = {"from_ms": ledger.time_ms + 5_000, "until_ms": ledger.time_ms + 5_000 + OUTAGE_MS}
+    by_buyer(ledger, "propose_maintenance", ProposeMaintenance(release=scene.release.sha256, **window, **changed))
+    assert ledger.the(SERVICE_CHANGE).releases == (scene.release.sha256,)
+    await scene.carry()
+    assert (scene.release.status, scene.release.refusal_name) == (ReleaseStatus.REFUSED, "CONSENT_MISSING")
+
+
+async def test_the_acceptance_of_a_change_which_creates_no_service_is_recognised_as_its_own():
+    ledger = trading.trading_ledger()
+    _, service = in_operation(ledger)
+    order, _ = change_ordered(ledger, service)
+    scene = Scene("accept_order", lambda _: AcceptOrder(order_id=order.id), ledger)
+    scene.out.lost_answers.append(refused())
+    with pytest.raises(Refused):
+        await scene.carry()
+    await scene.carry()
+    assert (scene.release.status, scene.release.outcome_id) == (ReleaseStatus.CARRIED, order.id)
 
 
 async def test_a_ledger_that_the_node_has_not_yet_is_looked_for_later():
