@@ -639,7 +639,10 @@ def test_an_item_that_is_made_of_several_parts_is_changed_in_all_of_them():
 # Kills
 
 
+# Only what a ledger refuses is looked after by these.
+UNREACHED = {"tend_change_after_release", "tend_sellers_after_release"}
 CHANGE_BOUNDARIES = boundaries((*s_bus_change.DUTIES, *b_bus_change.DUTIES))
+REACHED = [one for one in CHANGE_BOUNDARIES if one.duty not in UNREACHED]
 
 
 def changed_under(observer):
@@ -652,7 +655,7 @@ def changed_under(observer):
     return story.statuses(), story.services(), story.booked()
 
 
-@pytest.mark.parametrize("boundary", CHANGE_BOUNDARIES, ids=str)
+@pytest.mark.parametrize("boundary", REACHED, ids=str)
 def test_killed_at_any_boundary_a_change_ends_as_if_nothing_had_happened(boundary):
     expected = (dict.fromkeys(DEEP, "done"), ["in_operation"] * 3, {"alpha": 2, "bravo": 0, "charlie": 1})
     assert changed_under(Killer(boundary)) == expected
@@ -662,7 +665,7 @@ def test_the_kills_reach_all_duties_but_those_for_what_a_ledger_refuses():
     watcher = Killer()
     changed_under(watcher)
     missed = {one.duty for one in CHANGE_BOUNDARIES} - {one.duty for one in watcher.seen}
-    assert missed == {"tend_change_after_release", "tend_sellers_after_release"}
+    assert missed == UNREACHED
 
 
 def test_a_sweep_after_each_step_changes_nothing():
