@@ -6,8 +6,13 @@ import contextlib
 
 from tendermint.abci import types_pb2 as abci
 
+from abci_app.records import CLOCK_KEY, REPLAY_KEY_PREFIX
+from abci_app.store.keys import DOCUMENTS
+from abci_app.store.versioned import scan_live
 from ledgers.transaction import encode_timestamp
+from smartcontracts.verify.hashing import document_commitment, document_salt
 from syngraph.v1.system_pb2 import Receipt
+from tests.abci_app.reference_tree import leaves_of, root_of
 
 
 @contextlib.contextmanager
@@ -55,3 +60,40 @@ def timestamp(world, offset_ms=0):
 def check_code(world, raw, *, recheck=False):
     kind = abci.RECHECK if recheck else abci.NEW
     return world.app.check_tx(abci.RequestCheckTx(tx=raw, type=kind)).code
+
+
+def documents(committed):
+    return dict(scan_live(committed.reader, DOCUMENTS, b""))
+
+
+def root_over(committed, chosen):
+    secret = committed.genesis.secret
+    return root_of(leaves_of({k: document_commitment(document_salt(secret, k), v) for k, v in chosen.items()}))
+
+
+def contracts_root(application):
+    """The root that the state would have without `sys/clock` and `sys/replay/...`; that of the whole is the ledger's."""
+    committed = application.committed
+    everything = documents(committed)
+    assert root_over(committed, everything) == committed.root
+    own = (CLOCK_KEY.encode(), REPLAY_KEY_PREFIX.encode())
+    return root_over(committed, {k: v for k, v in everything.items() if not k.startswith(own)})
+
+
+@contextlib.contextmanager
+def nothing_left(consensus):
+    """What a contract refuses leaves no document, event or deadline on any node, and all nodes go on alike."""
+    applications = consensus.applications.values()
+    before = [(contracts_root(a), list(a.committed.deadlines()), a.committed.clock.event_sequence) for a in applications]
+    yield
+    after = [(contracts_root(a), list(a.committed.deadlines()), a.committed.clock.event_sequence) for a in applications]
+    assert after == before
+    assert len({a.committed.root for a in applications}) == 1
+
+
+def refused_alike(receipt, refusal):
+    """A receipt tells this refusal by code and name, says why, and lists nothing."""
+    assert (receipt.code, receipt.name) == (refusal.code, refusal.refusal_name())
+    assert receipt.sentence
+    assert not receipt.documents
+    assert not receipt.event_ids

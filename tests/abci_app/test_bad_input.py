@@ -21,7 +21,7 @@ def test_every_test_of_the_table_exists_and_compares_the_root():
         text = (ROOT / "tests/abci_app" / file).read_text(encoding="utf-8")
         body = re.search(rf"^def {name}\(.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
         assert body, f"there is no {name} in {file}"
-        compares = ("refuse_everywhere(", "refuse_in_block(", "unchanged(", "contracts_root(", "accepts(")
+        compares = ("refuse_everywhere(", "refuse_in_block(", "unchanged(", "nothing_left(", ".refuse(", "accepts(")
         assert any(each in body.group() for each in compares), name
 
 

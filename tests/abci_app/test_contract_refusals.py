@@ -1,7 +1,7 @@
 """Bad input that only a contract can judge: its own code, in simulation and in the receipt, and nothing left behind.
 
-One helper compares the state's root before and after. A transaction that reached its contract is remembered against
-replay, so its clock and its replay minute change; what those two stand beside has the root that it had.
+`support.nothing_left` compares the state's root before and after. A transaction that reached its contract is remembered
+against replay, so its clock and its replay minute change; what those two stand beside has the root that it had.
 """
 
 from __future__ import annotations
@@ -10,11 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from abci_app.queries.simulation import simulate
-from abci_app.records import CLOCK_KEY, REPLAY_KEY_PREFIX
-from abci_app.store.keys import DOCUMENTS
-from abci_app.store.versioned import scan_live
-from ledgers.transaction import Act, assemble, build_body, sign_body
+from ledgers.transaction import Act
 from smartcontracts import canonical_json as j
 from smartcontracts import delivery as d
 from smartcontracts import inquiry as i
@@ -47,32 +43,13 @@ from smartcontracts.trade import (
     ReleaseMissing,
     WindowNotPositive,
 )
-from smartcontracts.verify.hashing import document_commitment, document_salt
-from tests.abci_app.reference_tree import leaves_of, root_of
+from tests.abci_app.support import nothing_left, refused_alike
 from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, once, recurring, usage
 from tests.vectors.recording import PERIOD_MS, TERM_MINUTES, WINDOW_MS, BilateralLife
-from tests.world import person, quiet_log
+from tests.world import person
 
 UNKNOWN = "x" * 20
 BUDGETARY = QuoteLevel.BUDGETARY
-
-
-def documents(committed):
-    return dict(scan_live(committed.reader, DOCUMENTS, b""))
-
-
-def root_over(committed, chosen):
-    secret = committed.genesis.secret
-    return root_of(leaves_of({k: document_commitment(document_salt(secret, k), v) for k, v in chosen.items()}))
-
-
-def contracts_root(application):
-    """The root that the state would have without `sys/clock` and `sys/replay/...`; that of the whole is the ledger's."""
-    committed = application.committed
-    everything = documents(committed)
-    assert root_over(committed, everything) == committed.root
-    own = (CLOCK_KEY.encode(), REPLAY_KEY_PREFIX.encode())
-    return root_over(committed, {k: v for k, v in everything.items() if not k.startswith(own)})
 
 
 class Life(BilateralLife):
@@ -213,19 +190,12 @@ class Life(BilateralLife):
         self.ledger.agree("alpha", "acme", "final_invoice", FinalInvoice(invoice_id=invoice, amount=total))
         return invoice
 
-    def simulated(self, who, name, command, cause=None):
-        """The receipt's code in simulation, under the same clock."""
-        ledger = self.ledger
-        body = build_body(
-            ledger_id=ledger.ledger_id,
-            nonce=b"\xff" * 16,
-            expires_at_ms=ledger.clock() + 60_000,
-            signers=[person(who).signer],
-            acts=[Act(name=name, command=command, cause=cause)],
-        )
-        raw = assemble(body, [sign_body(ledger.ledger_id, body, person(who).key)])
-        app = ledger.consensus.applications["acme"]
-        return simulate(raw, app.committed, app.reader, ledger.clock() + 10, quiet_log()).code
+    def refuse(self, who, name, command, refusal, cause=None):
+        """Refused in simulation and in a block, with nothing left behind."""
+        act = Act(name=name, command=command, cause=cause)
+        assert self.ledger.simulated([act], person(who).signer, person(who).key).code == refusal.code
+        with nothing_left(self.ledger.consensus):
+            refused_alike(self.ledger.do(who, name, command, code=refusal.code, cause=cause), refusal)
 
 
 @pytest.fixture(scope="module")
@@ -473,33 +443,13 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("who", "name", "make", "refusal"), REFUSALS.values(), ids=REFUSALS)
 def test_invalid(life, who, name, make, refusal):
-    applications = life.ledger.consensus.applications
-    app = applications["acme"]
-    command = make(life)
-    before = app.committed
-    assert life.simulated(who, name, command) == refusal.code
-    assert app.committed is before
-    root, queue = contracts_root(app), list(before.deadlines())
-    receipt = life.ledger.do(who, name, command, code=refusal.code)
-    assert (receipt.name, bool(receipt.sentence)) == (refusal.refusal_name(), True)
-    assert not receipt.documents
-    assert not receipt.event_ids
-    after = app.committed
-    assert contracts_root(app) == root
-    assert list(after.deadlines()) == queue
-    assert after.clock.event_sequence == before.clock.event_sequence
-    assert {a.committed.root for a in applications.values()} == {after.root}
+    life.refuse(who, name, make(life), refusal)
 
 
 def test_invalid_act_of_an_agent_without_its_release(life):
     """What a person may do so, an agent may not: every act of its own ledger's contracts is let out there."""
     cause = Cause(ledger_id=life.ledger.ledger_id, event_id="rel_1", purpose="submit_inquiry")
-    app = life.ledger.consensus.applications["acme"]
-    assert life.simulated("acme", "submit_inquiry", life.asking(), cause) == ReleaseMissing.code
-    root = contracts_root(app)
-    receipt = life.ledger.do("acme", "submit_inquiry", life.asking(), code=ReleaseMissing.code, cause=cause)
-    assert (receipt.name, list(receipt.documents)) == ("RELEASE_MISSING", [])
-    assert contracts_root(app) == root
+    life.refuse("acme", "submit_inquiry", life.asking(), ReleaseMissing, cause)
 
 
 def test_the_orderable_quote_and_the_open_inquiry_were_good_all_along(life):

@@ -10,6 +10,7 @@ from nacl.signing import SigningKey
 
 from abci_app.application import LedgerApplication
 from abci_app.queries.reads import receipt
+from abci_app.queries.simulation import simulate
 from abci_app.store import MemoryStore
 from ledgers.genesis import LedgerGenesis, ledger_id
 from ledgers.kinds import OMNI, VERSIONS, contract_table
@@ -78,6 +79,16 @@ class Recorder:
         assert answer.code == 0, answer.log
         self.consensus.run()
         return receipt(transaction_id(self.ledger_id, body), self.application.committed)
+
+    def simulated(self, acts: Sequence[Act], signer: str, key: SigningKey) -> Receipt:
+        """The receipt that a transaction would have in a block of ten milliseconds later, which changes nothing."""
+        body = self.body(acts, signer)
+        self._nonce -= 1  # it was never used
+        raw = assemble(body, [sign_body(self.ledger_id, body, key)])
+        before = self.application.committed
+        found = simulate(raw, before, self.application.reader, self.clock() + 10, no_log())
+        assert self.application.committed is before
+        return found
 
     def do(self, who: str, name: str, command: Any, *, code: int = 0, cause: Cause | None = None) -> Receipt:
         """One message by `who`; its receipt, which must have this code."""
