@@ -74,6 +74,13 @@ def test_an_internal_ledger_may_have_a_name_of_its_own_or_be_left_out():
     assert list(parse_topology(changed(("internal",), False)).ledgers) == ["acme-alpha"]
 
 
+def test_agents_run_where_the_topology_says_unless_the_organization_says_otherwise():
+    values = changed(("organizations", "alpha", "agents"), "processes")
+    topology = parse_topology(values)
+    assert (topology.agents_of("acme"), topology.agents_of("alpha")) == ("node", "processes")
+    assert problems_of(changed(("agents",), "nowhere"))[0].startswith("agents: Input should be 'node'")
+
+
 def test_the_name_of_an_internal_ledger_is_not_for_another_one():
     values = changed(("ledgers", "acme-internal"), {"kind": "omni", "validators": ["north"]})
     assert problems_of(values) == ("ledgers.acme-internal: the name is kept for an internal ledger.",)
