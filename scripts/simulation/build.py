@@ -62,7 +62,7 @@ def build(
         world.add_chain(INTERNAL, (name,), world.random.choice((1, 2)))
     invariants = watch(world)
     for chain in pairs:
-        _agree(world, chain, discounts=trade)
+        _agree(world, plan, chain, discounts=trade)
     for name in plan.desks:
         desk = ManualSeller(world, name)
         for chain in pairs if trade else ():
@@ -85,11 +85,14 @@ def _made_by(makes: Mapping[str, tuple[str, ...]] | None, name: str) -> tuple[st
     return None if makes is None else makes.get(name, ())
 
 
-def _agree(world: World, chain: Chain, *, discounts: bool) -> None:
+def _agree(world: World, plan: Layout, chain: Chain, *, discounts: bool) -> None:
     """The agreement of a ledger's pair, signed by both at once."""
     both = [signatory(name, PERSON) for name in chain.names]
     parties = tuple(sorted(org_id(name) for name in chain.names))
-    act = act_of("agreement_terms", goods.terms(world.random, parties, discounts=discounts))
+    selling = [seller for buyer, seller in plan.links if {buyer, seller} == set(chain.names)]
+    only_seller = org_id(selling[0]) if len(selling) == 1 else ""
+    terms = goods.terms(world.random, parties, discounts=discounts, only_seller=only_seller)
+    act = act_of("agreement_terms", terms)
     proposal = Act(name="propose", command=Propose(act=act, valid_for_ms=AGREE_MS))
     _, raw = world.signed(chain, both, (proposal,))
     world.schedule.now_ms += 1

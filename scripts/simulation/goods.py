@@ -31,7 +31,7 @@ EXTENSION_ANSWER_MS: Final = 30_000
 NANO: Final = 10**9
 
 
-def terms(random: Random, sellers: tuple[str, ...], *, discounts: bool = True) -> AgreementTerms:
+def terms(random: Random, sellers: tuple[str, ...], *, discounts: bool = True, only_seller: str = "") -> AgreementTerms:
     """The agreement of a pair. Every offering of every seller has a target, so that an item need not say how it performs."""
     has_discounts, may_cancel = discounts and random.random() < 0.4, random.random() < 0.4
     return AgreementTerms(
@@ -50,6 +50,7 @@ def terms(random: Random, sellers: tuple[str, ...], *, discounts: bool = True) -
         delay_penalties=tuple(_penalty(random, seller) for seller in sellers),
         cancellation_window_ms=random.choice((20_000, 600_000)) if may_cancel else 0,
         cancellation_fee_minor=1_000 if may_cancel else 0,
+        only_seller=only_seller,
     )
 
 

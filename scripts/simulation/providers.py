@@ -21,6 +21,8 @@ from smartcontracts.kernel import Role
 
 CAPACITY: Final = (2, 8)
 CLOCK_MS: Final = 1_500
+# How many of the offerings a provider makes itself; the others it buys, if anybody sells them.
+MAKES: Final = 0.35
 KILLED_AT: Final = (0.0, 0.005, 0.02)
 FAULTS: Final = ("query", "reserve", "activate", "measure")
 
@@ -48,7 +50,7 @@ class Stubborn(Policies):
 def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, faults: bool = True) -> tuple[Agent, ...]:
     """A provider with its agents at work; `makes` instead of drawn offerings."""
     random = world.random
-    offerings = makes if makes is not None else tuple(one for one in layout.OFFERINGS if random.random() < 0.5)
+    offerings = makes if makes is not None else tuple(one for one in layout.OFFERINGS if random.random() < MAKES)
     inventory = parse(_inventory(random, offerings, faults=faults).encode())
     skew_ms = random.randint(-CLOCK_MS, CLOCK_MS) if faults and random.random() < 0.3 else 0
     provisioning = ReferenceProvisioning(inventory, BookingStore(), lambda: world.now_ms() + skew_ms)

@@ -132,7 +132,7 @@ class World:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - a simulation wants chance that repeats
         self.severity = self.random.choice((0.3, 1.0, 1.0, 3.0, 10.0))
-        self.haste = self.random.choice((0.5, 1.0, 1.0, 4.0))
+        self.haste = self.random.choice((1.0, 1.0, 2.0, 6.0))
 
     # Time
 

@@ -138,7 +138,10 @@ class Supply(Invariant):
             if seller is None or not element.order_id or element.status == "stranded":
                 continue
             there = self.world.read(seller, "order", element.order_id)
-            if there is not None and there.status not in DOWNSTREAM_ENDS:
+            # What was delivered already has its service ended instead.
+            service = self.world.read(seller, "service", there.service_id) if there is not None and there.service_id else None
+            over = service is not None and service.status == "terminated"
+            if there is not None and there.status not in DOWNSTREAM_ENDS and not over:
                 broken("nothing_is_left", internal, f"{there.id} is {there.status} though {handover.id} {handover.status}")
 
 
