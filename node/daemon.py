@@ -84,7 +84,7 @@ class Node:
         running = asyncio.create_task(supervisor.run())
         stopped = asyncio.create_task(stop.wait())
         ready = asyncio.create_task(self._announce(server))
-        agents = asyncio.create_task(self._run_agents())
+        agents = asyncio.create_task(self._run_agents(server))
         try:
             await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
@@ -106,13 +106,14 @@ class Node:
                 await plan.client.close()
             self._log.info("node_stopped")
 
-    async def _run_agents(self) -> None:
+    async def _run_agents(self, server: ApiServer) -> None:
         """Those that are configured, as clients of this node's own API; what becomes of them is not the node's end."""
         agents = agents_of(self._configuration)
         if agents.in_node and any(getattr(agents, role) is not None for role in AGENT_ROLES):
             from node.agents.process import run_beside  # a node without agents doesn't pay for them
 
-            await run_beside(agents)
+            # Who names another node in `agents.node` is taken at its word.
+            await run_beside(agents, None if self._configuration.agents.node else server.inside)
 
     # Putting together
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from ledgers.client.connection import Connection, Credentials
+from ledgers.client.connection import Calls, Connection, Credentials
 from ledgers.client.errors import RefusalDetail, Refused
 from ledgers.client.ledger import PAGE_SIZE, Ledger
 from ledgers.client.records import LedgerStatus, NodeStatus, read_status
@@ -38,8 +38,16 @@ class Client:
 
         A ledger's transactions are handed only to nodes of organizations on that ledger, by the CA that each connection trusts.
         """
-        self._connection = Connection(address, credentials, server_name)
+        self._connection: Calls = Connection(address, credentials, server_name)
         self._others = tuple(others)
+
+    @classmethod
+    def through(cls, calls: Calls, *, others: Sequence[Connection] = ()) -> Self:
+        """A client that reaches its node another way than by a connection of its own."""
+        self = cls.__new__(cls)
+        self._connection = calls
+        self._others = tuple(others)
+        return self
 
     async def __aenter__(self) -> Self:
         """Connections are made when first used."""

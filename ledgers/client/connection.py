@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import grpc
 
@@ -29,6 +29,19 @@ class Credentials:
     def from_files(cls, *, authority: Path, certificate: Path, key: Path) -> Credentials:
         """Read them. Raises KeyFileWrong if others may read the key, OSError if a certificate is missing."""
         return cls(authority=authority.read_bytes(), certificate=certificate.read_bytes(), key=read_secret(key))
+
+
+class Calls(Protocol):
+    """A way to one node's services. Raises `ledgers.client.errors` from every call."""
+
+    async def close(self) -> None:
+        """End all calls."""
+
+    async def call(self, method: str, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """Call a unary method."""
+
+    def stream(self, method: str, request: Any) -> AsyncIterator[Any]:
+        """Call a method that answers with a stream."""
 
 
 class Connection:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from ledgers.client.connection import Connection
+from ledgers.client.connection import Calls, Connection
 from ledgers.client.errors import ClientError, NodeUnreachable, Refused, TimedOut, of_receipt
 from ledgers.client.proofs import ProofFile
 from ledgers.client.records import (
@@ -39,7 +39,7 @@ _TRANSIENT: Final = (NodeUnreachable, TimedOut)
 class Ledger:
     """One ledger, by the node that `connection` leads to. Made by `Client.ledger`."""
 
-    def __init__(self, connection: Connection, others: Sequence[Connection], status: LedgerStatus) -> None:
+    def __init__(self, connection: Calls, others: Sequence[Connection], status: LedgerStatus) -> None:
         """`others` lead to nodes of other members, for transactions that get no block through the first.
 
         Transactions of an internal ledger are never handed to them: what stands in them is for no other organization.

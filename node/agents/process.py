@@ -17,7 +17,7 @@ from node.agents.boundaries import Observer, ignore
 from node.agents.client_ports import ClientNode, FileCursors, SystemClock
 from node.agents.roster import DUTIES
 from node.agents.runtime import Agent, Pace
-from node.agents.settings import load_client, load_policies, load_provisioning
+from node.agents.settings import Inside, load_client, load_policies, load_provisioning
 from node.configuration import (
     AGENT_ROLES,
     AgentsConfiguration,
@@ -33,8 +33,13 @@ PAUSE_FIRST_S: Final = 1.0
 PAUSE_MAX_S: Final = 60.0
 
 
-async def run_agent(agents: AgentsSection, role: Role, observe: Observer = ignore) -> None:
-    """One agent, until cancelled. Raises ConfigurationWrong, also where the role has one running on the same folder."""
+async def run_agent(
+    agents: AgentsSection, role: Role, observe: Observer = ignore, inside: Inside | None = None
+) -> None:
+    """One agent, until cancelled. Raises ConfigurationWrong, also where the role has one running on the same folder.
+
+    `inside` is the way to the node where that is in this process.
+    """
     agent: AgentSection | None = getattr(agents, role.value)
     if agent is None:
         raise ConfigurationWrong([f"agents.{role.value}: say as which member this agent acts."])
@@ -49,7 +54,7 @@ async def run_agent(agents: AgentsSection, role: Role, observe: Observer = ignor
     with _only_one(folder, role):
         policies = load_policies(agents)
         provisioning = load_provisioning(agents, folder, clock.now_ms) if role == Role.SOF else None
-        client, signer = load_client(agents, agent, role.value)
+        client, signer = load_client(agents, agent, role.value, inside)
         async with client:
             await Agent(
                 role=role,
@@ -75,11 +80,14 @@ async def run_until_signal(configuration: AgentsConfiguration, role: Role, obser
         await running
 
 
-async def run_beside(agents: AgentsSection) -> None:
-    """All configured agents, until cancelled. Whatever one of them fails by, the others and the node go on."""
+async def run_beside(agents: AgentsSection, inside: Inside | None = None) -> None:
+    """All configured agents, until cancelled. Whatever one of them fails by, the others and the node go on.
+
+    `inside` as in `run_agent`.
+    """
     roles = configured_roles(agents)
     if roles:
-        await asyncio.gather(*(_keep(agents, role) for role in roles))
+        await asyncio.gather(*(_keep(agents, role, inside) for role in roles))
 
 
 def configured_roles(agents: AgentsSection) -> tuple[Role, ...]:
@@ -87,12 +95,12 @@ def configured_roles(agents: AgentsSection) -> tuple[Role, ...]:
     return tuple(Role(name) for name in AGENT_ROLES if getattr(agents, name) is not None)
 
 
-async def _keep(agents: AgentsSection, role: Role) -> None:
+async def _keep(agents: AgentsSection, role: Role, inside: Inside | None) -> None:
     log = structlog.get_logger().bind(agent=role.value)
     pause_s = PAUSE_FIRST_S
     while True:
         try:
-            await run_agent(agents, role)
+            await run_agent(agents, role, inside=inside)
         except ConfigurationWrong as error:
             log.error("agent_not_started", problems=list(error.problems))  # noqa: TRY400 - a sentence for a person, no traceback
         except Exception as error:  # noqa: BLE001 - an agent's failure is not the node's

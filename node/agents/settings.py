@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledgers.client import Client, Connection, Credentials, SigningMember
+from ledgers.client.connection import Calls
 from ledgers.client.identity import KeyFileWrong, read_signing_key
 from node.agents.policies import Policies
 from node.agents.policy_settings import PolicyFileWrong, PolicySettings, read_policy_settings
@@ -21,6 +22,8 @@ from node.agents.provisioning.reference import ReferenceProvisioning
 from node.configuration import AgentSection, AgentsSection, ConfigurationWrong
 
 BOOKINGS: Final = "bookings.sqlite"
+# From a member's certificate in PEM to its way to the node in this process.
+Inside = Callable[[bytes], Calls]
 
 
 def load_policies(agents: AgentsSection) -> Policies:
@@ -60,8 +63,10 @@ def load_provisioning(agents: AgentsSection, folder: Path, now_ms: Callable[[], 
         raise ConfigurationWrong([f"agents.provisioning_file: {line}" for line in str(error).splitlines()]) from error
 
 
-def load_client(agents: AgentsSection, agent: AgentSection, role: str) -> tuple[Client, SigningMember]:
-    """The member's connection to the node and its key. Raises ConfigurationWrong."""
+def load_client(
+    agents: AgentsSection, agent: AgentSection, role: str, inside: Inside | None = None
+) -> tuple[Client, SigningMember]:
+    """The member's way to the node and its key; `inside` is the way to the node in this process. Raises ConfigurationWrong."""
     if agents.node is None or agents.ca_certificate is None:
         raise ConfigurationWrong(["agents.node and agents.ca_certificate: needed where there is no section [node]."])
     try:
@@ -74,6 +79,8 @@ def load_client(agents: AgentsSection, agent: AgentSection, role: str) -> tuple[
         raise ConfigurationWrong([f"agents.{role}: {error}."]) from error
     except OSError as error:
         raise ConfigurationWrong([f"agents.{role}: {error.filename}: {error.strerror}."]) from error
+    if inside is not None:
+        return Client.through(inside(credentials.certificate), others=others), signer
     return Client(agents.node, credentials, server_name=agents.server_name, others=others), signer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -120,8 +120,9 @@ class LedgerService(api_pb2_grpc.LedgerServiceServicer):
             if len(request.kinds) > KINDS_MAX:
                 refuse(RequestMalformed(f"At most {KINDS_MAX} kinds can be chosen.", "kinds"))
             caller = await self._access.caller(context, request.ledger_id)
-            async for answer in self._events(caller, request):
-                yield answer
+            async with contextlib.aclosing(self._events(caller, request)) as answers:
+                async for answer in answers:
+                    yield answer
         except Exception as error:  # noqa: BLE001 - of_error raises on what is no refusal
             await abort(context, of_error(error))
 
@@ -179,7 +180,7 @@ class LedgerService(api_pb2_grpc.LedgerServiceServicer):
 
     async def _events(
         self, caller: Caller, request: wire.StreamEventsRequest
-    ) -> AsyncIterator[wire.StreamEventsResponse]:
+    ) -> AsyncGenerator[wire.StreamEventsResponse, None]:
         stream = caller.link.application.stream_events(request)
         following = asyncio.ensure_future(anext(stream))
         try:

@@ -11,6 +11,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from node.api.access import Access
+from node.api.inside import InsideCalls
 from node.api.ledger_service import LedgerService
 from node.api.node_service import NodeService
 from syngraph.v1 import api_pb2, api_pb2_grpc
@@ -54,12 +55,17 @@ class ApiServer:
         self._health = HealthServicer()
         ledger_service = LedgerService(access, commit_timeout_s=settings.commit_timeout_s)
         node_service = NodeService(access, settings.organization_id, settings.version)
+        self._services = (ledger_service, node_service)
         api_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_service, self._server)
         api_pb2_grpc.add_NodeServiceServicer_to_server(node_service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*_SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_secure_port(settings.address, credentials)
+
+    def inside(self, certificate: bytes) -> InsideCalls:
+        """The way of this process's own agents to the services: a member's certificate in PEM says whose."""
+        return InsideCalls(self._services, certificate)
 
     async def start(self) -> None:
         """Serve; health is NOT_SERVING until `set_ready`."""

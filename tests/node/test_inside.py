@@ -1,0 +1,191 @@
+"""The node's own agents call its services without a connection: judged, refused and timed out as over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import grpc
+import pytest
+
+from ledgers.client import Client, ClientError, NodeUnreachable, Refused, TimedOut
+from node.api.access import Access
+from node.api.inside import InsideCalls
+from node.api.ledger_service import LedgerService
+from node.api.node_service import NodeService
+from node.application_client import ApplicationAway
+from node.standing import Untrusted
+from syngraph.v1 import application_pb2 as wire
+
+PEM = b"-----BEGIN CERTIFICATE-----"
+LEDGER = "sg_" + "a" * 32
+
+
+class Standings:
+    """Knows one certificate, and which were shown."""
+
+    known = True
+
+    def __init__(self, trusted=PEM):
+        self.trusted, self.shown = trusted, []
+
+    def identify(self, leaf, _now):
+        self.shown.append(leaf)
+        if leaf != self.trusted:
+            raise Untrusted("a stranger's")
+        return "org/member"
+
+
+class Application:
+    """Answers documents; its stream tells two cursors."""
+
+    def __init__(self):
+        self.ended = False
+
+    async def get(self, request):
+        if request.id == "away":
+            raise ApplicationAway("secret words")
+        if request.id == "slow":
+            await asyncio.sleep(60)
+        if request.id == "broken":
+            raise ZeroDivisionError("secret words")
+        return wire.GetResponse(height=7)
+
+    async def stream_events(self, _request):
+        try:
+            for cursor in ("1/0", "2/0"):
+                yield wire.StreamEventsResponse(cursor=cursor)
+            await asyncio.sleep(60)
+        finally:
+            self.ended = True
+
+
+class Link:
+    name, halt = "shared", ""
+
+    def __init__(self, standings):
+        self.standings, self.application = standings, Application()
+
+    async def ask(self, method, request):
+        return await method(request)
+
+    async def settled(self, _height):
+        return
+
+
+@pytest.fixture
+def link():
+    return Link(Standings())
+
+
+def calls(link, certificate=PEM):
+    access = Access({LEDGER: link})
+    services = (LedgerService(access, commit_timeout_s=1.0), NodeService(access, "org_a", "1"))
+    return InsideCalls(services, certificate)
+
+
+def get(document_id="d"):
+    return wire.GetRequest(ledger_id=LEDGER, kind="order", id=document_id)
+
+
+async def test_a_call_is_answered_after_its_certificate_was_judged(link):
+    answer = await calls(link).call("Get", get())
+    assert answer.height == 7
+    assert link.standings.shown == [PEM]
+
+
+async def test_a_certificate_without_a_standing_is_refused_as_over_grpc(link):
+    with pytest.raises(Refused) as caught:
+        await calls(link, b"another").call("Get", get())
+    assert (caught.value.detail.name, caught.value.status) == ("LEDGER_UNKNOWN", "NOT_FOUND")
+
+
+async def test_methods_of_both_services_are_found(link):
+    link.standings.trusted = b"another"
+    found = await Client.through(calls(link)).node_status()
+    assert (found.organization_id, found.ledgers) == ("org_a", ())
+
+
+async def test_what_may_pass_says_so(link):
+    with pytest.raises(Refused) as caught:
+        await calls(link).call("Get", get("away"))
+    assert caught.value.detail.name == "APPLICATION_UNAVAILABLE"
+    assert caught.value.detail.transient
+
+
+async def test_a_status_without_a_refusal_means_what_it_means_over_grpc():
+    async def answer(_request, context):
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "not there")
+
+    with pytest.raises(NodeUnreachable):
+        await InsideCalls((SimpleNamespace(Get=answer),), PEM).call("Get", get())
+
+
+async def test_a_call_that_takes_too_long_ends_and_is_told_its_time(link):
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TimedOut):
+        await calls(link).call("Get", get("slow"), timeout_s=0.05)
+    assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_a_service_knows_how_long_it_has():
+    seen = []
+
+    async def answer(_request, context):
+        seen.append(context.time_remaining())
+        return wire.GetResponse()
+
+    await InsideCalls((SimpleNamespace(Get=answer),), PEM).call("Get", get(), timeout_s=20.0)
+    assert 19.0 < seen[0] <= 20.0
+
+
+async def test_of_a_bug_only_its_sort_is_told(link):
+    with pytest.raises(ClientError) as caught:
+        await calls(link).call("Get", get("broken"))
+    assert str(caught.value) == "UNKNOWN: ZeroDivisionError"
+
+
+async def test_a_stream_is_followed_and_let_go_with_its_reader(link):
+    stream = calls(link).stream("StreamEvents", wire.StreamEventsRequest(ledger_id=LEDGER, after="now"))
+    assert [(await anext(stream)).cursor, (await anext(stream)).cursor] == ["1/0", "2/0"]
+    await stream.aclose()
+    assert link.application.ended
+
+
+async def test_a_stream_ends_with_the_standing(link):
+    stream = calls(link).stream("StreamEvents", wire.StreamEventsRequest(ledger_id=LEDGER, after="now"))
+    await anext(stream)
+    link.standings.trusted = b"another"
+    with pytest.raises(Refused) as caught:
+        await anext(stream)
+    assert caught.value.detail.name == "STANDING_ENDED"
+
+
+async def test_an_agents_client_goes_inside_where_the_node_is_in_its_process(tmp_path):
+    from node.agents.settings import load_client
+    from node.configuration import AgentsSection
+    from tests.node.network import Org
+
+    org = Org.make("alpha", tmp_path)
+    section = AgentsSection(
+        node="127.0.0.1:1",
+        ca_certificate=org.folder / "ca.pem",
+        s_bus={
+            "signer": org.signer.name,
+            "signing_key": org.folder / "signing.key",
+            "certificate": org.folder / "member.pem",
+            "key": org.folder / "member.key",
+        },
+    )
+    shown = []
+
+    async def call(method, _request, _timeout_s=0):
+        return SimpleNamespace(organization_id=method, version="1", ledgers=())
+
+    def inside(certificate):
+        shown.append(certificate)
+        return SimpleNamespace(call=call)
+
+    client, _ = load_client(section, section.s_bus, "s_bus", inside)
+    assert (await client.node_status()).organization_id == "GetNodeStatus"
+    assert shown == [(org.folder / "member.pem").read_bytes()]
