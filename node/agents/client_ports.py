@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from ledgers.client import Act, Client, Ledger, SigningMember
+from ledgers.client import Act, Client, ClientError, Ledger, SigningMember
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward, Receipt, Refused
 from node.agents.runtime import BILATERAL, INTERNAL
 from smartcontracts.kernel import Position
@@ -19,17 +19,28 @@ from smartcontracts.membership import OrganizationStatus
 
 # After a submission's life nothing can come of it; a little more, so that the node's own answer is heard.
 _COMMIT_TIMEOUT_S: Final = SUBMISSION_TTL_MS / 1_000 + 10.0
+# A submission that takes longer shows a ledger that makes no blocks; so many wait for such a one at once, and no more: partners
+# that halt their ledger would else hold every one of an agent's calls, and with them the trade of all others.
+SLOW_MS: Final = 10_000
+WAITING_ON_SLOW_MAX: Final = 2
 _DOCUMENT_UNKNOWN: Final = "DOCUMENT_UNKNOWN"
 _CURSOR_CHARACTERS_MAX: Final = 64
+
+
+class LedgerSlow(ClientError):
+    """The ledger has made no block for a while, and enough submissions wait for it already; nothing was submitted."""
 
 
 class ClientPort:
     """One ledger, by the node; what is submitted is signed by one member."""
 
-    def __init__(self, ledger: Ledger, signer: SigningMember) -> None:
+    def __init__(self, ledger: Ledger, signer: SigningMember, monotonic_ms: Callable[[], int] | None = None) -> None:
         """`ledger` may be replaced when its contracts' version changes."""
         self.ledger = ledger
         self._signer = signer
+        self._monotonic_ms = monotonic_ms or (lambda: time.monotonic_ns() // 1_000_000)
+        self._waiting = 0
+        self._slow = False
         self._log = structlog.get_logger()
 
     @property
@@ -57,12 +68,22 @@ class ClientPort:
         return tuple([document.body async for document in self.ledger.list(kind, **given)])
 
     async def submit(self, acts: Sequence[Outward], *, purpose: str) -> Receipt:
-        receipt = await self.ledger.submit(
-            [Act(name=act.name, command=act.command, cause=act.cause) for act in acts],
-            [self._signer],
-            ttl_ms=SUBMISSION_TTL_MS,
-            timeout_s=_COMMIT_TIMEOUT_S,
-        )
+        if self._slow and self._waiting >= WAITING_ON_SLOW_MAX:
+            raise LedgerSlow(f"{self.name} makes no blocks")
+        began_ms = self._monotonic_ms()
+        self._waiting += 1
+        try:
+            receipt = await self.ledger.submit(
+                [Act(name=act.name, command=act.command, cause=act.cause) for act in acts],
+                [self._signer],
+                ttl_ms=SUBMISSION_TTL_MS,
+                timeout_s=_COMMIT_TIMEOUT_S,
+            )
+        finally:
+            self._waiting -= 1
+            # A refusal that comes at once says nothing about blocks.
+            self._slow = self._monotonic_ms() - began_ms >= SLOW_MS or self._slow
+        self._slow = False
         self._log.info(
             "agent_submitted",
             on=self.name,

@@ -9,9 +9,17 @@ from dataclasses import dataclass
 import pytest
 from click.testing import CliRunner
 
-from ledgers.client import ClientError, Refused
+from ledgers.client import ClientError, Receipt, Refused, TimedOut
 from node.__main__ import main as daemon
-from node.agents.client_ports import ClientNode, ClientPort, FileCursors, SystemClock
+from node.agents.client_ports import (
+    SLOW_MS,
+    WAITING_ON_SLOW_MAX,
+    ClientNode,
+    ClientPort,
+    FileCursors,
+    LedgerSlow,
+    SystemClock,
+)
 from node.agents.process import run_agent
 from node.cli import main
 from node.configuration import AgentsSection, ConfigurationWrong
@@ -164,6 +172,40 @@ async def test_a_document_that_is_not_there_is_none_and_every_other_refusal_is_r
     port.ledger.failure = ClientError("odd")
     with pytest.raises(ClientError):
         await port.get("order", "ord_1")
+
+
+async def test_a_ledger_that_makes_no_blocks_holds_two_of_an_agents_calls_and_no_more():
+    """With the calls of all its releases waiting for one halted ledger, an agent served no other partner."""
+    now_ms, answers = [0], []
+
+    class Halted(FakeLedger):
+        async def submit(self, *_, **__):
+            answers.append(asyncio.get_running_loop().create_future())
+            return await answers[-1]
+
+    port = ClientPort(Halted(Status("sg_b", "bilateral")), SIGNER, lambda: now_ms[0])
+    calls = [asyncio.ensure_future(port.submit((), purpose="carry")) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert len(answers) == 5
+    now_ms[0] = SLOW_MS
+    for answer in answers:
+        answer.set_exception(TimedOut("no block"))
+    assert all(isinstance(error, TimedOut) for error in await asyncio.gather(*calls, return_exceptions=True))
+    answers.clear()
+    waiting = [asyncio.ensure_future(port.submit((), purpose="carry")) for _ in range(WAITING_ON_SLOW_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(LedgerSlow):
+        await port.submit((), purpose="carry")
+    assert len(answers) == WAITING_ON_SLOW_MAX
+    # A block, and all may submit again.
+    receipt = Receipt(ledger_id="sg_b", height=7, documents=())
+    answers[0].set_result(receipt)
+    assert await waiting[0] is receipt
+    again = [asyncio.ensure_future(port.submit((), purpose="carry")) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert len(answers) == WAITING_ON_SLOW_MAX + 5
+    for task in (*waiting[1:], *again):
+        task.cancel()
 
 
 async def test_only_filters_that_are_given_reach_the_node():
