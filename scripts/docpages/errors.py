@@ -68,7 +68,7 @@ RANGES: Final = (
         "Order and delivery on an internal ledger",
         tuple(
             f"smartcontracts.internal.{module}"
-            for module in ("orders", "elements", "delivery", "recovery", "inventory")
+            for module in ("orders", "elements", "delivery", "recovery", "stranded", "inventory")
         ),
     ),
     (
