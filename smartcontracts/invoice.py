@@ -34,11 +34,13 @@ from smartcontracts.kernel import (
 )
 from smartcontracts.money import MINOR_MAX, Money, Rounding, bounded, require_currency
 from smartcontracts.rating import InvoiceLine, rate_interval
-from smartcontracts.service import SERVICE, Service
+from smartcontracts.service import SERVICE, Service, billed_key, day_of, ended_key
 from smartcontracts.usage import USAGE, USAGES_PER_INTERVAL_MAX, interval_key, invoiced
 
 LINES_MAX: Final = 1_000
 SERVICES_MAX: Final = 1_000
+# Ended services of one day that are looked through for those that the interval concerns.
+ENDED_A_DAY_MAX: Final = 10_000
 MANUAL: Final = "manual"
 _TAG: Final = b"syngraph/invoice/1\x00"
 
@@ -94,7 +96,7 @@ class IntervalInvoiced(Rejected):
 
 
 class TooManyServices(Rejected):
-    """The seller has more services under the agreement than one invoice takes."""
+    """The seller has more services under the agreement in operation, or ended since the interval began, than one invoice takes."""
 
     code = 4103
     grpc = Grpc.RESOURCE_EXHAUSTED
@@ -278,7 +280,7 @@ def issue_invoice(command: IssueInvoice, call: Call) -> Outcome:
     seller = call.sender.organization
     usages = call.view.find(USAGE, "keys", interval_key(interval.id, seller), USAGES_PER_INTERVAL_MAX)
     lines = rate_interval(
-        _services(agreement, seller, call),
+        _services(agreement, seller, interval, call),
         usages,
         interval,
         agreement.terms.currency,
@@ -395,11 +397,28 @@ def _interval_to_invoice(command: IssueInvoice, call: Call) -> tuple[Agreement, 
     return agreement, interval
 
 
-def _services(agreement: Agreement, seller: str, call: Call) -> tuple[Service, ...]:
-    services = call.view.find(SERVICE, "keys", f"{agreement.id}/{seller}", SERVICES_MAX + 1)
+def _services(agreement: Agreement, seller: str, interval: Interval, call: Call) -> tuple[Service, ...]:
+    """What may have something to be billed in the interval: in operation now, or ended since it began.
+
+    Rejects with TooManyServices.
+    """
+    services = list(call.view.find(SERVICE, "keys", billed_key(agreement.id, seller), SERVICES_MAX + 1))
+    for day in range(day_of(interval.from_ms), day_of(call.block.time_ms) + 1):
+        if len(services) > SERVICES_MAX:
+            break
+        ended = call.view.find(SERVICE, "keys", ended_key(agreement.id, seller, day), ENDED_A_DAY_MAX + 1)
+        if len(ended) > ENDED_A_DAY_MAX:
+            raise TooManyServices(f"More than {ENDED_A_DAY_MAX} services ended on one day.", "interval")
+        services.extend(service for service in ended if _concerns(service, interval))
     if len(services) > SERVICES_MAX:
         raise TooManyServices(f"One invoice takes at most {SERVICES_MAX} services.", "interval")
-    return services
+    return tuple(services)
+
+
+def _concerns(service: Service, interval: Interval) -> bool:
+    """Whether an ended service can cost anything in the interval; its end itself may cost something then."""
+    began_ms = service.activated_at_ms or service.terminated_at_ms
+    return began_ms < interval.until_ms and service.terminated_at_ms >= interval.from_ms
 
 
 def _invoice(agreement: Agreement, interval: Interval, lines: tuple[InvoiceLine, ...], call: Call) -> Invoice:

@@ -37,6 +37,7 @@ from smartcontracts.trade import (
 
 # Items with earlier prices that a service remembers, since the interval in which they ended may still be invoiced.
 FORMER_MAX: Final = 500
+DAY_MS: Final = 86_400_000
 IMPLEMENTATION_DUE: Final = "implementation_due"
 
 
@@ -313,10 +314,32 @@ def fall_due(change: ServiceChange, due: Due) -> Outcome:
     return Outcome(writes=(told,), events=(Event("service_change.due", told),))
 
 
+def billed_key(agreement_id: str, seller: str) -> str:
+    """Finds what a seller has in operation under an agreement."""
+    return f"{agreement_id}/{seller}"
+
+
+def ended_key(agreement_id: str, seller: str, day: int) -> str:
+    """Finds what has ended on a day: `day_of` the end. So what was billed long ago is not in the way of what is to be."""
+    return f"{agreement_id}/{seller}/ended/{day}"
+
+
+def day_of(time_ms: int) -> int:
+    """The day since 1970 in which an instant lies."""
+    return time_ms // DAY_MS
+
+
+def _billed(service: Service) -> str:
+    """The index word by which billing finds a service."""
+    if service.status == ServiceStatus.TERMINATED:
+        return ended_key(service.agreement_id, service.seller, day_of(service.terminated_at_ms))
+    return billed_key(service.agreement_id, service.seller)
+
+
 def _terms(service: Service) -> Terms:
     # Billing finds what has something to be billed, and nothing else.
     costs = service.activated_at_ms or service.former
-    billed = (f"{service.agreement_id}/{service.seller}",) if costs else ()
+    billed = (_billed(service),) if costs else ()
     return Terms(
         status=service.status,
         party=words((service.buyer, service.seller)),
@@ -329,7 +352,7 @@ def _terms(service: Service) -> Terms:
     )
 
 
-# Keys: "<agreement id>/<seller>" once it has been in operation, or has cost something.
+# Keys: "<agreement id>/<seller>" in operation; "<agreement id>/<seller>/ended/<day>" once it has ended, if it ever cost something.
 SERVICE: Final = Kind(
     name="service",
     prefix="svc",

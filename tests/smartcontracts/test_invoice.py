@@ -18,7 +18,7 @@ from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing
 from smartcontracts.money import MINOR_MAX, NANO, AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rounding
 from smartcontracts.proposal import PROPOSAL, AcceptProposal, Propose, act_of
 from smartcontracts.rating import ONCE, PRORATED, SUMMED, rate_interval
-from smartcontracts.service import terminated
+from smartcontracts.service import DAY_MS, terminated
 from smartcontracts.usage import USAGE, IntervalClosed, UsageStatus
 from tests.smartcontracts.billing import (
     ACME,
@@ -408,6 +408,49 @@ def test_an_interval_is_invoiced_once_whatever_happened_to_the_invoice():
 def test_an_invoice_takes_so_many_services():
     one_line = tuple(service(f"s{n}", prices=(FEE,)) for n in range(i.SERVICES_MAX))
     assert len(run_issue(ISSUE | {"services": one_line}).the(INVOICE).lines) == i.SERVICES_MAX
+
+
+@pytest.mark.req("B-04", "X-63")
+def test_services_that_ended_before_an_interval_are_not_in_the_way_of_its_invoice():
+    gone = tuple(ended(service(f"s{n}", prices=(FEE,)), ACTIVATED_MS + 1_000) for n in range(i.SERVICES_MAX + 100))
+    ledger = ledger_with(*gone, SERVICE)
+    assert {line.service_id for line in ledger.issue(interval=1).lines} == {SERVICE.id}
+    # The interval in which they ended has something of each.
+    with pytest.raises(i.TooManyServices):
+        ledger.issue(interval=0)
+
+
+@pytest.mark.req("B-04", "X-63")
+@pytest.mark.parametrize("days", [0, 1, 40])
+def test_an_ended_service_is_found_from_whatever_day_its_interval_is_invoiced(days):
+    period_ms = 31 * DAY_MS
+    at_ms = START_MS + days * DAY_MS + 15_000
+    agreement = with_terms(billing_period_ms=period_ms)
+    later = service("later", activated_at_ms=START_MS + 3 * period_ms, prices=(FEE,))
+    others = (ended(later, START_MS + 3 * period_ms + 1), ended(service("b", seller=ACME), at_ms))
+    ledger = ledger_with(ended(SERVICE, at_ms), *others, agreement=agreement)
+    number = days * DAY_MS // period_ms
+    issued = ledger.issue(interval=number, at=START_MS + 5 * period_ms)
+    (line,) = [line for line in issued.lines if line.rule == PRORATED]
+    assert (line.service_id, line.until_ms) == (SERVICE.id, at_ms)
+    with pytest.raises(i.NothingToInvoice):
+        ledger.issue(interval=number + 1)
+
+
+@pytest.mark.req("X-63")
+def test_what_ends_with_the_first_millisecond_of_an_interval_costs_its_end_in_that_interval():
+    price = (replace(SERVICE.items[0], prices=(replace(SETUP_FEE, rate=rate(9 * NANO)),)),)
+    ledger = ledger_with(terminated(SERVICE, END_0, price))
+    assert summary(ledger.issue(interval=1).lines) == [(1, ONCE, 1, 9_00)]
+    assert ledger.issue(interval=0).total == eur(107_50)
+
+
+def test_so_many_services_that_ended_on_one_day_are_looked_through(monkeypatch):
+    monkeypatch.setattr(i, "ENDED_A_DAY_MAX", 3)
+    gone = [ended(service(f"s{n}", prices=(FEE,)), ACTIVATED_MS + 1_000) for n in range(4)]
+    assert ledger_with(*gone[:3], SERVICE).issue(interval=1).lines
+    with pytest.raises(i.TooManyServices):
+        ledger_with(*gone, SERVICE).issue(interval=1)
 
 
 def test_an_invoice_has_so_many_lines_and_no_more():
