@@ -65,6 +65,8 @@ UNDECIDED: Final = (
     HandoverStatus.SOURCING,
     HandoverStatus.COLLECTED,
 )
+# In which an inquiry has its elements: whoever else asks for one of them gets a refusal.
+_HOLDING: Final = (*UNDECIDED, HandoverStatus.TO_QUOTE, HandoverStatus.QUOTED)
 LIFECYCLE: Final = MappingProxyType(
     {
         (HandoverStatus.IN_ASSESSMENT, "decompose"): HandoverStatus.IN_ASSESSMENT,
@@ -287,9 +289,9 @@ def _is_duplicate(handover: InquiryHandover, call: Call) -> bool:
 
 
 def _is_live(handover: InquiryHandover, now_ms: int) -> bool:
-    if handover.status == HandoverStatus.QUOTED:
-        return now_ms <= handover.quote_valid_until_ms
-    return handover.status in (*UNDECIDED, HandoverStatus.TO_QUOTE)
+    return handover.status in _HOLDING and (
+        handover.status != HandoverStatus.QUOTED or now_ms <= handover.quote_valid_until_ms
+    )
 
 
 def _lineage_key(lineage_id: str) -> str:
@@ -315,7 +317,10 @@ def _terms(handover: InquiryHandover) -> Terms:
                 handover.repurposed_from,
             )
         ),
-        keys=words(_lineage_key(item.lineage_id) for item in inquiry.items if item.lineage_id),
+        # What was refused is found no more: however often a buyer asks in vain, it hides nobody else's inquiry.
+        keys=words(_lineage_key(item.lineage_id) for item in inquiry.items if item.lineage_id)
+        if handover.status in _HOLDING
+        else (),
     )
 
 

@@ -11,6 +11,7 @@ from smartcontracts.internal.decomposition import SOF_QUERY, AnswerSofQueries, D
 from smartcontracts.internal.handover import (
     DUPLICATE,
     INQUIRY_HANDOVER,
+    SAME_LINEAGE_MAX,
     HandoverStatus,
     HandoverUnknown,
     InquiryNotOpen,
@@ -120,6 +121,17 @@ def test_the_same_element_by_the_same_ledger_or_after_a_refusal_is_no_duplicate(
     other = internal_ledger()
     to_refuse(other)
     assert handed_over(other, ledger_id=OTHER).status == HandoverStatus.IN_ASSESSMENT
+
+
+@pytest.mark.req("X-05")
+def test_refused_requests_for_an_element_however_many_hide_no_living_one():
+    """Who asks for the same element in vain a hundred times had the next buyer's request taken for the first."""
+    ledger = internal_ledger()
+    living = handed_over(ledger)
+    for n in range(SAME_LINEAGE_MAX):
+        ledger.write(replace(living, id=f"iho_{n:04}", ledger_id=OTHER, status=HandoverStatus.UNABLE))
+    second = handed_over(ledger, ledger_id=OTHER, inquiry=inquiry(id="inq_2"))
+    assert (second.status, second.reason) == (HandoverStatus.TO_REFUSE, DUPLICATE)
 
 
 @pytest.mark.req("X-05")
