@@ -80,13 +80,13 @@ class Recorder:
         self.consensus.run()
         return receipt(transaction_id(self.ledger_id, body), self.application.committed)
 
-    def simulated(self, acts: Sequence[Act], signer: str, key: SigningKey) -> Receipt:
-        """The receipt that a transaction would have in a block of ten milliseconds later, which changes nothing."""
+    def simulated(self, acts: Sequence[Act], signer: str, key: SigningKey, later_ms: int = 10) -> Receipt:
+        """The receipt that a transaction would have in a block so much later; nothing changes."""
         body = self.body(acts, signer)
         self._nonce -= 1  # it was never used
         raw = assemble(body, [sign_body(self.ledger_id, body, key)])
         before = self.application.committed
-        found = simulate(raw, before, self.application.reader, self.clock() + 10, no_log())
+        found = simulate(raw, before, self.application.reader, self.clock() + later_ms, no_log())
         assert self.application.committed is before
         return found
 
