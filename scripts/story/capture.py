@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ _LENGTH: Final = struct.Struct("!I")
 _ETHERNET_BYTES: Final = 14
 _IPV4: Final = 0x0800
 _TCP: Final = 6
-_STOP_S: Final = 20.0
+_STOP_S: Final = 30.0
+_DRAIN_S: Final = 0.5
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
@@ -153,23 +155,21 @@ def _record(path: Path) -> None:
     with contextlib.suppress(OSError):
         raw.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER, _BUFFER_BYTES)
     raw.bind((LOOPBACK, 0))
-    frames, ended = 0, False
+    frames, end_by = 0, 0.0
 
     def end(*_: Any) -> None:
-        nonlocal ended
-        ended = True
-        raw.settimeout(0.2)
+        nonlocal end_by
+        end_by = time.monotonic() + _DRAIN_S
 
     signal.signal(signal.SIGTERM, end)
-    raw.settimeout(0.5)
+    raw.settimeout(_DRAIN_S)
     print("recording", flush=True)
     with path.open("wb", buffering=1 << 20) as target:
-        while True:
+        # What has come by then is read; on a busy network there is always more.
+        while not end_by or time.monotonic() < end_by:
             try:
                 frame, address = raw.recvfrom(_FRAME_MAX)
             except TimeoutError:
-                if ended:
-                    break
                 continue
             if address[2] == _OUTGOING:
                 continue
