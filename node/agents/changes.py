@@ -43,6 +43,9 @@ SELLER_DECLINED: Final = "SELLER_DECLINED"
 NOT_CONVENIENT: Final = "NOT_CONVENIENT"
 # After a ledger has refused an act about a change, the next one waits: the clocks may be apart, or the news on its way.
 REFUSED_PAUSE_MS: Final = 1_000
+# One refusal after the other is no matter of clocks: the pause doubles, or a ledger that takes nothing any more is asked for ever.
+REFUSED_PAUSE_MS_MAX: Final = 600_000
+_DOUBLINGS_MAX: Final = 10
 # Refusals that say: it was done meanwhile, or what it was about is another thing now. The next news tells what to do.
 _OVERTAKEN: Final = frozenset(
     refusal.code
@@ -88,14 +91,18 @@ async def plan_on(internal: LedgerPort, plan_id: str) -> ChangePlan | None:
 
 
 async def let_rest(desk: Desk, internal: LedgerPort, subject_id: str, ledger_id: str) -> bool:
-    """Whether an act to this ledger is on its way. Raises Later shortly after the ledger has refused one."""
+    """Whether an act to this ledger is on its way. Raises Later for a while after the ledger has refused one, or several."""
     releases: tuple[Release, ...] = await internal.list("release", related=subject_id)
     there = [release for release in releases if release.ledger_id == ledger_id]
     if any(release.status == ReleaseStatus.OPEN for release in there):
         return True
-    refused_ms = max((one.carried_at_ms for one in there if one.status == ReleaseStatus.REFUSED), default=0)
-    if refused_ms and desk.now_ms() < refused_ms + REFUSED_PAUSE_MS:
-        raise Later(refused_ms + REFUSED_PAUSE_MS)
+    taken_ms = max((one.carried_at_ms for one in there if one.status == ReleaseStatus.CARRIED), default=0)
+    refused = [
+        one.carried_at_ms for one in there if one.status == ReleaseStatus.REFUSED and one.carried_at_ms >= taken_ms
+    ]
+    pause_ms = min(REFUSED_PAUSE_MS << min(max(len(refused) - 1, 0), _DOUBLINGS_MAX), REFUSED_PAUSE_MS_MAX)
+    if refused and desk.now_ms() < max(refused) + pause_ms:
+        raise Later(max(refused) + pause_ms)
     return False
 
 

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from node.agents.changes import REFUSED_PAUSE_MS, Saying, as_customer, let_rest, to_buyer, to_seller
+from node.agents.changes import (
+    REFUSED_PAUSE_MS,
+    REFUSED_PAUSE_MS_MAX,
+    Saying,
+    as_customer,
+    let_rest,
+    to_buyer,
+    to_seller,
+)
 from node.agents.duties import Later
 from node.agents.policies import Policies
 from smartcontracts.internal.change import ChangePlan, MaintenanceAct, SellerChange
@@ -182,3 +190,23 @@ def test_an_act_on_its_way_is_waited_for_and_one_that_was_refused_gives_a_pause(
     assert drive(let_rest(desk, desk.internal, "cpl", "up")) is False
     market.internal("alpha").write(release(market, "open"))
     assert drive(let_rest(desk, desk.internal, "cpl", "up")) is True
+
+
+def test_a_ledger_that_refuses_again_and_again_is_asked_less_and_less(market, desk):
+    """A neighbour that had filled its change was told the same each second, and each time INT kept another release."""
+    ledger = market.internal("alpha")
+    pauses = []
+    for n in range(14):
+        refused = release(
+            market, "refused", refusal_code=3052, refusal_name="RELEASES_FULL", carried_at_ms=market.now_ms
+        )
+        ledger.write(replace(refused, id=f"rel_{n}"))
+        with pytest.raises(Later) as later:
+            drive(let_rest(desk, desk.internal, "cpl", "up"))
+        pauses.append(later.value.at_ms - market.now_ms)
+        market.now_ms = later.value.at_ms
+    assert pauses[:3] == [REFUSED_PAUSE_MS, 2 * REFUSED_PAUSE_MS, 4 * REFUSED_PAUSE_MS]
+    assert pauses[-1] == REFUSED_PAUSE_MS_MAX
+    # What it took since is a new beginning.
+    ledger.write(replace(release(market, "carried", outcome_id="chg"), carried_at_ms=market.now_ms))
+    assert drive(let_rest(desk, desk.internal, "cpl", "up")) is False
