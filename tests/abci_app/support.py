@@ -84,7 +84,9 @@ def contracts_root(application):
 def nothing_left(consensus):
     """What a contract refuses leaves no document, event or deadline on any node, and all nodes go on alike."""
     applications = consensus.applications.values()
-    before = [(contracts_root(a), list(a.committed.deadlines()), a.committed.clock.event_sequence) for a in applications]
+    before = [
+        (contracts_root(a), list(a.committed.deadlines()), a.committed.clock.event_sequence) for a in applications
+    ]
     yield
     after = [(contracts_root(a), list(a.committed.deadlines()), a.committed.clock.event_sequence) for a in applications]
     assert after == before

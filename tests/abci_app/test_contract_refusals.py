@@ -20,13 +20,13 @@ from smartcontracts import settlement as s
 from smartcontracts import usage as u
 from smartcontracts.agreement import PaymentForm
 from smartcontracts.catalogue import OfferingUnknown, RequestStandingQuote
-from smartcontracts.change import ChangeOutcome, ConsentMissing, EndChange, StartChange
+from smartcontracts.change import ChangeOutcome, ConsentMissing, EndChange, ProposeMaintenance, StartChange
 from smartcontracts.delivery import FailOrder
 from smartcontracts.invoice import CompareInvoice, FinalInvoice
 from smartcontracts.kernel import Cause
 from smartcontracts.lineage import ancestors_of
 from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, CurrencyUnknown, Money, Rate
-from smartcontracts.order import OrderItem, PlaceOrder
+from smartcontracts.order import ORDER, OrderItem, PlaceOrder
 from smartcontracts.pricing import DiscountWrong
 from smartcontracts.quote import IssueQuote, QuoteItem
 from smartcontracts.service import SERVICE, ServiceTerminated, ServiceUnknown
@@ -43,7 +43,7 @@ from smartcontracts.trade import (
     ReleaseMissing,
     WindowNotPositive,
 )
-from tests.abci_app.support import nothing_left, refused_alike
+from tests.abci_app.support import contracts_root, nothing_left, refused_alike
 from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, once, recurring, usage
 from tests.vectors.recording import PERIOD_MS, TERM_MINUTES, WINDOW_MS, BilateralLife
 from tests.world import person
@@ -190,10 +190,13 @@ class Life(BilateralLife):
         self.ledger.agree("alpha", "acme", "final_invoice", FinalInvoice(invoice_id=invoice, amount=total))
         return invoice
 
+    def simulated(self, who, name, command, cause=None):
+        act = Act(name=name, command=command, cause=cause)
+        return self.ledger.simulated([act], person(who).signer, person(who).key)
+
     def refuse(self, who, name, command, refusal, cause=None):
         """Refused in simulation and in a block, with nothing left behind."""
-        act = Act(name=name, command=command, cause=cause)
-        assert self.ledger.simulated([act], person(who).signer, person(who).key).code == refusal.code
+        assert self.simulated(who, name, command, cause).code == refusal.code
         with nothing_left(self.ledger.consensus):
             refused_alike(self.ledger.do(who, name, command, code=refusal.code, cause=cause), refusal)
 
@@ -446,10 +449,82 @@ def test_invalid(life, who, name, make, refusal):
     life.refuse(who, name, make(life), refusal)
 
 
-def test_invalid_act_of_an_agent_without_its_release(life):
+# What an agent lets out, with a command that a person could send as it is.
+OUTWARD = {
+    "submit_inquiry": (ACME, lambda w: w.asking()),
+    "declare_unable": (ALPHA, lambda w: i.DeclareUnable(inquiry_id=w.inquiry, reason="NO_CAPACITY")),
+    "issue_quote": (ALPHA, lambda w: w.answer(w.inquiry)),
+    "place_order": (ACME, lambda w: w.ordering(w.quote)),
+    "accept_order": (ALPHA, lambda w: o.AcceptOrder(order_id=w.placed)),
+    "reject_order": (ALPHA, lambda w: o.RejectOrder(order_id=w.placed, reason="NO_CAPACITY")),
+    "cancel_order": (ACME, lambda w: d.CancelOrder(order_id=w.placed, reason="NO_NEED")),
+    "activate_order": (ALPHA, lambda w: d.ActivateOrder(order_id=w.delivering.id)),
+    "fail_order": (ALPHA, lambda w: FailOrder(order_id=w.delivering.id, reason="NO_FIBRE")),
+    "request_extension": (
+        ALPHA,
+        lambda w: w.more_time(w.delivering.id, w.delivering.activate_by_ms + 60_000),
+    ),
+    "extend_window": (
+        ACME,
+        lambda w: d.ExtendWindow(order_id=w.delivering.id, activate_by_ms=w.delivering.activate_by_ms + 60_000),
+    ),
+    "propose_maintenance": (
+        ALPHA,
+        lambda w: ProposeMaintenance(
+            change_id=w.change.change_id,
+            service_id=w.service,
+            from_ms=w.ledger.clock() + 60_000,
+            until_ms=w.ledger.clock() + 70_000,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "who", "make"), [(name, *rest) for name, rest in OUTWARD.items()], ids=OUTWARD)
+def test_invalid_act_of_an_agent_without_its_release(life, name, who, make):
     """What a person may do so, an agent may not: every act of its own ledger's contracts is let out there."""
-    cause = Cause(ledger_id=life.ledger.ledger_id, event_id="rel_1", purpose="submit_inquiry")
-    life.refuse("acme", "submit_inquiry", life.asking(), ReleaseMissing, cause)
+    command = make(life)
+    assert life.simulated(who, name, command).code == 0
+    cause = Cause(ledger_id=life.ledger.ledger_id, event_id="rel_1", purpose=name)
+    life.refuse(who, name, command, ReleaseMissing, cause)
+
+
+class Placed(BilateralLife):
+    """An order waits for its seller's answer."""
+
+    def __init__(self):
+        super().__init__()
+        self._agreement()
+        self.order = self._order("acme", self._quote("alpha", self._ask("acme", "alpha")))
+
+    @property
+    def consensus(self):
+        return self.ledger.consensus
+
+    def accepted_at(self, ms):
+        """The receipt of an acceptance in a block at this time, to the millisecond."""
+        self.ledger.clock.now_ms = ms
+        act = Act(name="accept_order", command=o.AcceptOrder(order_id=self.order))
+        return self.ledger.send(self.ledger.body([act], person(ALPHA).signer), person(ALPHA).key)
+
+
+def test_invalid_acceptance_one_millisecond_late():
+    """In the last millisecond of its window it counts. In the next the order is rejected, by time alone."""
+    in_time, late, unanswered = Placed(), Placed(), Placed()
+    end_ms = in_time.view.get(ORDER, in_time.order).accept_by_ms
+    assert in_time.accepted_at(end_ms).code == 0
+    unanswered.ledger.wait(end_ms + 1 - unanswered.ledger.clock())
+    rejected = contracts_root(unanswered.ledger.application)
+    refused_alike(late.accepted_at(end_ms + 1), o.AcceptanceWindowOver)
+    assert contracts_root(late.ledger.application) == rejected
+    with nothing_left(late.consensus):
+        late.accepted_at(end_ms + 2)
+    for life in (late, unanswered):
+        assert (life.view.get(ORDER, life.order).status, life.view.get(ORDER, life.order).reason) == (
+            "rejected",
+            "timeout",
+        )
+    assert in_time.view.get(ORDER, in_time.order).status == "accepted"
 
 
 def test_the_orderable_quote_and_the_open_inquiry_were_good_all_along(life):

@@ -66,7 +66,9 @@ def test_blocks_below_the_height_run_under_the_old_version_and_from_it_on_under_
     assert counted(world.app, counter) == 5
     world.consensus.run()
     assert world.app.info(abci.RequestInfo()).app_version == 2
-    assert [b.app_version for b in world.consensus.blocks] == [1] * (at - 1) + [2] * (len(world.consensus.blocks) - at + 1)
+    assert [b.app_version for b in world.consensus.blocks] == [1] * (at - 1) + [2] * (
+        len(world.consensus.blocks) - at + 1
+    )
 
 
 def test_the_block_of_the_height_fires_its_deadlines_under_the_new_version():
@@ -122,7 +124,12 @@ def test_check_proposals_and_simulation_ask_the_version_of_the_next_block():
         request = abci.RequestPrepareProposal(height=world.consensus.height + 1, txs=[long], max_tx_bytes=100_000)
         prepared = len(application.prepare_proposal(request).txs) - 1
         fits = world.consensus.ask("alpha", [world.consensus.prepare("acme")[0], long])
-        return checked, prepared, fits, simulate(long, application.committed, application.reader, world.clock(), quiet_log()).code
+        return (
+            checked,
+            prepared,
+            fits,
+            simulate(long, application.committed, application.reader, world.clock(), quiet_log()).code,
+        )
 
     block_at(world, at - 2)
     refused, prepared, fits, simulated = answers()
