@@ -170,13 +170,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminationQuoted:
-    """What a seller asks for the end of a service that nobody needs, at the `attempt`th time. X-27."""
+    """What a seller asks for the end of a service that nobody needs, at the `attempt`th time. X-27.
+
+    `bought_minor` is what the service itself was bought for, over its whole term, in the same currency.
+    """
 
     service_id: str
     seller: str
     total_minor: int
     currency: str
     attempt: int
+    bought_minor: int = 0
 
 
 class Process(StrEnum):
@@ -284,8 +288,8 @@ class Policies:
         return Grant(granted=granted, waive_penalty=granted and self.settings.waive_penalty)
 
     def accept_termination(self, quoted: TerminationQuoted) -> bool:
-        """Whether the end of a stranded service is ordered at this price. Default: yes, since running on costs more. X-27."""
-        return True
+        """Whether the end of a stranded service is ordered at this price. Default: unless running on to its term costs less. X-27."""
+        return quoted.total_minor <= quoted.bought_minor
 
     def termination_window_ms(self) -> int:
         """How long a seller has to accept the order of such an end, and again to carry it out. X-27."""

@@ -163,10 +163,17 @@ async def _take_answer(desk: Desk, port: LedgerPort, seller: LedgerPort, strande
     elif inquiry.status == InquiryStatus.QUOTED:
         quote: Quote | None = await seller.get("quote", inquiry.quote_id)
         if quote is not None:
-            await _order(desk, port, stranded, quote)
+            await _order(desk, port, stranded, quote, await _bought_minor(seller, stranded, quote.term_total.currency))
 
 
-async def _order(desk: Desk, port: LedgerPort, stranded: StrandedService, quote: Quote) -> None:
+async def _bought_minor(seller: LedgerPort, stranded: StrandedService, currency: str) -> int:
+    """What the service was bought for; 0 if that is in another currency, and can't be compared."""
+    service: Service | None = await seller.get("service", stranded.service_id)
+    quote: Quote | None = None if service is None else await seller.get("quote", service.quote_id)
+    return 0 if quote is None or quote.term_total.currency != currency else quote.term_total.minor
+
+
+async def _order(desk: Desk, port: LedgerPort, stranded: StrandedService, quote: Quote, bought_minor: int) -> None:
     now_ms = desk.now_ms()
     quoted = TerminationQuoted(
         service_id=stranded.service_id,
@@ -174,6 +181,7 @@ async def _order(desk: Desk, port: LedgerPort, stranded: StrandedService, quote:
         total_minor=quote.term_total.minor,
         currency=quote.term_total.currency,
         attempt=stranded.attempt,
+        bought_minor=bought_minor,
     )
     if now_ms > quote.valid_until_ms or not desk.policies.accept_termination(quoted):
         await _fail(desk, port, stranded, QUOTE_NOT_TAKEN)

@@ -8,9 +8,12 @@ from node.agents.b_bus.stranded import DUTIES
 from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings
 from smartcontracts.kernel import Role
+from smartcontracts.money import Money
 from smartcontracts.order import PlaceOrder
-from smartcontracts.trade import Action, Change, ChangeKind, InquiryItem
+from smartcontracts.quote import IssueQuote, QuoteItem
+from smartcontracts.trade import Action, Change, ChangeKind, InquiryItem, QuoteLevel
 from tests.node.agents.chains import Killed, Killer, fault, ordered, stock
+from tests.smartcontracts.trading import once
 
 PAIRS = (("acme", "alpha"), ("alpha", "bravo"))
 DEEP = (*PAIRS, ("bravo", "charlie"))
@@ -175,6 +178,36 @@ def test_a_quote_for_the_end_is_taken_by_policy():
     assert stranded(chain).attempt == 3
     assert len(chain.market.records(chain.market.between("alpha", "bravo"), "order")) == 2
     is_done(chain, "alpha", "bravo")
+
+
+@pytest.mark.req("X-27")
+@pytest.mark.parametrize(("more_minor", "is_taken"), [(0, True), (1, False)])
+def test_no_seller_is_paid_more_for_an_end_than_for_the_whole_term(more_minor, is_taken):
+    """A seller that was quick enough to be in operation could name any price, and the agents would have ordered at it."""
+    chain = cancelled()
+    market, ledger = chain.market, chain.market.between("alpha", "bravo")
+    (bought,) = market.records(ledger, "quote")
+    back = away(chain, "bravo")
+    market.run()
+    inquiry = next(one for one in market.records(ledger, "inquiry") if one.change is not None)
+    price = Money(bought.term_total.minor + more_minor, "EUR")
+    items = tuple(
+        QuoteItem(id=item.id, prices=(once(price.minor * 10**7 if place == 0 else 0),))
+        for place, item in enumerate(inquiry.items)
+    )
+    quote = IssueQuote(
+        inquiry_id=inquiry.id,
+        level=QuoteLevel.FIRM,
+        valid_until_ms=market.now_ms + DAY_MS,
+        items=items,
+        one_time_total=price,
+        term_total=price,
+    )
+    market.act(ledger, "issue_quote", quote, "bravo", "s_bus")
+    market.run()
+    orders = [one for one in market.records(ledger, "order") if one.change is not None]
+    assert (len(orders), stranded(chain).reason) == ((1, "") if is_taken else (0, "QUOTE_NOT_TAKEN"))
+    back()
 
 
 @pytest.mark.req("X-27")
