@@ -51,9 +51,11 @@ async def run_agent(
     folder = agents.folder / role.value
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
-    with _only_one(folder, role):
+    with _only_one(folder, role), contextlib.ExitStack() as held:
         policies = load_policies(agents)
         provisioning = load_provisioning(agents, folder, clock.now_ms) if role == Role.SOF else None
+        if provisioning is not None:
+            held.callback(provisioning.close)
         client, signer = load_client(agents, agent, role.value, inside)
         async with client:
             await Agent(

@@ -153,3 +153,6 @@ class Provisioning(Protocol):
 
     async def measure(self, call_id: str, chain: tuple[str, ...], order: str) -> Measured | Pending:
         """Test a chain of elements (reservation ids, or ids of services bought) in topology order for `order`. Req: D-03."""
+
+    def close(self) -> None:
+        """Let go of what is held on this machine. Nothing is asked after that."""

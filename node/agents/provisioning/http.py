@@ -121,6 +121,9 @@ class HttpProvisioning:
 
         return await self._answer(call_id, ask)
 
+    def close(self) -> None:
+        """Nothing is held between calls: each has its own connection."""
+
     async def _answer(self, call_id: str, ask: Callable[[], Awaitable[T | Undone]]) -> T | Pending:
         after_ms = 0
         try:

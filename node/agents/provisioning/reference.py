@@ -83,6 +83,10 @@ class ReferenceProvisioning:
     async def measure(self, call_id: str, chain: tuple[str, ...], order: str) -> Measured | Pending:
         return await self._run(lambda: self._measure(call_id, chain, order))
 
+    def close(self) -> None:
+        """The bookings' file is closed."""
+        self._store.close()
+
     def free_units(self, pool_id: str) -> int:
         """How many units of a pool are free now; 0 for an unknown one."""
         pool = self._inventory.pool(pool_id)
