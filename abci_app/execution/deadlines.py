@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from abci_app.execution.acts import run_deadline
 from abci_app.failures import FATAL
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from abci_app.execution.acts import Surroundings, Unit
     from abci_app.state.documents import DeadlineEntry, Document
     from abci_app.state.view import Layer
+
+
+# What deadlines may write in one block, but for what the last of them adds: a party could have a thousand documents of
+# half a mebibyte fall due in one millisecond, and a block that writes them all takes more memory than nodes have.
+WRITTEN_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class DueQueue:
@@ -84,10 +89,14 @@ class DeadlinesOfBlock:
         self._accept = accept
         self._log = log
         self.fired = 0
+        self._written_bytes = 0
 
     def fire(self) -> None:
-        """At most `deadlines_per_block_max`; the rest waits for the next block, which the changed app hash brings."""
-        while self.fired < self._around.parameters.deadlines_per_block_max:
+        """At most `deadlines_per_block_max`, and until `WRITTEN_BYTES_MAX` are written; the rest waits for the next block,
+        which the changed app hash brings.
+        """
+        most = self._around.parameters.deadlines_per_block_max
+        while self.fired < most and self._written_bytes < WRITTEN_BYTES_MAX:
             entry = self._queue.pop_before(self._around.block.time_ms)
             if entry is None:
                 return
@@ -106,6 +115,7 @@ class DeadlinesOfBlock:
         for after in unit.layer.documents.values():
             if after is not None and after.key not in self.quarantined:
                 self._queue.refile(self._layer.document(after.kind, after.id), after)
+        self._written_bytes += sum(len(one.stored) for one in unit.layer.documents.values() if one is not None)
         self._accept(unit)
 
     def _quarantine(self, entry: DeadlineEntry, failure: Exception) -> None:

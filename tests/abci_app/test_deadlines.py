@@ -130,6 +130,20 @@ def test_the_rest_fires_in_the_blocks_that_follow_by_themselves():
     assert len(blocks) == 4
 
 
+def test_the_deadlines_of_a_block_write_so_many_bytes_and_the_rest_follows(monkeypatch):
+    """Documents of the largest size, all due in one millisecond, were written in one block."""
+    world = World(names=("acme",))
+    (receipt,) = world.execute("many 25")
+    size = len(world.committed.view.document(COUNTER, receipt.documents[0].id).stored)
+    # A lapsed one is a little longer, so a block's fourth is the last.
+    monkeypatch.setattr("abci_app.execution.deadlines.WRITTEN_BYTES_MAX", 4 * size)
+    world.clock.now_ms += 4_000_000
+    world.consensus.submit(tick(world))
+    blocks = world.consensus.run()
+    assert len(world.committed.view.find(COUNTER, "status", "lapsed", 100)) == 25
+    assert len(blocks) > 25 // 4 + 1
+
+
 @pytest.mark.parametrize("mode", ["bomb", "reject", "stuck"])
 def test_a_deadline_that_raises_costs_its_writes_and_its_document_only(world, mode):
     broken, sound = world.execute(f"open {mode} 20000", "open plain 20001")
