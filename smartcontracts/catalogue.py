@@ -242,7 +242,7 @@ def request_standing_quote(command: RequestStandingQuote, call: Call) -> Outcome
     """Write the inquiry and its quote at once, at the offering's prices less the agreement's discounts. Req: L-19, X-75.
 
     Rejects with the first of: OfferingUnknown, SellerIsBuyer, NotTheBuyer, OfferingClosed, ItemsMissing, TooManyItems,
-    ItemIdMissing, ItemIdDoubled, QuoteFormWrong, ActionNotSupported, OfferingMismatch, what is wrong with one item after the
+    ItemIdMissing, ItemIdDoubled, ItemsTooLarge, QuoteFormWrong, ActionNotSupported, OfferingMismatch, what is wrong with one item after the
     other or OfferingNotMet, what is wrong with relations, location and performance, those of `require_lineage`,
     PriceAboveAgreement, AmountOutOfRange, PersonalData, ReleaseMissing, ReleaseInvalid.
     """

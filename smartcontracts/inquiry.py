@@ -60,6 +60,12 @@ from smartcontracts.trade import (
 )
 
 ANCESTORS_MAX: Final = 16
+# Half of what a document and a transaction may have: every inquiry gets an answer, so its copy must go into its seller's
+# internal ledger, and with it what is made of it there.
+ITEMS_BYTES_MAX: Final = 256 * 1024
+# Of an item: its short fields; of a relation: what it has besides its two words.
+_ITEM_BYTES: Final = 512
+_RELATION_BYTES: Final = 8
 WINDOW_ENDS: Final = "window_ends"
 
 
@@ -236,6 +242,13 @@ class ChangeActionWrong(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class ItemsTooLarge(Rejected):
+    """The items have more bytes together than a seller can take in, decompose and ask its own sellers for (Q-05)."""
+
+    code = 3061
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 class ChangeItemsWrong(Rejected):
     """The items are not what the change can be about: elements of the service, new ones only, or all for a termination."""
 
@@ -337,8 +350,8 @@ def submit_inquiry(command: SubmitInquiry, call: Call) -> Outcome:
     """Record the inquiry; its id and time are the receipt, and the window runs from there. Req: Q-02, Q-13, Q-18.
 
     Rejects with the first of: SellerIsBuyer, AgreementUnknown, RolesFixed, ItemsMissing, TooManyItems, ItemIdMissing,
-    ItemIdDoubled, ChangeMissing, ChangeActionWrong, ServiceUnknown, ServiceTerminated, ChangeItemsWrong, OfferingMismatch
-    with the service, GroupMissing and what is wrong with one item after the other, what is wrong with the relations,
+    ItemIdDoubled, ItemsTooLarge, ChangeMissing, ChangeActionWrong, ServiceUnknown, ServiceTerminated, ChangeItemsWrong,
+    OfferingMismatch with the service, GroupMissing and what is wrong with one item after the other, what is wrong with the relations,
     location, performance, LineageKeyInvalid, AncestorsInvalid, Loop, LineageMissing, LineageInvalid, ReplacedInquiryUnknown,
     TimeOutOfRange, WindowNotPositive, WindowTooShort, WindowTooLong, WithheldInvalid, PersonalData, ReleaseMissing,
     ReleaseInvalid.
@@ -476,7 +489,7 @@ def _require_agreement(command: SubmitInquiry, buyer: str, view: View) -> Agreem
 
 
 def require_item_ids(items: tuple[InquiryItem, ...], items_max: int) -> None:
-    """Rejects with the first of: ItemsMissing, TooManyItems, ItemIdMissing, ItemIdDoubled."""
+    """Rejects with the first of: ItemsMissing, TooManyItems, ItemIdMissing, ItemIdDoubled, ItemsTooLarge."""
     if not items:
         raise ItemsMissing("An inquiry asks for at least one item.", "items")
     if len(items) > items_max:
@@ -488,6 +501,14 @@ def require_item_ids(items: tuple[InquiryItem, ...], items_max: int) -> None:
         if item.id in seen:
             raise ItemIdDoubled(f"Two items have the id {item.id}.", f"items[{place}].id")
         seen[item.id] = None
+    if sum(map(_size_of, items)) > ITEMS_BYTES_MAX:
+        raise ItemsTooLarge(f"All items together may have {ITEMS_BYTES_MAX} bytes.", "items")
+
+
+def _size_of(item: InquiryItem) -> int:
+    """About as many bytes as it takes, and no fewer but for what short texts have over the usual."""
+    relations = sum(len(one.item_id) + len(one.type) + _RELATION_BYTES for one in item.relations)
+    return len(item.product) + len(item.references) + relations + _ITEM_BYTES
 
 
 def _require_change(command: SubmitInquiry, buyer: str, view: View) -> dict[str, ServiceItem]:

@@ -34,6 +34,7 @@ from smartcontracts.catalogue import (
 from smartcontracts.codec import TextInvalid
 from smartcontracts.inquiry import (
     INQUIRY,
+    ITEMS_BYTES_MAX,
     RESPONSE_RECORD,
     AncestorsInvalid,
     GroupMissing,
@@ -41,6 +42,7 @@ from smartcontracts.inquiry import (
     ItemIdDoubled,
     ItemIdMissing,
     ItemsMissing,
+    ItemsTooLarge,
     LineageKeyInvalid,
     OfferingMismatch,
     RelationsMissing,
@@ -141,7 +143,9 @@ def test_a_catalogue_offering_is_ordered_with_a_standing_quote_and_no_inquiry_it
     assert (quote.one_time_total, quote.term_total) == (Money(20_00, "EUR"), Money(500_00, "EUR"))
     assert quote.list_total == quote.term_total
     assert quote.valid_until_ms == quote.issued_at_ms + DAY_MS
-    assert [one.lineage_id for one in inquiry.items] == [element_lineage(LINEAGE_KEY, n) for n in ("item-001", "item-002")]
+    assert [one.lineage_id for one in inquiry.items] == [
+        element_lineage(LINEAGE_KEY, n) for n in ("item-001", "item-002")
+    ]
     assert ledger.event_names()[-2:] == ["inquiry.received", "quote.issued"]
     order = buy(ledger, quote.id)
     sell(ledger, "accept_order", AcceptOrder(order_id=order.id))
@@ -311,7 +315,9 @@ def test_who_publishes_is_a_party_that_may_sell_and_its_s_bus():
 
 def test_a_description_may_be_as_long_as_it_may():
     ledger = trading_ledger()
-    assert len(published(ledger, description="x" * DESCRIPTION_CHARACTERS_MAX).description) == DESCRIPTION_CHARACTERS_MAX
+    assert (
+        len(published(ledger, description="x" * DESCRIPTION_CHARACTERS_MAX).description) == DESCRIPTION_CHARACTERS_MAX
+    )
     with pytest.raises(TextInvalid):
         published(ledger, description="x" * (DESCRIPTION_CHARACTERS_MAX + 1))
 
@@ -328,6 +334,7 @@ REQUEST_REFUSALS = [  # in order of precedence, with the field that is named
     (TooManyItems, {"items": tuple(replace(ROME, id=str(n)) for n in range(101))}, "items"),
     (ItemIdMissing, rome(id=""), "items[0].id"),
     (ItemIdDoubled, {"items": (ROME, ROME)}, "items[1].id"),
+    (ItemsTooLarge, rome(product=b"0" * ITEMS_BYTES_MAX), "items"),
     (ActionNotSupported, rome(action=Action.MODIFY), "items[0].action"),
     (OfferingMismatch, rome(offering="line"), "items[0].offering"),
     (GroupMissing, rome(offering=""), "items[0].offering"),
@@ -340,7 +347,11 @@ REQUEST_REFUSALS = [  # in order of precedence, with the field that is named
     (RelationUnknown, rome(relations=(ItemRelation(type="X", item_id="item-9"),)), "items[0].relations[0].item_id"),
     (RelationsMissing, {"items": (ROME, replace(OSLO, relations=()))}, "items"),
     (GroupMissing, rome(product=product("port", sls=True)), "items[0].product.place"),
-    (GroupMissing, rome(product=product("port", place="x")), "items[0].product.productConfiguration.carrierEthernetSls"),
+    (
+        GroupMissing,
+        rome(product=product("port", place="x")),
+        "items[0].product.productConfiguration.carrierEthernetSls",
+    ),
     (LineageKeyInvalid, {"lineage_key": b""}, "lineage_key"),
     (AncestorsInvalid, {"ancestors": ()}, "ancestors"),
     (AncestorsInvalid, {"ancestors": upstream(SELLER)}, "ancestors[0]"),
@@ -367,7 +378,9 @@ def test_an_invalid_request_is_answered_with_the_first_failing_check_and_changes
 @pytest.mark.req("X-75")
 def test_what_the_offering_leaves_open_is_the_buyers_choice_and_kept():
     ledger = trading_ledger()
-    own = product("port", place="oslo", sls=True, productRelationship='[{"id":"svc-1","relationshipType":"CONNECTS_TO"}]')
+    own = product(
+        "port", place="oslo", sls=True, productRelationship='[{"id":"svc-1","relationshipType":"CONNECTS_TO"}]'
+    )
     _, inquiry = taken(ledger, published(ledger), items=(replace(ROME, product=own),))
     assert inquiry.items[0].product == own
 

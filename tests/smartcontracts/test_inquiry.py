@@ -12,6 +12,7 @@ from smartcontracts.canonical_json import JsonKeyDoubled, JsonNotCanonical, Json
 from smartcontracts.codec import TextInvalid, ValueUnknown
 from smartcontracts.inquiry import (
     INQUIRY,
+    ITEMS_BYTES_MAX,
     RESPONSE_RECORD,
     UNABLE,
     AncestorsInvalid,
@@ -26,6 +27,7 @@ from smartcontracts.inquiry import (
     ItemIdDoubled,
     ItemIdMissing,
     ItemsMissing,
+    ItemsTooLarge,
     LineageInvalid,
     LineageKeyInvalid,
     LineageMissing,
@@ -42,7 +44,7 @@ from smartcontracts.inquiry import (
     TooManyItems,
     connected,
 )
-from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, RoleMissing
+from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, Rejected, RoleMissing
 from smartcontracts.lineage import ancestors_of, child_lineage, element_lineage, pseudonym
 from smartcontracts.quote import QUOTE
 from smartcontracts.service import ServiceStatus, ServiceTerminated, ServiceUnknown
@@ -130,6 +132,7 @@ REFUSALS = [  # in order of precedence, each one change away from ASK, with the 
     (TooManyItems, top(items=tuple(replace(SINGLE, id=str(n)) for n in range(101))), "items"),
     (ItemIdMissing, item(id=""), "items[0].id"),
     (ItemIdDoubled, item(2, id="item-002"), "items[2].id"),
+    (ItemsTooLarge, item(product=b"0" * ITEMS_BYTES_MAX), "items"),
     (ChangeMissing, item(action=Action.MODIFY), "change"),
     (ChangeMissing, item(1, action=Action.DELETE), "change"),
     (GroupMissing, item(offering=""), "items[0].offering"),
@@ -203,7 +206,16 @@ def test_the_receipt_has_an_id_that_the_contract_gives_and_the_time_of_the_block
 def test_everything_that_was_asked_is_read_back_as_it_was_sent():
     ledger = trading_ledger()
     stored = ledger.get(INQUIRY, ask(ledger).id)
-    for name in ("level", "buyer_reference", "project", "withheld", "agreement_id", "seller", "lineage_key", "ancestors"):
+    for name in (
+        "level",
+        "buyer_reference",
+        "project",
+        "withheld",
+        "agreement_id",
+        "seller",
+        "lineage_key",
+        "ancestors",
+    ):
         assert getattr(stored, name) == getattr(ASK, name)
     assert tuple(replace(one, lineage_id="") for one in stored.items) == ASK.items
     assert stored.buyer == org(BUYER)
@@ -224,6 +236,26 @@ def test_invalid_inquiry_answers_with_the_first_failing_check_and_changes_nothin
         with pytest.raises(refusal):
             ask(ledger, change(later(ASK)))
     assert ledger.root() == before
+
+
+@pytest.mark.req("Q-05")
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"product": b"0" * (ITEMS_BYTES_MAX // 2)},
+        {"references": b"0" * 4_096, "relations": edges(*(f"{n:0256}" for n in range(64)))},
+    ],
+)
+def test_an_inquiry_that_no_seller_could_take_in_is_refused_before_an_answer_is_owed(large):
+    """Its copy would not have gone into a transaction of its seller's internal ledger, which had then left it unanswered."""
+    ledger = trading_ledger()
+    count = 2 if "product" in large else 14
+    items = tuple(replace(LINE, id=f"item-{n}", **large) for n in range(count))
+    with pytest.raises(ItemsTooLarge):
+        ask(ledger, replace(ASK, items=items))
+    with pytest.raises(Rejected) as caught:
+        ask(ledger, replace(ASK, items=items[: count // 2]))
+    assert not isinstance(caught.value, ItemsTooLarge)
 
 
 @pytest.mark.req("Q-02")
@@ -320,7 +352,9 @@ def test_an_inquiry_of_several_elements_has_its_order_in_the_chain_and_no_circle
 
 @pytest.mark.req("Q-15")
 def test_dates_of_activation_are_kept_as_they_were_given():
-    wished = replace(ASK, requested_completion_ms=START_MS + DAY_MS, items=(replace(SINGLE, installation_interval_ms=9 * DAY_MS),))
+    wished = replace(
+        ASK, requested_completion_ms=START_MS + DAY_MS, items=(replace(SINGLE, installation_interval_ms=9 * DAY_MS),)
+    )
     asked = ask(trading_ledger(), wished)
     assert (asked.requested_completion_ms, asked.items[0].installation_interval_ms) == (START_MS + DAY_MS, 9 * DAY_MS)
 
