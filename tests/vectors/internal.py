@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from node.agents.boundaries import ignore
 from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings, SellerRule
 from node.agents.provisioning.inventory import Inventory, parse
+from node.agents.roster import DUTIES
 from smartcontracts.delivery import CancelOrder, ExtendWindow
 from smartcontracts.internal.inventory import RecordTermination
 from smartcontracts.internal.rules import SetSourcingRules
@@ -83,6 +85,8 @@ MAKES = {
 }
 
 
+AGENTS = {name: tuple((name, role) for role in DUTIES) for name in MAKES}
+
 # What nobody is asked for.
 UNSOLD = SellerRule(offering="unsold", organizations=())
 
@@ -128,7 +132,9 @@ class InternalLife:
         self.market = RecordedMarket(
             pairs=PAIRS,
             inventories=MAKES,
-            policies={OWNER: Resigned(PolicySettings(extensions_max=2, seller=(UNSOLD,)))},
+            policies={
+                OWNER: Resigned(PolicySettings(extensions_max=2, seller=(UNSOLD,), termination_window_ms=ACCEPTANCE_MS))
+            },
             rules=SetSourcingRules(quoting_ms=5_000),
             terms={PAIRS[0]: {"cancellation_window_ms": HOUR_MS}},
         )
@@ -151,6 +157,7 @@ class InternalLife:
         self._given_time()
         self._changed(service)
         self._regretted()
+        self._stranded()
         assert self.market.failures == [], self.market.failures
         assert self.twin.compare() > 200
         return self.twin.recorder
@@ -162,9 +169,16 @@ class InternalLife:
     def _wait(self, ms: int, stop: Callable[[], bool] | None = None) -> None:
         self.market.run_until(self.market.now_ms + ms, stop=stop)
 
-    def _away(self, name: str) -> dict[Any, Any]:
-        """The agents of an organization, which do nothing from now on."""
-        return {desk: self.market.desks.pop(desk) for desk in list(self.market.desks) if desk[0] == name}
+    def _away(self, *gone: tuple[str, Role]) -> Callable[[], None]:
+        """These agents do nothing until what is returned brings them back."""
+        everybody = self.market.desks
+        self.market.desks = {key: desk for key, desk in everybody.items() if key not in gone}
+
+        def back() -> None:
+            self.market.desks = everybody
+            self.market.sweep()
+
+        return back
 
     def _asked(self, *items: InquiryItem, **more: Any) -> Any:
         """acme's inquiry once it is answered."""
@@ -240,10 +254,10 @@ class InternalLife:
 
     def _late_quote(self) -> None:
         """bravo's person quotes after the window, while alpha has not decided yet."""
-        away = self._away("bravo")
+        bravo_back = self._away(*AGENTS["bravo"])
         self.market.ask("acme", OWNER, items_of("line"))
         self.market.run()
-        sco = self.market.desks.pop((OWNER, Role.SCO))
+        sco_back = self._away((OWNER, Role.SCO))
         ledger = self.market.between(OWNER, "bravo")
         asked = self.newest("inquiry", "received_at_ms", ledger)
         self.market.run_until(asked.respond_by_ms + 2_000)
@@ -259,8 +273,8 @@ class InternalLife:
         )
         self.market.act(ledger, "issue_quote", late, "bravo", "s_bus")
         self.market.run()
-        self.market.desks |= {(OWNER, Role.SCO): sco, **away}
-        self.market.sweep()
+        sco_back()
+        bravo_back()
 
     def _reused(self) -> None:
         """The same twice, of which the second needs no new decomposition."""
@@ -312,15 +326,35 @@ class InternalLife:
         """acme gives back what has just been activated, as the agreement lets it."""
         order = self._bought("port")
         self._wait(ACTIVATION_MS, stop=lambda: self._now(order).status == "activated")
-        away = self._away(OWNER)
+        back = self._away(*AGENTS[OWNER])
         self._cancel(order)
         (service,) = [one for one in self._inventory() if one.service_id == self._now(order).service_id]
         ended = RecordTermination(inventory_service_id=service.id, terminated_at_ms=self.market.now_ms)
         self.market.act(self.twin, "record_termination", ended, OWNER, "s_bus")  # a person is quicker
-        self.market.desks |= away
-        self.market.sweep()
+        back()
         self._wait(ACCEPTANCE_MS)
         assert {one.status.value for one in self._inventory()} == {"in_operation", "terminated"}
+
+    def _stranded(self) -> None:
+        """What bravo has activated can't be cancelled any more: its end is ordered, taken back as it is late, and ordered anew."""
+        order = self._bought("port", "line")
+        self._wait(ACTIVATION_MS, stop=lambda: self._now(order).status == "activated")
+        ledger = self.market.between(OWNER, "bravo")
+        before = len(self.market.records(ledger, "service_change"))
+        backs: list[Callable[[], None]] = []
+
+        def leave(_boundary: Any, _document_id: str) -> None:
+            changes = self.market.records(ledger, "service_change")
+            if len(changes) > before and not backs and any(one.status == "accepted" for one in changes):
+                backs.append(self._away(*AGENTS["bravo"]))
+
+        self.market.observe = leave
+        self._cancel(order)
+        self._wait(ACCEPTANCE_MS + 100_000)
+        self.market.observe = ignore
+        backs[0]()
+        self._wait(HOUR_MS)
+        assert {one.status.value for one in self.market.records(self.twin, "stranded_service")} == {"ended"}
 
     def _inventory(self) -> tuple[Any, ...]:
         return self.market.records(self.twin, "inventory_service")
