@@ -107,7 +107,7 @@ def test_a_network_is_started_shown_left_by_its_keeper_continued_and_ended(tmp_p
     assert "runs already" in again.stderr
 
     pids = pids_of(directory)
-    assert len(pids) == 13
+    assert len(pids) == 15
     os.kill(pids[0], signal.SIGKILL)
     assert all_gone(pids)
 
@@ -118,7 +118,7 @@ def test_a_network_is_started_shown_left_by_its_keeper_continued_and_ended(tmp_p
             assert foreground.wait(60) == 0
         finally:
             foreground.kill()
-    assert len(pids) == 13
+    assert len(pids) == 15
     assert all_gone(pids, 0.1)
 
     folders = [runtime_folder(directory / name / "data") for name in ("acme", "alpha", "north", "south")]
