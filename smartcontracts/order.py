@@ -751,7 +751,7 @@ def _require_delivery_info(command: PlaceOrder, items: tuple[OrderItem, ...]) ->
     if not isinstance(info, dict):
         raise DeliveryInfoInvalid("Give a JSON object.", "delivery_info")
     require_impersonal(info, "delivery_info")
-    given = dict.fromkeys(_keys(info))
+    given = dict.fromkeys(keys_of(info))
     if len(given) > DELIVERY_KEYS_MAX:
         raise DeliveryInfoInvalid(f"At most {DELIVERY_KEYS_MAX} different keys are allowed.", "delivery_info")
     # A search through so much is paid for by the message's own size.
@@ -779,7 +779,7 @@ def _configuration(product: bytes) -> bytes:
     return before if found else rest
 
 
-def _keys(value: Json) -> list[str]:
+def keys_of(value: Json) -> list[str]:
     """The keys of all objects in `value`, at any depth."""
     found: list[str] = []
     waiting = [value]

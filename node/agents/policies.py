@@ -7,6 +7,7 @@ what it decides by is in its arguments, so that a repeat after a crash decides a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -261,6 +262,15 @@ class Policies:
             Process.DELIVERY: rules.delivery_ms,
         }
         return min(kept[process], window_ms // 3)
+
+    def delivery_info(self, offerings: tuple[str, ...], seller: str, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """What a seller of these offerings is told of the delivery information in our buyer's order. Req: O-08.
+
+        Default: the members that the file's rules name, so nothing without a rule: it may tell a seller who the buyer is.
+        """
+        rules = {rule.offering: rule.keep for rule in self.settings.delivery_info}
+        kept = {name for offering in offerings for name in rules.get(offering, rules.get("", ()))}
+        return {name: value for name, value in given.items() if name in kept or ALL_MEMBERS in kept}
 
     # Delivery and recovery
 

@@ -49,11 +49,22 @@ class SellerRule(_Table):
     organizations: tuple[str, ...] = Field(strict=False, max_length=1_000)
 
 
+class DeliveryInfoRule(_Table):
+    """Which members of a buyer's delivery information go on to the sellers of an offering: addresses, VLANs; ["*"] is all.
+
+    An empty offering is every other one.
+    """
+
+    offering: str = Field(default="", max_length=256)
+    keep: tuple[str, ...] = Field(strict=False, max_length=100)
+
+
 class PolicySettings(_Table):
     """Everything; an empty file is all defaults."""
 
     recipe: tuple[Recipe, ...] = Field(default=(), strict=False, max_length=1_000)
     seller: tuple[SellerRule, ...] = Field(default=(), strict=False, max_length=1_000)
+    delivery_info: tuple[DeliveryInfoRule, ...] = Field(default=(), strict=False, max_length=1_000)
     sellers_max: int = Field(default=100, ge=1, le=1_000)
     failures_max: int = Field(default=3, ge=1, le=100)
     extensions_max: int = Field(default=1, ge=0, le=100)

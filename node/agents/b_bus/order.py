@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, is_buyer
 from node.agents.orders import current_on, elements_on, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
+from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.internal.delivery import ActivationOutcome, RecordActivation
 from smartcontracts.internal.elements import (
     ElementStatus,
@@ -25,7 +27,7 @@ from smartcontracts.internal.recovery import (
 )
 from smartcontracts.internal.release import Release, ReleaseStatus
 from smartcontracts.kernel import Role
-from smartcontracts.order import IN_DELIVERY, Order, OrderStatus
+from smartcontracts.order import IN_DELIVERY, Order, OrderStatus, keys_of
 
 ORDER: Final = "order"
 RECORD: Final = "record"
@@ -36,24 +38,55 @@ _GIVEN_UP: Final = (OrderStatus.FAILED, OrderStatus.CANCELLED)
 
 async def place_orders(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
     """Order from every seller that was chosen, all in one transaction. Req: O-21, O-22."""
-    acts = orders_to_place(desk, handover, await current_on(port, handover.id))
+    acts = await orders_to_place(desk, handover, await current_on(port, handover.id))
     await submit_unless_overtaken(port, acts, purpose=ORDER)
 
 
-def orders_to_place(desk: Desk, handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> list[Outward]:
+async def orders_to_place(desk: Desk, handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> list[Outward]:
     """An order by each quote for which there is none yet."""
-    quotes = dict.fromkeys(
-        (element.ledger_id, element.quote_id)
-        for element in elements
-        if element.status == ElementStatus.QUOTED_EXTERNAL and not element.order_release_id
-    )
+    quotes: dict[tuple[str, str], list[ServiceElement]] = {}
+    for element in elements:
+        if element.status == ElementStatus.QUOTED_EXTERNAL and not element.order_release_id:
+            quotes.setdefault((element.ledger_id, element.quote_id), []).append(element)
+    given = await _delivery_info(desk, handover) if quotes else {}
     return [
         Outward(
             "release_order",
-            ReleaseOrder(order_handover_id=handover.id, ledger_id=ledger_id, quote_id=quote_id, salt=desk.salt()),
+            ReleaseOrder(
+                order_handover_id=handover.id,
+                ledger_id=ledger_id,
+                quote_id=quote_id,
+                delivery_info=_passed_on(desk, given, bought),
+                salt=desk.salt(),
+            ),
         )
-        for ledger_id, quote_id in quotes
+        for (ledger_id, quote_id), bought in quotes.items()
     ]
+
+
+async def _delivery_info(desk: Desk, handover: OrderHandover) -> Mapping[str, Json]:
+    """What our buyer has told for the delivery. Req: O-08."""
+    upstream = desk.bilateral.get(handover.ledger_id)
+    order: Order | None = None if upstream is None else await upstream.get("order", handover.order_id)
+    given = load(order.delivery_info, "delivery_info") if order is not None and order.delivery_info else {}
+    return given if isinstance(given, dict) else {}
+
+
+def _passed_on(desk: Desk, given: Mapping[str, Json], bought: list[ServiceElement]) -> bytes:
+    """What of it a seller is told: what policy lets through, without what is part of what it has quoted. Req: O-08."""
+    if not given:
+        return b""
+    offerings = tuple(dict.fromkeys(element.offering for element in bought))
+    told = desk.policies.delivery_info(offerings, bought[0].seller, given)
+    quoted = {key for element in bought for key in keys_of(_configuration(element))}
+    kept = {name: value for name, value in told.items() if not quoted.intersection(keys_of({name: value}))}
+    return dump(kept) if kept else b""
+
+
+def _configuration(element: ServiceElement) -> Json:
+    """What of an element is priced."""
+    product = load(element.product, "product") if element.product else None
+    return product.get("productConfiguration") if isinstance(product, dict) else None
 
 
 async def report_order(desk: Desk, port: LedgerPort, order: Order) -> None:

@@ -77,7 +77,7 @@ async def tend_element(desk: Desk, port: LedgerPort, element: ServiceElement) ->
 
 
 async def _order(desk: Desk, port: LedgerPort, handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> None:
-    for act in orders_to_place(desk, handover, elements):
+    for act in await orders_to_place(desk, handover, elements):
         try:
             await submit_unless_overtaken(port, [act], purpose=ORDER)
         except Refused as refused:

@@ -105,6 +105,7 @@ def ordered(
     acceptance_ms: int = ACCEPTANCE_MS,
     activation_ms: int = ACTIVATION_MS,
     policies: Mapping[str, Policies] | None = None,
+    delivery_info: bytes = b"",
     **options: Any,
 ) -> Chain:
     """acme has asked, alpha has quoted, and acme has placed its order; no agent has seen it yet."""
@@ -113,5 +114,10 @@ def ordered(
     market.run_until(market.now_ms + 120_000, stop=lambda: market.records(market.between("acme", "alpha"), "quote"))
     ledger = market.between("acme", "alpha")
     quote = market.the(ledger, "quote")
-    command = PlaceOrder(quote_id=quote.id, acceptance_window_ms=acceptance_ms, activation_window_ms=activation_ms)
+    command = PlaceOrder(
+        quote_id=quote.id,
+        acceptance_window_ms=acceptance_ms,
+        activation_window_ms=activation_ms,
+        delivery_info=delivery_info,
+    )
     return Chain(market, market.act(ledger, "place_order", command, "acme", "b_bus"))

@@ -7,6 +7,7 @@ import pytest
 from node.agents.boundaries import Boundary, Moment
 from node.agents.orders import ACTS_MAX
 from node.agents.policies import Policies, Process
+from node.agents.policy_settings import DeliveryInfoRule, PolicySettings
 from smartcontracts.internal.release import released_command
 from smartcontracts.trade import ItemRelation, WindowTooShort
 from tests.node.agents.chains import ACCEPTANCE_MS, ACTIVATION_MS, Killer, fault, ordered, stock
@@ -47,6 +48,49 @@ def test_an_order_is_accepted_through_the_tiers():
     placed, there = elements[2], chain.the_order("alpha", "bravo")
     assert (placed.order_id, placed.quote_id, placed.service_id) == (there.id, there.quote_id, there.service_id)
     assert all(one.status == "carried" for one in chain.market.records(chain.market.internal("alpha"), "release"))
+
+
+INFO = b'{"address":"192.0.2.7","ports":[{"vlanId":7}],"vlanId":7}'
+
+
+def telling(*rules):
+    return Policies(PolicySettings(delivery_info=tuple(DeliveryInfoRule(offering=of, keep=keep) for of, keep in rules)))
+
+
+@pytest.mark.req("O-08")
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ((), b""),
+        ((("line", ("vlanId",)),), b'{"vlanId":7}'),
+        ((("port", ("vlanId",)), ("", ("address",))), b'{"address":"192.0.2.7"}'),
+        ((("port", ("*",)), ("line", ("other",))), b""),
+        ((("", ("*",)),), INFO),
+    ],
+)
+def test_a_seller_is_told_of_the_delivery_what_policy_says(rules, told):
+    inventories = {"alpha": stock("port"), "bravo": stock("line")}
+    chain = ordered(inventories, policies={"alpha": telling(*rules)}, delivery_info=INFO)
+    chain.market.run()
+    assert chain.market.failures == []
+    assert (chain.the_order().delivery_info, chain.the_order("alpha", "bravo").delivery_info) == (INFO, told)
+    assert chain.the_order("alpha", "bravo").status == "activated"
+
+
+class Meddling(Policies):
+    """Tells sellers what they have quoted, too."""
+
+    def delivery_info(self, offerings, seller, given):
+        return {**given, "cir": 70, "rates": [{"irUnits": "GBPS"}]}
+
+
+@pytest.mark.req("O-08")
+def test_what_a_seller_has_quoted_is_never_told_anew():
+    inventories = {"alpha": stock("port"), "bravo": stock("line")}
+    chain = ordered(inventories, policies={"alpha": Meddling()}, delivery_info=b'{"vlanId":7}')
+    chain.market.run()
+    assert chain.the_order("alpha", "bravo").delivery_info == b'{"vlanId":7}'
+    assert chain.the_order().status == "activated"
 
 
 @pytest.mark.req("O-21")
