@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scripts.simulation.chain import BILATERAL
 from scripts.simulation.invariants.base import Invariant, broken
 from smartcontracts.internal.rules import rules_of
+from smartcontracts.internal.stranded import stranded_id_of
 
 if TYPE_CHECKING:
     from scripts.simulation.chain import Chain, Decided
@@ -135,7 +136,10 @@ class Supply(Invariant):
             if element.status not in ELEMENT_ENDS:
                 broken("nothing_is_left", internal, f"{element.id} is {element.status} though its order {handover.status}")
             seller = self.world.chains.get(element.ledger_id)
-            if seller is None or not element.order_id or element.status == "stranded":
+            if seller is None or not element.order_id:
+                continue
+            if element.status == "stranded":
+                self._is_being_ended(internal, seller, element)
                 continue
             there = self.world.read(seller, "order", element.order_id)
             # What was delivered already has its service ended instead.
@@ -143,6 +147,16 @@ class Supply(Invariant):
             over = service is not None and service.status == "terminated"
             if there is not None and there.status not in DOWNSTREAM_ENDS and not over:
                 broken("nothing_is_left", internal, f"{there.id} is {there.status} though {handover.id} {handover.status}")
+
+    def _is_being_ended(self, internal: Chain, seller: Chain, element: Any) -> None:
+        """What runs for nobody is stranded only as long as its seller does not end it, or as part of a service in operation."""
+        order = self.world.read(seller, "order", element.order_id)
+        service = self.world.read(seller, "service", order.service_id)
+        if service.status == "terminated":
+            broken("nothing_is_left", internal, f"{element.id} is stranded though {service.id} has ended")
+        stranded = self.world.read(internal, "stranded_service", stranded_id_of(internal.id, seller.id, order.id))
+        if not element.changes and (stranded is None or stranded.status != "waiting"):
+            broken("nothing_is_left", internal, f"{service.id} runs for nobody, and nobody has asked to end it")
 
 
 class Capacity(Invariant):
