@@ -75,6 +75,18 @@ keep = []
 places = [1]
 after = ["near"]
 """
+END_OF_SERVICE = """
+termination_pause_ms = 1_000
+termination_pause_max_ms = 10_000
+termination_window_ms = 5_000
+"""
+TOLD = """
+[[delivery_info]]
+offering = "port"
+keep = ["vlanId"]
+[[delivery_info]]
+keep = ["*"]
+"""
 PART = Part(id="1", item_ids=("1",), offering="line", product=b"{}", term=None, action=Action.ADD)
 
 
@@ -282,3 +294,24 @@ def test_invalid_policy_file_that_is_missing_or_too_large(tmp_path):
         read_policy_settings(tmp_path / "none.toml")
     with pytest.raises(PolicyFileWrong, match="at most 1048576 bytes"):
         settings(tmp_path, "#" * ((1 << 20) + 1))
+
+
+@pytest.mark.req("X-27")
+def test_pauses_between_attempts_to_end_a_service_double_up_to_a_limit_however_many_there_are(tmp_path):
+    policies = Policies(settings(tmp_path, END_OF_SERVICE))
+    pauses = [policies.termination_pause_ms(attempt) for attempt in (1, 2, 3, 4, 5, 6, 10**6)]
+    assert pauses == [1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000]
+    assert policies.termination_window_ms() == 5_000
+    # The first pause holds also where the limit is below it.
+    first = Policies(settings(tmp_path, "termination_pause_ms = 5_000\ntermination_pause_max_ms = 2_000\n"))
+    assert [first.termination_pause_ms(attempt) for attempt in (1, 2)] == [5_000, 5_000]
+
+
+@pytest.mark.req("O-08")
+def test_a_seller_is_told_of_delivery_information_what_the_files_rules_name(tmp_path):
+    given = {"vlanId": 7, "address": "192.0.2.7"}
+    policies = Policies(settings(tmp_path, TOLD))
+    assert policies.delivery_info(("port",), "org_b", given) == {"vlanId": 7}
+    assert policies.delivery_info(("line",), "org_b", given) == given
+    assert policies.delivery_info(("port", "line"), "org_b", given) == given
+    assert Policies().delivery_info(("port",), "org_b", given) == {}
