@@ -77,6 +77,8 @@ class ClientPort:
                 [Act(name=act.name, command=act.command, cause=act.cause) for act in acts],
                 [self._signer],
                 ttl_ms=SUBMISSION_TTL_MS,
+                # Duties look first, and on one's own ledger a refusal in a block is in nobody's way. Elsewhere others would see it.
+                skip_simulation=self.kind == INTERNAL,
                 timeout_s=_COMMIT_TIMEOUT_S,
             )
         finally:

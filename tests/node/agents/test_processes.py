@@ -239,3 +239,16 @@ async def test_the_counterparty_is_the_other_party_and_a_neutral_has_none(positi
     organizations = [Party(name, position) for name, position in positions.items()]
     port = ClientPort(FakeLedger(Status("sg_b", "bilateral"), organizations=organizations), SIGNER)
     assert await ClientNode(FakeClient(), SIGNER).counterparty(port) == expected
+
+
+@pytest.mark.parametrize(("kind", "skipped"), [("internal", True), ("bilateral", False)])
+async def test_only_on_the_own_ledger_a_refusal_may_come_in_a_block(kind, skipped):
+    asked = []
+
+    class Committing(FakeLedger):
+        async def submit(self, _acts, _signers, **options):
+            asked.append(options["skip_simulation"])
+            return Receipt(ledger_id=self.id, height=3, transaction_id=b"t")
+
+    await ClientPort(Committing(Status("sg_b", kind)), SIGNER).submit((), purpose="carry")
+    assert asked == [skipped]
