@@ -7,14 +7,13 @@ node has it, and each claim about an outcome is checked on every node that repli
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ledgers.client import NodeUnreachable, Refused
+from ledgers.client import Refused
 from scripts.story.agreements import conclude
 from scripts.story.scene import ALPHA_BRAVO, Done, Seat, Stage
 from scripts.story.telling import StepFailed, money, plural, require
@@ -278,14 +277,10 @@ class Market:
 
     async def _further(self, ledger: str) -> Seat:
         """The party at a ledger whose node has come to the higher height; one may be away."""
-        found: list[tuple[int, Seat]] = []
-        for name in self.pairs[ledger]:
-            seat = await self.seat(name, ledger)
-            with contextlib.suppress(NodeUnreachable):
-                height, _ = await seat.ledger.app_hash()
-                found.append((height, seat))
-        require(found, f"a party of {ledger} whose node answers", "none")
-        return max(found, key=lambda one: one[0])[1]
+        seats = [await self.seat(name, ledger) for name in self.pairs[ledger]]
+        heights = [await seat.height() for seat in seats]
+        require(any(heights), f"a party of {ledger} whose node answers", "none")
+        return seats[heights.index(max(heights))]
 
     async def show(self, kind: str, since_ms: int, what: str, place: str = "") -> list[Row]:
         """Print these documents as a table, and give them."""
@@ -302,7 +297,7 @@ class Market:
         """The document, which must be the same on every node that replicates the ledger, with one app hash at its height."""
         seats = [await self.seat(name, ledger) for name in self.stage.network.nodes_of(ledger)]
         # At one height: the ledger may be going on.
-        height = max([height for height, _ in await asyncio.gather(*(seat.ledger.app_hash() for seat in seats))])
+        height = max(await asyncio.gather(*(seat.height() for seat in seats)))
         for seat in seats:
             await seat.catch_up(max(height, self.stage.network.told_heights.get(ledger, 0)))
         found = [(await seat.ledger.get(kind, document_id, height)).body for seat in seats]
