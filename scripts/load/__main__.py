@@ -49,7 +49,7 @@ _FAILURES: Final = (
 
 
 def main() -> int:
-    """Exit code: 0 measured, 1 a load failed, 130 interrupted."""
+    """Exit code: 0 measured, 1 a load failed or an order over tiers did not end, 130 interrupted."""
     options = arguments()
     try:
         return asyncio.run(_until_signal(options))
@@ -89,7 +89,7 @@ async def _run(options: argparse.Namespace) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(_plain(report), indent=1) + "\n", encoding="utf-8")
         print(f"report: {options.json}")
-    return 0
+    return FAILED if options.tiers and tiers_report.is_stuck(report) else 0
 
 
 async def _measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:

@@ -32,6 +32,7 @@ With --tiers, instead of all that: agents over several tiers of providers, on re
   chain    one purchase over five tiers
 
 Targets stand in the table beside what was measured. Exit code 0 if everything was measured, whatever came out.
+With --tiers it is 1 if an order did not end.
 Nothing else should run meanwhile: the load before the start is in the report.
 """
 

@@ -32,6 +32,11 @@ def text(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def is_stuck(report: Mapping[str, Any]) -> bool:
+    """Whether anything that was begun did not end: no figure makes up for that."""
+    return any(part["stuck"] for part in (report["three"]["orders"], report["five"]))
+
+
 def path_table(steps: Iterable[Mapping[str, Any]]) -> str:
     """A row for each commit."""
     rows = [
