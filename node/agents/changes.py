@@ -14,7 +14,7 @@ from typing import Final
 from node.agents.desk import Desk
 from node.agents.duties import Later
 from node.agents.policies import MaintenanceAsked, Window
-from node.agents.ports import LedgerPort, Outward, Refused
+from node.agents.ports import LedgerPort, Outward, refused_for
 from smartcontracts.internal.change import (
     ActUnderWay,
     ChangePlan,
@@ -75,13 +75,8 @@ class Saying:
 
 async def submit(desk: Desk, port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> None:
     """Submit unless it is overtaken; what is a little early comes again. Raises Refused for all other reasons."""
-    try:
-        await port.submit(acts, purpose=purpose)
-    except Refused as refused:
-        if refused.detail.code == NotItsTime.code:
-            raise Later(desk.now_ms() + REFUSED_PAUSE_MS) from refused
-        if refused.detail.code not in _OVERTAKEN:
-            raise
+    if await refused_for(port, acts, _OVERTAKEN | {NotItsTime.code}, purpose=purpose) == NotItsTime.code:
+        raise Later(desk.now_ms() + REFUSED_PAUSE_MS)
 
 
 async def plan_on(internal: LedgerPort, plan_id: str) -> ChangePlan | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from node.agents.policies import Part
-from node.agents.ports import LedgerPort, Outward, Refused
+from node.agents.ports import LedgerPort, Outward, refused_for
 from smartcontracts.agreement import Agreement
 from smartcontracts.internal.answer import AnswerNotCarried, AnswerReleased
 from smartcontracts.internal.assessment import QuoteReleased
@@ -40,13 +40,7 @@ BYTES_MAX: Final = 300_000
 
 async def submit_unless_overtaken(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> bool:
     """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons."""
-    try:
-        await port.submit(acts, purpose=purpose)
-    except Refused as refused:
-        if refused.detail.code not in _OVERTAKEN:
-            raise
-        return False
-    return True
+    return await refused_for(port, acts, _OVERTAKEN, purpose=purpose) == 0
 
 
 async def rules_on(internal: LedgerPort) -> SourcingRules:

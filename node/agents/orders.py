@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from node.agents.ports import LedgerPort, Outward, Refused
+from node.agents.ports import LedgerPort, Outward, refused_for
 from node.agents.provisioning import ElementSpec
 from smartcontracts.internal.delivery import (
     ActivationRequested,
@@ -58,17 +58,16 @@ _OVERTAKEN: Final = frozenset(
 )
 
 
-async def submit_unless_overtaken(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> bool:
-    """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons.
+async def submit_unless_overtaken(
+    port: LedgerPort, acts: Sequence[Outward], *, purpose: str, also: frozenset[int] = frozenset()
+) -> bool:
+    """Whether the acts took effect; false if what they do was done meanwhile, or was refused for one of the codes `also`.
 
-    More than a transaction takes goes into several, the next after the last one took effect.
+    More than a transaction takes goes into several, the next after the last one took effect. Raises Refused for all other
+    reasons.
     """
     for first in range(0, len(acts), ACTS_MAX):
-        try:
-            await port.submit(acts[first : first + ACTS_MAX], purpose=purpose)
-        except Refused as refused:
-            if refused.detail.code not in _OVERTAKEN:
-                raise
+        if await refused_for(port, acts[first : first + ACTS_MAX], _OVERTAKEN | also, purpose=purpose):
             return False
     return bool(acts)
 

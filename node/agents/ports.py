@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -12,7 +12,7 @@ from smartcontracts.kernel import Cause
 # How long a submission may take to its block; after that, on every node, it can't happen any more.
 SUBMISSION_TTL_MS: Final = 30_000
 
-__all__ = ["SUBMISSION_TTL_MS", "LedgerPort", "Outward", "Receipt", "Refused", "caused", "created"]
+__all__ = ["SUBMISSION_TTL_MS", "LedgerPort", "Outward", "Receipt", "Refused", "caused", "created", "refused_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,17 @@ class LedgerPort(Protocol):
 def caused(port: LedgerPort, document_id: str, purpose: str) -> Cause:
     """Because of a document on `port`'s ledger: what is created by it is created once, whoever repeats it."""
     return Cause(ledger_id=port.id, event_id=document_id, purpose=purpose)
+
+
+async def refused_for(port: LedgerPort, acts: Sequence[Outward], codes: Container[int], *, purpose: str) -> int:
+    """Submit. The code among `codes` for which the acts were refused; 0 if they took effect. Raises Refused for any other."""
+    try:
+        await port.submit(acts, purpose=purpose)
+    except Refused as refused:
+        if refused.detail.code not in codes:
+            raise
+        return refused.detail.code
+    return 0
 
 
 def created(receipt: Receipt, kind: str) -> str:

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later, is_buyer
-from node.agents.orders import LEDGER_ABSENT_MS
-from node.agents.orders import submit_unless_overtaken as submit_unless_done
+from node.agents.orders import LEDGER_ABSENT_MS, submit_unless_overtaken
 from node.agents.policies import TerminationQuoted
-from node.agents.ports import LedgerPort, Outward, Refused
+from node.agents.ports import LedgerPort, Outward
 from smartcontracts.inquiry import Inquiry, InquiryStatus
 from smartcontracts.internal.elements import ElementStatus, ServiceElement
 from smartcontracts.internal.recovery import CancellationOutcome, RecordCancellation
@@ -227,11 +226,7 @@ async def _fail(desk: Desk, port: LedgerPort, stranded: StrandedService, reason:
 
 async def _submit(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> None:
     """Submit unless it is overtaken. Raises Refused for all other reasons."""
-    try:
-        await submit_unless_done(port, acts, purpose=purpose)
-    except Refused as refused:
-        if refused.detail.code not in _OVERTAKEN:
-            raise
+    await submit_unless_overtaken(port, acts, purpose=purpose, also=_OVERTAKEN)
 
 
 DUTIES: Final = (
