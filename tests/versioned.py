@@ -29,6 +29,7 @@ class Program:
 
     order_id: str
     reason: str = ""
+    release: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
