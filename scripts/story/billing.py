@@ -154,6 +154,9 @@ async def _meter_one(stage: Stage, sale: Sale, end_ms: int) -> None:
     from_ms = max(start_ms, *(service.activated_at_ms for service in sale.services))
     for number in range(ROUNDS if metered else 0):
         until_ms = min(from_ms + _ROUND_MS, end_ms - _MARGIN_MS)
+        if until_ms <= from_ms:
+            # What was activated late in the period has fewer bursts.
+            return
         await stage.until(until_ms + _REPORTED_AFTER_MS)
         records = [
             RecordUsage(
