@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from smartcontracts.internal.answer import RecordAnswer
-from smartcontracts.internal.assessment import Assess, AssessVerdict, Choice
-from smartcontracts.internal.decomposition import SOF_QUERY
 from smartcontracts.internal.delivery import (
     ActivationOutcome,
     ChainElements,
@@ -18,7 +15,6 @@ from smartcontracts.internal.delivery import (
     RequestActivation,
 )
 from smartcontracts.internal.elements import ORDER_HANDOVER, SERVICE_ELEMENT, OrderHandover, ServiceElement
-from smartcontracts.internal.handover import INQUIRY_HANDOVER
 from smartcontracts.internal.orders import (
     AnswerAvailability,
     Availability,
@@ -37,14 +33,13 @@ from tests.smartcontracts.internal.inquiries import (
     BRAVO,
     SALT,
     UPSTREAM,
-    carried,
-    internal_known,
     internal_ledger,
-    quoting,
+    quoted_alone,
     refusal_of,
     send,
     to_quote,
 )
+from tests.smartcontracts.internal.inquiries import answered as inquiry_answered
 from tests.smartcontracts.support import MemoryLedger, org
 
 __all__ = ["BRAVO", "SALT", "UPSTREAM", "refusal_of", "send"]
@@ -57,18 +52,8 @@ ACCEPT_MS, ACTIVATE_MS, OWN_MS = 3_600_000, 7_200_000, 300_000
 def quoted(made: tuple[str, ...] = ("item-001",)) -> MemoryLedger:
     """acme has alpha's quote."""
     ledger = internal_ledger()
-    if made == ALL_MADE:
-        handover = internal_known(ledger, made=made)
-        choices = tuple(Choice(element_id=q.element.id, query_id=q.id) for q in ledger.all(SOF_QUERY))
-        command = Assess(handover_id=handover.id, verdict=AssessVerdict.TO_QUOTE, choices=choices)
-        send(ledger, "assess", command, "sco")
-        handover = ledger.the(INQUIRY_HANDOVER)
-    else:
-        handover = to_quote(ledger)
-    send(ledger, "release_quote", quoting(ledger, handover), "s_bus")
-    carried(ledger, ledger.the(INQUIRY_HANDOVER))
-    send(ledger, "record_answer", RecordAnswer(handover_id=handover.id), "s_bus")
-    assert ledger.the(INQUIRY_HANDOVER).answer_id == QUOTE
+    handover = quoted_alone(ledger) if made == ALL_MADE else inquiry_answered(ledger, to_quote(ledger))
+    assert handover.answer_id == QUOTE
     return ledger
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ledgers.kinds import contract_table
 from smartcontracts.inquiry import Inquiry
-from smartcontracts.internal.answer import ReleaseQuote, ReleaseUnable, list_prices
+from smartcontracts.internal.answer import RecordAnswer, ReleaseQuote, ReleaseUnable, list_prices
 from smartcontracts.internal.assessment import ASSESSMENT, Assess, AssessVerdict, Choice
 from smartcontracts.internal.decomposition import (
     SOF_QUERY,
@@ -257,6 +257,14 @@ def collected(ledger: MemoryLedger, **quoted: Any) -> InquiryHandover:
     return ledger.the(INQUIRY_HANDOVER)
 
 
+def late(ledger: MemoryLedger) -> Sourcing:
+    """charlie was silent, and bravo has quoted for the ports after the window."""
+    found = asked(ledger)
+    send(ledger, "record_response", response(found, 1, "deemed"), "b_bus", found.respond_by_ms + 1)
+    send(ledger, "record_response", response(found, 0, "late"), "b_bus")
+    return ledger.the(SOURCING)
+
+
 def received_id(ledger: MemoryLedger, place: int = 0) -> str:
     return ledger.the(SOURCING).asked[place].received_quote_id
 
@@ -314,6 +322,22 @@ def quoting(ledger: MemoryLedger, handover: InquiryHandover, **changes: Any) -> 
 def released(ledger: MemoryLedger) -> InquiryHandover:
     handover = to_quote(ledger)
     send(ledger, "release_quote", quoting(ledger, handover), "s_bus")
+    return ledger.the(INQUIRY_HANDOVER)
+
+
+def quoted_alone(ledger: MemoryLedger, **known: Any) -> InquiryHandover:
+    """acme has a quote for what alpha makes all by itself."""
+    handover = internal_known(ledger, made=tuple(item.id for item in ITEMS), **known)
+    choices = tuple(Choice(element_id=item.id, query_id=query_about(ledger, item.id).id) for item in ITEMS)
+    send(ledger, "assess", Assess(handover_id=handover.id, verdict=AssessVerdict.TO_QUOTE, choices=choices), "sco")
+    return answered(ledger, handover)
+
+
+def answered(ledger: MemoryLedger, handover: InquiryHandover) -> InquiryHandover:
+    """What was assessed is quoted on acme's ledger."""
+    send(ledger, "release_quote", quoting(ledger, handover), "s_bus")
+    carried(ledger, ledger.the(INQUIRY_HANDOVER))
+    send(ledger, "record_answer", RecordAnswer(handover_id=handover.id), "s_bus")
     return ledger.the(INQUIRY_HANDOVER)
 
 

@@ -42,6 +42,7 @@ from tests.smartcontracts.internal.inquiries import (
     inquiry,
     internal_known,
     internal_ledger,
+    late,
     no,
     query_about,
     quote_for,
@@ -238,9 +239,7 @@ def test_an_estimate_or_what_has_expired_can_t_be_chosen():
 @pytest.mark.req("Q-32")
 def test_a_late_quote_counts_once_it_is_taken():
     ledger = internal_ledger()
-    found = asked(ledger)
-    send(ledger, "record_response", response(found, 1, "deemed"), "b_bus", found.respond_by_ms + 1)
-    send(ledger, "record_response", response(found, 0, "late"), "b_bus")
+    found = late(ledger)
     send(ledger, "rank_quotes", RankQuotes(sourcing_id=found.id), "b_bus")
     command = choosing(ledger, ledger.the(INQUIRY_HANDOVER))
     assert refusal_of(ledger, "assess", command, "sco")[0] is a.ChoiceUnusable

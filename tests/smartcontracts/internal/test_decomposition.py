@@ -10,7 +10,7 @@ from smartcontracts.canonical_json import JsonMalformed
 from smartcontracts.codec import ValueUnknown
 from smartcontracts.internal import decomposition as d
 from smartcontracts.internal.answer import RecordAnswer
-from smartcontracts.internal.assessment import Assess, AssessVerdict, Choice
+from smartcontracts.internal.assessment import Assess, AssessVerdict
 from smartcontracts.internal.handover import INQUIRY_HANDOVER, HandoverUnknown
 from smartcontracts.internal.rules import SetSourcingRules
 from smartcontracts.kernel import RoleMissing, WrongStatus
@@ -30,7 +30,7 @@ from tests.smartcontracts.internal.inquiries import (
     internal_ledger,
     no,
     query_about,
-    quoting,
+    quoted_alone,
     refusal_of,
     refusing,
     released,
@@ -304,17 +304,6 @@ def test_the_rules_say_how_many_attempts_there_are():
     send(ledger, "set_sourcing_rules", SetSourcingRules(tries_max=1), "sco")
     more = d.Decompose(handover_id=handover.id, elements=ELEMENTS)
     assert refusal_of(ledger, "decompose", more, "sco") == (d.TriesUsed, "handover_id")
-
-
-def quoted_alone(ledger, **known):
-    """An inquiry that was quoted from own resources alone."""
-    handover = internal_known(ledger, made=tuple(item.id for item in ITEMS), **known)
-    choices = tuple(Choice(element_id=item.id, query_id=query_about(ledger, item.id).id) for item in ITEMS)
-    send(ledger, "assess", Assess(handover_id=handover.id, verdict=AssessVerdict.TO_QUOTE, choices=choices), "sco")
-    send(ledger, "release_quote", quoting(ledger, handover), "s_bus")
-    carried(ledger, ledger.the(INQUIRY_HANDOVER))
-    send(ledger, "record_answer", RecordAnswer(handover_id=handover.id), "s_bus")
-    return ledger.the(INQUIRY_HANDOVER)
 
 
 def another(ledger, **changes):

@@ -33,6 +33,7 @@ from tests.smartcontracts.internal.inquiries import (
     decomposed,
     internal_known,
     internal_ledger,
+    late,
     quote_for,
     refusal_of,
     refusing,
@@ -316,10 +317,7 @@ def test_the_time_for_sellers_ends_by_itself():
 
 
 def late_quote(ledger):
-    found = asked(ledger)
-    send(ledger, "record_response", response(found, 1, "deemed"), "b_bus", found.respond_by_ms + 1)
-    send(ledger, "record_response", response(found, 0, "late"), "b_bus")
-    return ledger.the(s.SOURCING), s.ReleaseLateQuote(received_quote_id=ledger.the(s.RECEIVED_QUOTE).id, salt=bytes(32))
+    return late(ledger), s.ReleaseLateQuote(received_quote_id=ledger.the(s.RECEIVED_QUOTE).id, salt=bytes(32))
 
 
 @pytest.mark.req("Q-32")
