@@ -21,6 +21,7 @@ from node.sonata import (
     order_from_product_order,
     quote_answer,
 )
+from node.trading import agreements
 from node.trading.desk import DURATION, Desk, at, keep_withheld, keeping, new_secret, read_file, sentences, waiting
 from smartcontracts.canonical_json import dump, load
 from smartcontracts.catalogue import RequestStandingQuote
@@ -52,6 +53,9 @@ def command() -> None:
       syngraph watch acme-alpha --order ORDER
       syngraph trade terminate acme-alpha SERVICE
     """
+
+
+command.add_command(agreements.command)
 
 
 @command.command()

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ledgers.transaction import Act
 from node.cli.settings import Settings
-from node.trading import commands
+from node.trading import agreements, commands
 from node.trading.desk import Desk
 from scripts.story.agreements import conclude
 from scripts.story.files import SAMPLE_ORDER, SAMPLE_QUOTE, read_requests
@@ -55,8 +55,9 @@ class Market:
         self.requests = read_requests(None, None)
         self.agreement = asyncio.run(conclude(self.stage, self.alpha, self.acme, self.requests.agreement))
 
-    def desk(self, settings):
-        return Desk(settings, Blocking(self.acme.ledger), self.acme.id, signing_member(ACME))
+    def desk(self, settings, name=ACME):
+        seat = self.acme if name == ACME else self.alpha
+        return Desk(settings, Blocking(seat.ledger), seat.id, signing_member(name))
 
     def one(self, kind):
         return [document.body for document in asyncio.run(gathered(self.acme.ledger.list(kind)))][-1]
@@ -72,12 +73,15 @@ class Market:
 def market(monkeypatch):
     made = Market()
 
+    made.acting = ACME
+
     @contextmanager
     def at(settings, ledger):
         assert ledger == ACME_ALPHA
-        yield made.desk(settings)
+        yield made.desk(settings, made.acting)
 
-    monkeypatch.setattr(commands, "at", at)
+    for module in (commands, agreements):
+        monkeypatch.setattr(module, "at", at)
     return made
 
 
@@ -233,3 +237,16 @@ def test_a_desk_knows_who_the_other_party_is(market):
     assert desk.other(desk.agreement()) == market.alpha.id
     assert desk.agreement(market.requests.agreement).id == market.agreement.id
     assert replace(desk, organization=market.alpha.id).other(desk.agreement()) == market.acme.id
+
+
+def test_terms_are_proposed_from_a_template_and_accepted_by_the_other_party(market, trade, tmp_path):
+    terms = trade("agreement", "template", ACME_ALPHA)
+    assert [target["seller"] for target in terms["sla_targets"]] == sorted((market.acme.id, market.alpha.id))
+    before = market.one("agreement").terms
+    terms |= {"name": "Other terms", "replaces_version": 1, "billing_period_ms": before.billing_period_ms}
+    (tmp_path / "terms.json").write_text(json.dumps(terms))
+    proposal = trade("agreement", "propose", ACME_ALPHA, tmp_path / "terms.json", "--valid-for", "2d")
+    assert (proposal["status"], market.one("agreement").terms_version) == ("open", 1)
+    market.acting = ALPHA
+    assert trade("agreement", "accept", ACME_ALPHA, proposal["id"])["status"] == "enacted"
+    assert (market.one("agreement").terms.name, market.one("agreement").terms_version) == ("Other terms", 2)
