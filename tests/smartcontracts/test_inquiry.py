@@ -471,7 +471,7 @@ def test_counts_are_kept_for_each_seller():
     assert len(ledger.find(RESPONSE_RECORD, "party", org(SELLER), 10)) == 1
 
 
-@pytest.mark.req("L-13")
+@pytest.mark.req("L-13", "L-17")
 def test_both_parties_buy_from_each_other_on_one_ledger_in_one_block():
     ledger = trading_ledger()
     there = ("submit_inquiry", ASK, ledger.sender(BUYER, "b_bus"))
@@ -640,7 +640,7 @@ def test_an_agent_acts_with_a_release_and_a_person_needs_none(name):
 # Roles
 
 
-@pytest.mark.req("L-16")
+@pytest.mark.req("L-01", "L-16")
 def test_where_the_roles_are_fixed_nobody_buys_from_the_buyer():
     ledger = trading_ledger(only_seller=org(SELLER))
     ask(ledger)

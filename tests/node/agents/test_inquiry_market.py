@@ -75,7 +75,7 @@ def messages(market, ledger):
 # Tiers
 
 
-@pytest.mark.req("L-20", "L-21", "Q-29", "Q-34", "Q-44", "Q-46")
+@pytest.mark.req("L-03", "L-04", "L-20", "L-21", "Q-29", "Q-34", "Q-44", "Q-46")
 def test_an_inquiry_goes_down_three_tiers_and_comes_back_as_one_priced_quote():
     market = three_tiers()
     market.ask("acme", "alpha", (SINGLE,))
