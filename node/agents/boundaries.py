@@ -38,6 +38,8 @@ class Boundary:
         return "/".join(filter(None, (self.role, self.duty, self.moment.value, self.purpose)))
 
 
+# A reading of a document by its id, or a search by its filters, on a ledger.
+_Question = tuple[str, str, str | tuple[tuple[str, str], ...]]
 # Told of each boundary as it is passed, with the document's id.
 Observer = Callable[[Boundary, str], None]
 
@@ -63,12 +65,16 @@ def boundaries(duties: Iterable[Duty]) -> tuple[Boundary, ...]:
 
 
 async def perform(duty: Duty, desk: Desk, port: LedgerPort, record: Any, observe: Observer = ignore) -> None:
-    """Call a duty for a document that has one of its statuses. Raises what the duty raises, and UndeclaredPurpose."""
+    """Call a duty for a document that has one of its statuses. Raises what the duty raises, and UndeclaredPurpose.
+
+    What the duty has read once it reads as the same until it submits something: one call judges by one view, and waits less.
+    """
     document_id: str = record.id
+    read: dict[_Question, Any] = {}
     observe(Boundary(duty.role.value, duty.name, Moment.TAKEN), document_id)
 
     def watched(inner: LedgerPort) -> LedgerPort:
-        return _WatchedPort(inner, duty, document_id, observe)
+        return _WatchedPort(inner, duty, document_id, observe, read)
 
     internal = watched(desk.internal)
     around = replace(desk, internal=internal, bilateral=_WatchedPorts(desk.bilateral, watched))
@@ -78,7 +84,11 @@ async def perform(duty: Duty, desk: Desk, port: LedgerPort, record: Any, observe
 class _WatchedPort:
     """A port that knows for which duty it is used."""
 
-    def __init__(self, inner: LedgerPort, duty: Duty, document_id: str, observe: Observer) -> None:
+    def __init__(
+        self, inner: LedgerPort, duty: Duty, document_id: str, observe: Observer, read: dict[_Question, Any]
+    ) -> None:
+        """`read` is shared by all ports of one call."""
+        self._read = read
         self._inner = inner
         self._duty = duty
         self._document_id = document_id
@@ -97,17 +107,28 @@ class _WatchedPort:
         return self._inner.kind
 
     async def get(self, kind: str, document_id: str) -> Any | None:
-        return await self._inner.get(kind, document_id)
+        question = (self._inner.id, kind, document_id)
+        if question not in self._read:
+            self._read[question] = await self._inner.get(kind, document_id)
+        return self._read[question]
 
     async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
-        return await self._inner.list(kind, **filters)
+        question = (self._inner.id, kind, tuple(sorted(filters.items())))
+        if question not in self._read:
+            self._read[question] = await self._inner.list(kind, **filters)
+        found: tuple[Any, ...] = self._read[question]
+        return found
 
     async def submit(self, acts: Sequence[Outward], *, purpose: str) -> Receipt:
         if purpose not in self._duty.submits:
             raise UndeclaredPurpose(f"{self._duty.name} does not declare the purpose {purpose}")
         role, duty = self._duty.role.value, self._duty.name
         self._observe(Boundary(role, duty, Moment.BEFORE, purpose), self._document_id)
-        receipt = await self._inner.submit(acts, purpose=purpose)
+        try:
+            receipt = await self._inner.submit(acts, purpose=purpose)
+        finally:
+            # Refused or not: it says that something has changed.
+            self._read.clear()
         self._observe(Boundary(role, duty, Moment.AFTER, purpose), self._document_id)
         return receipt
 
