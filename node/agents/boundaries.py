@@ -38,8 +38,6 @@ class Boundary:
         return "/".join(filter(None, (self.role, self.duty, self.moment.value, self.purpose)))
 
 
-# A reading of a document by its id, or a search by its filters, on a ledger.
-_Question = tuple[str, str, str | tuple[tuple[str, str], ...]]
 # Told of each boundary as it is passed, with the document's id.
 Observer = Callable[[Boundary, str], None]
 
@@ -65,16 +63,12 @@ def boundaries(duties: Iterable[Duty]) -> tuple[Boundary, ...]:
 
 
 async def perform(duty: Duty, desk: Desk, port: LedgerPort, record: Any, observe: Observer = ignore) -> None:
-    """Call a duty for a document that has one of its statuses. Raises what the duty raises, and UndeclaredPurpose.
-
-    What the duty has read once it reads as the same until it submits something: one call judges by one view, and waits less.
-    """
+    """Call a duty for a document that has one of its statuses. Raises what the duty raises, and UndeclaredPurpose."""
     document_id: str = record.id
-    read: dict[_Question, Any] = {}
     observe(Boundary(duty.role.value, duty.name, Moment.TAKEN), document_id)
 
     def watched(inner: LedgerPort) -> LedgerPort:
-        return _WatchedPort(inner, duty, document_id, observe, read)
+        return _WatchedPort(inner, duty, document_id, observe)
 
     internal = watched(desk.internal)
     around = replace(desk, internal=internal, bilateral=_WatchedPorts(desk.bilateral, watched))
@@ -84,11 +78,7 @@ async def perform(duty: Duty, desk: Desk, port: LedgerPort, record: Any, observe
 class _WatchedPort:
     """A port that knows for which duty it is used."""
 
-    def __init__(
-        self, inner: LedgerPort, duty: Duty, document_id: str, observe: Observer, read: dict[_Question, Any]
-    ) -> None:
-        """`read` is shared by all ports of one call."""
-        self._read = read
+    def __init__(self, inner: LedgerPort, duty: Duty, document_id: str, observe: Observer) -> None:
         self._inner = inner
         self._duty = duty
         self._document_id = document_id
@@ -107,28 +97,17 @@ class _WatchedPort:
         return self._inner.kind
 
     async def get(self, kind: str, document_id: str) -> Any | None:
-        question = (self._inner.id, kind, document_id)
-        if question not in self._read:
-            self._read[question] = await self._inner.get(kind, document_id)
-        return self._read[question]
+        return await self._inner.get(kind, document_id)
 
     async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
-        question = (self._inner.id, kind, tuple(sorted(filters.items())))
-        if question not in self._read:
-            self._read[question] = await self._inner.list(kind, **filters)
-        found: tuple[Any, ...] = self._read[question]
-        return found
+        return await self._inner.list(kind, **filters)
 
     async def submit(self, acts: Sequence[Outward], *, purpose: str) -> Receipt:
         if purpose not in self._duty.submits:
             raise UndeclaredPurpose(f"{self._duty.name} does not declare the purpose {purpose}")
         role, duty = self._duty.role.value, self._duty.name
         self._observe(Boundary(role, duty, Moment.BEFORE, purpose), self._document_id)
-        try:
-            receipt = await self._inner.submit(acts, purpose=purpose)
-        finally:
-            # Refused or not: it says that something has changed.
-            self._read.clear()
+        receipt = await self._inner.submit(acts, purpose=purpose)
         self._observe(Boundary(role, duty, Moment.AFTER, purpose), self._document_id)
         return receipt
 

@@ -80,60 +80,6 @@ async def test_invalid_purpose_on_any_ledger_of_the_desk(port):
     assert rules.rules_of(port.ledger).version == 1
 
 
-class CountingPort:
-    """A ledger whose documents are different at each reading."""
-
-    name, kind = "alpha-int", "internal"
-
-    def __init__(self, ledger_id, refusal=None):
-        self.id, self.refusal, self.readings = ledger_id, refusal, 0
-
-    async def get(self, _kind, _document_id):
-        self.readings += 1
-        return self.readings
-
-    async def list(self, _kind, **_filters):
-        self.readings += 1
-        return (self.readings,)
-
-    async def submit(self, _acts, *, purpose):
-        if self.refusal is not None:
-            raise self.refusal
-        return purpose
-
-
-async def test_one_call_reads_the_same_once_on_each_ledger_and_by_each_question():
-    internal, outside = CountingPort("sg_int"), CountingPort("sg_out")
-
-    async def look(desk, port, _record):
-        assert [await port.get("note", "a"), await desk.internal.get("note", "a"), await port.get("note", "a")] == [1, 1, 1]
-        assert [await port.get("note", "b"), await port.get("memo", "a")] == [2, 3]
-        assert [await port.list("note", status="open"), await port.list("note", status="open")] == [(4,), (4,)]
-        assert await port.list("note", status="shut") == (5,)
-        assert [await desk.bilateral["sg_out"].get("note", "a"), await desk.bilateral["sg_out"].get("note", "a")] == [1, 1]
-
-    desk = desk_of("alpha", internal, [outside], role=Role.SCO)
-    await perform(replace(DUTY, do=look), desk, internal, Note())
-    await perform(replace(DUTY, do=lambda _desk, port, _record: port.get("note", "a")), desk, internal, Note())
-    assert internal.readings == 6
-
-
-@pytest.mark.parametrize("refusal", [None, ValueError("refused")])
-async def test_after_a_submission_anywhere_a_call_reads_anew_also_if_it_was_refused(refusal):
-    internal, outside = CountingPort("sg_int"), CountingPort("sg_out", refusal)
-
-    async def look(desk, port, _record):
-        before = await port.get("note", "a"), await port.list("note")
-        try:
-            await desk.bilateral["sg_out"].submit([], purpose="first")
-        except ValueError:
-            assert refusal is not None
-        assert (before, await port.get("note", "a"), await port.list("note")) == ((1, (2,)), 3, (4,))
-
-    await perform(replace(DUTY, do=look), desk_of("alpha", internal, [outside], role=Role.SCO), internal, Note())
-    assert internal.readings == 4
-
-
 def test_no_two_boundaries_of_all_roles_have_one_name():
     every = [boundary for duties in DUTIES.values() for boundary in boundaries(duties)]
     assert len(every) == len(set(every)) > 0
