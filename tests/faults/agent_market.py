@@ -50,15 +50,17 @@ class AgentFiles:
         self.log = folder / f"agent-{role}.log"
         self.cursors = data / "agents" / role / "cursors"
         self._loses = False
+        self._read = 0
 
     def plan(self, boundary, *, forgets=False):
         """It dies there the next time, and its cursors are deleted before it is back if it `forgets`."""
         marker(self.kills, boundary).write_text(FORGETS if forgets else "")
 
     def passed(self):
-        """Boundaries in the order in which they were first passed."""
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        return list(dict.fromkeys(line.split(" ")[0] for line in lines))
+        """Boundaries that were passed since the last call."""
+        lines = self.journal.read_text().splitlines()[self._read :] if self.journal.exists() else []
+        self._read += len(lines)
+        return {line.split(" ")[0] for line in lines}
 
     def died(self):
         return {path.name.removesuffix(DIED).replace("+", "/") for path in self.kills.glob(f"*{DIED}")}
