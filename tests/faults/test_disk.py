@@ -50,9 +50,13 @@ async def starve_and_feed(network, seats, name, tmp_path, starve, feed):
         at_halt = load.written
         await until(lambda: load.written >= at_halt + 10, 60, "the others do not go on")
         assert await seats[name].status(), "the node must answer still"
-    events = [event.get("event") for event in node.events()]
-    assert "ledger.halted" in events
-    assert "ledger_halted" in events, "the supervisor must say that it waits for a person"
+
+    def said():
+        return [event.get("event") for event in node.events()]
+
+    assert "ledger.halted" in said()
+    await until(lambda: "ledger_halted" in said(), 30, "the supervisor does not say that it waits for a person")
+    events = said()
     restarts = events.count("process_started")
     feed()
     # The operator's part: there is space again, the record is read and taken away, the node is started again.

@@ -19,6 +19,7 @@ from node.engine import EngineMissing, binary
 
 ROOT = Path(__file__).resolve().parents[3]
 WAIT_SECONDS = 30
+GRACE_SECONDS = 8
 
 SETTINGS = {
     "proxy_app": '"unix://{home}/s/app.sock"',
@@ -110,7 +111,12 @@ class Pair:
             if process.poll() is None:
                 process.terminate()
         for process in self.processes.values():
-            process.wait(WAIT_SECONDS)
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                # An engine whose application has just gone can hang in the end that it makes itself.
+                process.kill()
+                process.wait(WAIT_SECONDS)
 
 
 @pytest.mark.network
