@@ -31,6 +31,9 @@ INTERNAL: Final = "internal"
 BILATERAL: Final = "bilateral"
 # After what only a person can mend (a bug, a plug-in that raises): no hurry, and no silence either.
 BROKEN_PAUSE_MS: Final = 60_000
+# A final refusal mostly says that things have moved since the duty looked, and nothing more may happen to this very document:
+# it is looked at once more after this long, and from then on with the rounds.
+SECOND_LOOK_MS: Final = 2_000
 # So many rounds a whole one: documents that are settled gather, and hardly ever need a second look.
 _ROUNDS_A_WHOLE_ONE: Final = 10
 # Longest time between two attempts to follow a ledger's events.
@@ -132,6 +135,8 @@ class Agent:
         # Ledgers on which this organization is no party: a neutral sees the trade of others.
         self._foreign: set[str] = set()
         self._worklist = Worklist()
+        # Documents whose last look ended in a final refusal.
+        self._refused: set[Subject] = set()
         self._reached: dict[str, str] = {}
         self._saved: dict[str, str] = {}
         self._news = asyncio.Event()
@@ -290,7 +295,7 @@ class Agent:
             agent=self._role.value, ledger=port.name, document=f"{subject.kind}/{subject.document_id}"
         )
         again_ms: int | None = None
-        failed = False
+        failed = refused = False
         record: Any = None
         for duty in self._duties.get((port.kind, subject.kind), ()):
             try:
@@ -304,11 +309,16 @@ class Agent:
             except Later as later:
                 again_ms = later.at_ms if again_ms is None else min(again_ms, later.at_ms)
             except ClientError as error:
-                failed = self._may_pass(duty, error) or failed
+                may_pass = self._may_pass(duty, error)
+                failed, refused = failed or may_pass, refused or not may_pass
             except Exception as error:  # noqa: BLE001 - a bug of a duty or a plug-in stops neither the others nor the agent
                 self._log.error("agent_duty_broken", duty=duty.name, error=type(error).__name__, where=_where(error))
                 broken_ms = self._clock.now_ms() + BROKEN_PAUSE_MS
                 again_ms = broken_ms if again_ms is None else min(again_ms, broken_ms)
+        if refused and subject not in self._refused:
+            second_ms = self._clock.now_ms() + SECOND_LOOK_MS
+            again_ms = second_ms if again_ms is None else min(again_ms, second_ms)
+        (self._refused.add if refused else self._refused.discard)(subject)
         self._put_back(subject, again_ms, failed=failed)
 
     async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, record: Any) -> None:
@@ -317,7 +327,7 @@ class Agent:
         await perform(duty, desk, port, record, self._observe)
 
     def _may_pass(self, duty: Duty, error: ClientError) -> bool:
-        """Whether a failure is worth another try; a final refusal is told and left, until something happens or the next round."""
+        """Whether a failure is worth another try; a final refusal is told, and left after a second look."""
         if not isinstance(error, Refused):
             self._log.warning("agent_interrupted", duty=duty.name, reason=_reason(error))
             return True

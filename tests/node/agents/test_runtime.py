@@ -15,7 +15,7 @@ from node.agents.boundaries import boundaries
 from node.agents.duties import Duty, Later
 from node.agents.policies import Policies
 from node.agents.ports import Outward, caused, created
-from node.agents.runtime import Agent, Pace
+from node.agents.runtime import SECOND_LOOK_MS, Agent, Pace
 from smartcontracts.kernel import (
     Call,
     Contract,
@@ -400,7 +400,7 @@ async def test_most_rounds_pass_over_what_has_ended_and_a_start_without_a_cursor
         assert sorted(looked[9:]) == ["answered", "asked", "weighed"]
 
 
-async def test_a_step_that_is_refused_for_good_is_told_once_and_does_not_spin():
+async def test_a_step_that_is_refused_for_good_gets_a_second_look_and_does_not_spin():
     world = World(duties=(replace(WEIGH, statuses=("asked", "weighed")),))
     async with running(world):
         name = world.wish()
@@ -408,10 +408,23 @@ async def test_a_step_that_is_refused_for_good_is_told_once_and_does_not_spin():
             world.port.feed.put_nowait(("wish", name))
             await world.pass_time(PACE.sweep_ms - 10_000, step_ms=1_000)
         told = [log for log in logs if log["event"] == "agent_refused"]
-        assert [(log["code"], log["refusal"], log["again"]) for log in told] == [(6999, "WEIGHED_BEFORE", False)]
-        assert len(world.port.submitted) == 2
+        assert [(log["code"], log["refusal"], log["again"]) for log in told] == [(6999, "WEIGHED_BEFORE", False)] * 2
+        assert len(world.port.submitted) == 3
         await world.pass_time(20_000, step_ms=1_000)
-        assert len(world.port.submitted) == 3  # the round tries once more
+        assert len(world.port.submitted) == 4  # the round tries once more
+
+
+async def test_what_a_refusal_hid_is_seen_by_the_second_look_without_another_event():
+    """The step was refused because something else came first, and what is to be done now has no event of its own."""
+    world = World(duties=(replace(WEIGH, statuses=("asked",)),))
+    async with running(world):
+        world.port.failures += [refused("MOVED_ON", 6998, transient=False)]
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        await world.pass_time(SECOND_LOOK_MS - 500, step_ms=100)
+        assert world.status(name) == "asked"
+        await world.pass_time(1_000, step_ms=100)
+        assert world.status(name) == "weighed"
 
 
 async def test_a_duty_that_asks_for_a_later_turn_gets_it_at_its_time():
