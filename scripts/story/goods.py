@@ -50,7 +50,12 @@ class Pool:
             "capacity": self.capacity,
             "lead_time_ms": _LEAD_TIME_MS,
             "activation_ms": self.activation_ms,
-            "cost": {"non_recurring": self.once, "recurring": self.monthly, "period": "hour", "usage": {"GB": self.gigabyte}},
+            "cost": {
+                "non_recurring": self.once,
+                "recurring": self.monthly,
+                "period": "hour",
+                "usage": {"GB": self.gigabyte},
+            },
             "attributes": self.attributes,
             **({"change": self.change} if self.change else {}),
         }
@@ -91,12 +96,17 @@ def pool_id(place: str) -> str:
     return f"ports-{place}"
 
 
-def inventory(stocks: Iterable[Stock], *, makes_lines: bool = False) -> dict[str, Any]:
-    """An inventory with all that these stocks have; lines are made anywhere, by who makes any."""
+def inventory(stocks: Iterable[Stock], *, makes_lines: bool = False, owner: str = "") -> dict[str, Any]:
+    """An inventory with all that these stocks have; lines are made anywhere, by who makes any.
+
+    With an `owner` pools are named after it, too: what two providers have at one place is not mistaken for one's secret
+    with the other.
+    """
+    prefix = f"{owner}-" if owner else ""
     pools, faults = [], []
     for stock in stocks:
-        pools += [pool.table() for pool in stock.pools]
-        faults += [fault.table() for fault in stock.faults]
+        pools += [{**table, "id": prefix + table["id"]} for table in (pool.table() for pool in stock.pools)]
+        faults += [{**table, "pool": prefix + table["pool"]} for table in (fault.table() for fault in stock.faults)]
     return {"currency": CURRENCY, "pool": [*([_lines()] if makes_lines else []), *pools], "fault": faults}
 
 

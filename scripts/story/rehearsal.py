@@ -94,7 +94,7 @@ def cast(topology: Topology, scenarios: Sequence[Scenario]) -> Topology:
     found = {}
     for name in topology.traders():
         stocks = [one.stocks[name] for one in scenarios if name in one.stocks]
-        found[name] = inventory(stocks, makes_lines=name == MAKES_LINES)
+        found[name] = inventory(stocks, makes_lines=name == MAKES_LINES, owner=name)
     return provided(topology, found, apart=[name for one in scenarios for name in one.apart])
 
 
