@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from smartcontracts.agreement import agreement_of
+from smartcontracts.agreement import agreement_of, delay_penalty_of
 from smartcontracts.kernel import Call, Event, Kind, Outcome, Terms
 from smartcontracts.money import MINOR_MAX, Money
 from smartcontracts.order import Order
@@ -76,7 +76,7 @@ def charge_delay(order: Order, call: Call, n: int = 0) -> Outcome:
     if not order.delay_from_ms or delay_ms <= 0:
         return Outcome()
     agreement = agreement_of(call.view, order.agreement_id)
-    rule = next((rule for rule in agreement.terms.delay_penalties if rule.seller == order.seller), None)
+    rule = delay_penalty_of(agreement.terms, order.seller)
     if rule is None:
         return Outcome()
     periods = -(-delay_ms // rule.period_ms)

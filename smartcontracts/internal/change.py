@@ -19,7 +19,6 @@ from smartcontracts.ids import derive_id
 from smartcontracts.internal.elements import (
     ELEMENT_EVENTS,
     ELEMENTS_MAX,
-    SERVICE_ELEMENT,
     AlreadyReleased,
     ElementStatus,
     HandoverStatus,
@@ -32,7 +31,7 @@ from smartcontracts.internal.elements import (
     elements_of,
     freed,
     moved,
-    order_key,
+    ordered_by,
     require_handover,
     stepped,
 )
@@ -42,6 +41,7 @@ from smartcontracts.internal.inventory import (
     InventoryService,
     InventoryStatus,
     inventory_elements,
+    out_of_inventory,
 )
 from smartcontracts.internal.inventory import LIFECYCLE as INVENTORY_LIFECYCLE
 from smartcontracts.internal.release import (
@@ -359,15 +359,13 @@ def _superseded(element: ServiceElement, by: ServiceElement, time_ms: int) -> Se
 
 def _ended_service(service: InventoryService, elements: tuple[ServiceElement, ...], time_ms: int) -> Outcome:
     """Nothing is cancelled at sellers: their parts have ended by the same change."""
-    over = replace(service, status=step(INVENTORY_LIFECYCLE, service.status, "terminate"), terminated_at_ms=time_ms)
     going = []
     for element in elements:
         if element.source == Source.EXTERNAL and element.status == ElementStatus.CHAINED:
             going.append(moved(element, "ended", ended_at_ms=time_ms))
         elif (after := freed(element, time_ms)) is not None:
             going.append(after)
-    news = tuple(Event(ELEMENT_EVENTS[element.status], element) for element in going)
-    return Outcome(writes=(over, *going), events=(Event("inventory_service.terminated", over), *news))
+    return out_of_inventory(service, tuple(going), time_ms)
 
 
 # Transitions
@@ -604,8 +602,7 @@ def _require_role(role: Role, call: Call) -> None:
 
 def _require_seller(plan: ChangePlan, command: MirrorChange, view: View) -> None:
     """Rejects with NeighbourUnknown. Req: C-07."""
-    key = order_key(command.ledger_id, command.change.order_id)
-    bought = view.find(SERVICE_ELEMENT, "keys", key, ELEMENTS_MAX) if command.change.order_id else ()
+    bought = ordered_by(view, command.ledger_id, command.change.order_id)
     if not any(one.order_handover_id == plan.order_handover_id and one.changes for one in bought):
         raise NeighbourUnknown("No element of this change is ordered there.", "change.order_id")
 

@@ -8,6 +8,7 @@ own queries; Q-20, Q-21 one that led to a quote before is used again, and SOF is
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -386,6 +387,15 @@ def require_elements(
     return chain_of(elements)
 
 
+def serving_of(item_ids: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    """How many elements serve each item, by the items that each of them serves."""
+    counts: dict[str, int] = {}
+    for served in item_ids:
+        for item_id in served:
+            counts[item_id] = counts.get(item_id, 0) + 1
+    return counts
+
+
 def expected_lineage(
     element_id: str, item_ids: tuple[str, ...], serving: int, items: tuple[InquiryItem, ...], lineage_key: bytes
 ) -> str:
@@ -529,7 +539,7 @@ def _count_answers(subject_id: str, count: int, view: View) -> Outcome:
 def _renamed(elements: tuple[Element, ...], earlier: InquiryHandover, handover: InquiryHandover) -> tuple[Element, ...]:
     """The elements with the new inquiry's item ids, and the lineage that follows from them."""
     item_ids = {old.id: new.id for old, new in zip(earlier.inquiry.items, handover.inquiry.items, strict=True)}
-    serving = _serving(elements)
+    serving = serving_of(element.item_ids for element in elements)
     renamed = []
     for element in elements:
         ids = tuple(item_ids[item_id] for item_id in element.item_ids)
@@ -542,14 +552,6 @@ def _renamed(elements: tuple[Element, ...], earlier: InquiryHandover, handover: 
         )
         renamed.append(replace(element, item_ids=ids, lineage_id=lineage))
     return tuple(renamed)
-
-
-def _serving(elements: tuple[Element, ...]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for element in elements:
-        for item_id in element.item_ids:
-            counts[item_id] = counts.get(item_id, 0) + 1
-    return counts
 
 
 def _require_element(element: Element, items: dict[str, InquiryItem], path: str) -> None:
@@ -570,7 +572,7 @@ def _require_element(element: Element, items: dict[str, InquiryItem], path: str)
 
 def _require_lineage(elements: tuple[Element, ...], items: dict[str, InquiryItem], lineage_key: bytes) -> None:
     """Rejects with LineageWrong."""
-    serving = _serving(elements)
+    serving = serving_of(element.item_ids for element in elements)
     for place, element in enumerate(elements):
         first = element.item_ids[0]
         expected = _lineage(element.id, element.item_ids, serving[first], items[first].lineage_id, lineage_key)

@@ -455,6 +455,11 @@ def bought_by_order(elements: tuple[ServiceElement, ...], ledger_id: str, order_
     return bought
 
 
+def ordered_by(view: View, ledger_id: str, order_id: str) -> tuple[ServiceElement, ...]:
+    """The elements of any order here that this order on a seller's ledger buys, sorted by id."""
+    return view.find(SERVICE_ELEMENT, "keys", order_key(ledger_id, order_id), ELEMENTS_MAX) if order_id else ()
+
+
 def merged(elements: tuple[ServiceElement, ...], changed: tuple[ServiceElement, ...]) -> tuple[ServiceElement, ...]:
     """`elements` with those of the same id replaced, and new ones added; in topology order."""
     by_id = {element.id: element for element in (*elements, *changed)}
@@ -462,6 +467,11 @@ def merged(elements: tuple[ServiceElement, ...], changed: tuple[ServiceElement, 
 
 
 # Moving
+
+
+def end_of(handover: OrderHandover) -> int:
+    """The window that what serves the order must fit: the service's, while SCO has set it."""
+    return handover.service_by_ms or handover.activate_by_ms
 
 
 def moved(element: ServiceElement, event: str, **changes: Any) -> ServiceElement:
@@ -579,7 +589,7 @@ def miss_window(element: ServiceElement, due: Due) -> Outcome:
 def _handover_deadlines(handover: OrderHandover) -> tuple[Deadline, ...]:
     if handover.status in (_H.CHECKING_INTERNAL, _H.ORDERING_EXTERNAL):
         return (Deadline(handover.accept_by_ms, ACCEPTANCE_WINDOW_ENDS),)
-    window_ms = handover.service_by_ms or handover.activate_by_ms
+    window_ms = end_of(handover)
     # An activation that is let out is the bilateral ledger's to judge.
     if window_ms and handover.status in (_H.ACCEPTED, *DELIVERING, _H.TESTING):
         return (Deadline(window_ms, WINDOW_ENDS),)

@@ -156,10 +156,14 @@ def inventory_elements(service: InventoryService, view: View) -> tuple[ServiceEl
 
 def terminate(service: InventoryService, view: View, at_ms: int, now_ms: int) -> Outcome:
     """The service is out of the inventory; its elements go back. Rejects with WrongStatus. Req: D-38, D-40."""
-    over = replace(service, status=step(LIFECYCLE, service.status, "terminate"), terminated_at_ms=at_ms)
     # What later changes put into it is there, too.
     parts = merged(elements_of(service.order_handover_id, view), inventory_elements(service, view))
-    going = free_all(parts, now_ms)
+    return out_of_inventory(service, free_all(parts, now_ms), at_ms)
+
+
+def out_of_inventory(service: InventoryService, going: tuple[ServiceElement, ...], at_ms: int) -> Outcome:
+    """The service at its end, and its elements as that leaves them. Rejects with WrongStatus."""
+    over = replace(service, status=step(LIFECYCLE, service.status, "terminate"), terminated_at_ms=at_ms)
     news = tuple(Event(ELEMENT_EVENTS[element.status], element) for element in going)
     return Outcome(writes=(over, *going), events=(Event("inventory_service.terminated", over), *news))
 

@@ -46,6 +46,7 @@ from smartcontracts.internal.elements import (
     advance,
     costs_more,
     elements_of,
+    end_of,
     free_all,
     merged,
     moved,
@@ -62,12 +63,11 @@ from smartcontracts.internal.inventory import (
     inventory_of,
     terminate,
 )
-from smartcontracts.internal.release import open_release, opened
+from smartcontracts.internal.release import open_release, opened, outward_id
 from smartcontracts.internal.sourcing import RECEIVED_QUOTE, ReceivedQuote
 from smartcontracts.kernel import (
     AlreadyDone,
     Call,
-    Cause,
     Contract,
     Event,
     Grpc,
@@ -77,7 +77,6 @@ from smartcontracts.kernel import (
     Role,
     View,
     WrongStatus,
-    cause_id,
 )
 from smartcontracts.order import ORDER, AcceptOrder, PlaceOrder, RejectOrder
 from smartcontracts.service import ServiceChange
@@ -495,8 +494,7 @@ def release_order(command: ReleaseOrder, call: Call) -> Outcome:
         ),
         salt=command.salt,
     )
-    cause = Cause(ledger_id=call.ledger_id, event_id=release.id, purpose=release.act)
-    order_id = cause_id(ORDER, command.ledger_id, call.sender.organization, cause)
+    order_id = outward_id(release, ORDER, call)
     ordered = tuple(replace(element, order_release_id=release.id, order_id=order_id) for element in bought)
     news = tuple(Event("service_element.ordered", element) for element in ordered)
     return Outcome(writes=ordered, events=news).then(opened(release))
@@ -512,7 +510,7 @@ def _windows_down(handover: OrderHandover, now_ms: int) -> tuple[int, int]:
         window_ms = handover.accept_by_ms - handover.placed_at_ms
         acceptance_ms = min(window_ms - handover.ordering_ms, handover.accept_by_ms - now_ms)
         return acceptance_ms, handover.activation_window_ms - handover.delivery_ms
-    left_ms = (handover.service_by_ms or handover.activate_by_ms) - now_ms
+    left_ms = end_of(handover) - now_ms
     return left_ms // ACCEPTANCE_SHARE, left_ms - left_ms // ACCEPTANCE_SHARE
 
 

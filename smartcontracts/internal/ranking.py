@@ -126,6 +126,7 @@ def rank_quotes(command: RankQuotes, call: Call) -> Outcome:
     status = step(LIFECYCLE, sourcing.status, "rank")
     if sourcing.status == SourcingStatus.ASKED and any(one.outcome == AskedOutcome.WAITING for one in sourcing.asked):
         raise ResponsesMissing("Wait for every seller, or for the end of the window.", "sourcing_id")
+    rules = rules_of(call.view)
     groups = _groups(call.view.find(RECEIVED_QUOTE, "related", sourcing.id, ASKED_MAX))
     decomposition = call.view.get(DECOMPOSITION, sourcing.decomposition_id)
     elements = () if decomposition is None else decomposition.elements
@@ -136,8 +137,8 @@ def rank_quotes(command: RankQuotes, call: Call) -> Outcome:
             subject_id=sourcing.subject_id,
             element_ids=element_ids,
             currency=sourcing.currency,
-            quotes=ranked(received, sourcing, elements, rules_of(call.view), call.block.time_ms),
-            rules_version=rules_of(call.view).version,
+            quotes=ranked(received, sourcing, elements, rules, call.block.time_ms),
+            rules_version=rules.version,
             ranked_at_ms=call.block.time_ms,
         )
         for element_ids, received in groups

@@ -45,11 +45,13 @@ from smartcontracts.internal.elements import (
     costs_more,
     current,
     elements_of,
+    end_of,
     free_all,
     freed,
     merged,
     moved,
     order_key,
+    ordered_by,
     outcome,
     require_element,
     require_handover,
@@ -409,7 +411,7 @@ def _replacement(element: ServiceElement, decision: Decision) -> ServiceElement:
 
 def _source(replacement: ServiceElement, handover: OrderHandover, attempt: int, call: Call) -> tuple[Outcome, str]:
     """A new inquiry for one element, as SCO would make it for an inquiry. Rejects with WindowTooShort. Req: D-30."""
-    left_ms = (handover.service_by_ms or handover.activate_by_ms) - call.block.time_ms
+    left_ms = end_of(handover) - call.block.time_ms
     if left_ms < SOURCING_SHARE:
         raise WindowTooShort("No time is left to ask a seller.", "decision")
     inquiry = require_inquiry_handover(handover.inquiry_handover_id, call.view)
@@ -580,7 +582,7 @@ def _not_granted(handover: OrderHandover, call: Call) -> Outcome:
     if handover.status != HandoverStatus.EXTENSION_REQUESTED:
         raise NothingNew("No extension is asked for.", "order_handover_id")
     elements = elements_of(handover.id, call.view)
-    if call.block.time_ms <= (handover.service_by_ms or handover.activate_by_ms) and not handover.reason:
+    if call.block.time_ms <= end_of(handover) and not handover.reason:
         return outcome(resumed(handover, elements, extension_refused=True), "order_handover.extension_refused")
     refused = stepped(handover, "refuse", extension_refused=True)
     return outcome(refused, "order_handover.extension_refused")
@@ -691,8 +693,7 @@ def release_cancellation(command: ReleaseCancellation, call: Call) -> Outcome:
 
     Rejects with the first of: OrderForeign, WrongStatus, AlreadyReleased, NotPlaced, SaltInvalid.
     """
-    key = order_key(command.ledger_id, command.order_id)
-    bought = call.view.find(SERVICE_ELEMENT, "keys", key, ELEMENTS_MAX) if command.order_id else ()
+    bought = ordered_by(call.view, command.ledger_id, command.order_id)
     if not bought:
         raise OrderForeign("Nothing is bought by this order.", "order_id")
     ending = tuple(element for element in bought if element.status == ElementStatus.CANCELLING)
@@ -800,7 +801,7 @@ def release_extension_answer(command: ReleaseExtensionAnswer, call: Call) -> Out
         raise NoExtensionAsked("The seller does not ask for that.", "activate_by_ms")
     if bought[0].extension_release_id:
         raise AlreadyReleased("The answer is out.", "order_id", existing_id=bought[0].extension_release_id)
-    if command.granted and asked.activate_by_ms > (handover.service_by_ms or handover.activate_by_ms):
+    if command.granted and asked.activate_by_ms > end_of(handover):
         raise WindowsUnordered("The seller asks for more than the service's window.", "granted")
     release = _extension_release(command, ORDER_HANDOVER.name, handover.id, call)
     answered = tuple(replace(element, extension_release_id=release.id) for element in bought)

@@ -17,6 +17,7 @@ from smartcontracts import catalogue, change, delivery, inquiry, order, quote
 from smartcontracts.codec import Choice, decode, encode
 from smartcontracts.kernel import (
     Call,
+    Cause,
     Contract,
     Event,
     Grpc,
@@ -28,6 +29,7 @@ from smartcontracts.kernel import (
     RoleMissing,
     Terms,
     View,
+    cause_id,
     step,
 )
 from smartcontracts.trade import words
@@ -173,6 +175,12 @@ def open_release(
         sha256=release_hash(act, salt, data),
         released_at_ms=call.block.time_ms,
     )
+
+
+def outward_id(release: Release, kind: Kind[Any], call: Call) -> str:
+    """The id of the document that a release's act will create out there: its carrier's cause is the release."""
+    cause = Cause(ledger_id=call.ledger_id, event_id=release.id, purpose=release.act)
+    return cause_id(kind, release.ledger_id, call.sender.organization, cause)
 
 
 def opened(*releases: Release) -> Outcome:

@@ -33,11 +33,10 @@ from smartcontracts.internal.handover import (
 from smartcontracts.internal.handover import (
     LIFECYCLE as HANDOVER_LIFECYCLE,
 )
-from smartcontracts.internal.release import open_release, opened
+from smartcontracts.internal.release import open_release, opened, outward_id
 from smartcontracts.internal.rules import rules_of
 from smartcontracts.kernel import (
     Call,
-    Cause,
     Contract,
     Deadline,
     Due,
@@ -50,7 +49,6 @@ from smartcontracts.kernel import (
     Role,
     Terms,
     View,
-    cause_id,
     step,
 )
 from smartcontracts.lineage import pseudonym
@@ -471,14 +469,13 @@ def release_inquiry(command: ReleaseInquiry, call: Call) -> Outcome:
         command_record=_inquiry_for(command, sourcing, elements, call.block.time_ms),
         salt=command.salt,
     )
-    cause = Cause(ledger_id=call.ledger_id, event_id=release.id, purpose=release.act)
     asked = AskedSeller(
         ledger_id=command.ledger_id,
         seller=command.seller,
         agreement_id=command.agreement_id,
         element_ids=command.element_ids,
         release_id=release.id,
-        inquiry_id=cause_id(INQUIRY, command.ledger_id, call.sender.organization, cause),
+        inquiry_id=outward_id(release, INQUIRY, call),
     )
     asking = replace(sourcing, status=status, asked=(*sourcing.asked, asked))
     return Outcome(writes=(asking,), events=(Event("sourcing.asked_seller", asking),)).then(opened(release))

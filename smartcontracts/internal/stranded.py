@@ -16,8 +16,6 @@ from smartcontracts.delivery import CancelOrder
 from smartcontracts.ids import derive_id
 from smartcontracts.inquiry import INQUIRY, LineageKeyInvalid, SubmitInquiry
 from smartcontracts.internal.elements import (
-    ELEMENTS_MAX,
-    SERVICE_ELEMENT,
     WHOLE_ORDER_GAS,
     AlreadyReleased,
     ElementStatus,
@@ -25,13 +23,19 @@ from smartcontracts.internal.elements import (
     OrderForeign,
     ServiceElement,
     in_order,
-    order_key,
+    ordered_by,
 )
 from smartcontracts.internal.inventory import INVENTORY_SERVICE, InventoryStatus
-from smartcontracts.internal.release import RELEASE, Release, ReleaseStatus, open_release, opened, void_releases
+from smartcontracts.internal.release import (
+    RELEASE,
+    ReleaseStatus,
+    open_release,
+    opened,
+    outward_id,
+    void_releases,
+)
 from smartcontracts.kernel import (
     Call,
-    Cause,
     Contract,
     Event,
     Grpc,
@@ -43,7 +47,6 @@ from smartcontracts.kernel import (
     Terms,
     View,
     WrongStatus,
-    cause_id,
     step,
 )
 from smartcontracts.lineage import LINEAGE_KEY_BYTES, pseudonym
@@ -214,13 +217,13 @@ def release_termination_inquiry(command: ReleaseTerminationInquiry, call: Call) 
     Rejects with the first of: OrderForeign, WrongStatus, ServiceNeeded, AskedTooEarly, LineageKeyInvalid, SaltInvalid.
     """
     elements = _stranded_by(command, call.view)
-    known = call.view.get(STRANDED_SERVICE, stranded_id_of(call.ledger_id, command.ledger_id, command.order_id))
+    stranded_id = stranded_id_of(call.ledger_id, command.ledger_id, command.order_id)
+    known = call.view.get(STRANDED_SERVICE, stranded_id)
     status = StrandedStatus.ASKING if known is None else step(LIFECYCLE, known.status, "ask")
     if known is not None and call.block.time_ms < known.again_at_ms:
         raise AskedTooEarly(f"The next attempt is made from {known.again_at_ms} on.", "order_id")
     if len(command.lineage_key) != LINEAGE_KEY_BYTES:
         raise LineageKeyInvalid(f"A lineage key has {LINEAGE_KEY_BYTES} bytes.", "lineage_key")
-    stranded_id = stranded_id_of(call.ledger_id, command.ledger_id, command.order_id)
     release = open_release(
         call,
         0,
@@ -242,7 +245,7 @@ def release_termination_inquiry(command: ReleaseTerminationInquiry, call: Call) 
         service_id=command.service_id,
         attempt=1 if known is None else known.attempt + 1,
         inquiry_release_id=release.id,
-        inquiry_id=cause_id(INQUIRY, command.ledger_id, call.sender.organization, _cause(release, call)),
+        inquiry_id=outward_id(release, INQUIRY, call),
         reason="" if known is None else known.reason,
         found_at_ms=call.block.time_ms if known is None else known.found_at_ms,
     )
@@ -279,7 +282,7 @@ def release_termination_order(command: ReleaseTerminationOrder, call: Call) -> O
         status=status,
         quote=command.quote,
         order_release_id=release.id,
-        termination_order_id=cause_id(ORDER, found.ledger_id, call.sender.organization, _cause(release, call)),
+        termination_order_id=outward_id(release, ORDER, call),
     )
     return _told(ordered, "stranded_service.ordered").then(opened(release))
 
@@ -332,8 +335,7 @@ def record_termination_failure(command: RecordTerminationFailure, call: Call) ->
 
 def _stranded_by(command: ReleaseTerminationInquiry, view: View) -> tuple[ServiceElement, ...]:
     """All elements of the order, of which none is needed. Rejects with OrderForeign, WrongStatus, ServiceNeeded."""
-    key = order_key(command.ledger_id, command.order_id)
-    bought = view.find(SERVICE_ELEMENT, "keys", key, ELEMENTS_MAX) if command.order_id else ()
+    bought = ordered_by(view, command.ledger_id, command.order_id)
     if not bought:
         raise OrderForeign("Nothing is bought by this order.", "order_id")
     if any(one.service_id not in ("", command.service_id) for one in bought) or not command.service_id:
@@ -375,10 +377,6 @@ def _inquiry_for(
 
 def _termination_of(service_id: str) -> Change:
     return Change(service_id=service_id, kind=ChangeKind.TERMINATION)
-
-
-def _cause(release: Release, call: Call) -> Cause:
-    return Cause(ledger_id=call.ledger_id, event_id=release.id, purpose=release.act)
 
 
 def _last_release_is_open(found: StrandedService, view: View) -> bool:
