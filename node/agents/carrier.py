@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later
+from node.agents.duties import Duty, Later, outside
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward, Refused, caused
 from smartcontracts.internal.release import (
     MESSAGES,
@@ -29,8 +29,6 @@ CARRY: Final = "carry"
 RECORD: Final = "record"
 # How long after a release was taken back its act may still come into a block: a submission's life, and clocks that differ.
 IN_FLIGHT_MS: Final = SUBMISSION_TTL_MS + 10_000
-# When to look again for a ledger that the node does not have, or not yet.
-LEDGER_ABSENT_MS: Final = 30_000
 # Refusals of the act by a contract, kernel or codec have codes in here, but for the signer's standing. All others are about
 # the member, its transaction or the node: nothing is decided about the act then.
 _CONTRACT_CODES: Final = (range(1101, 1300), range(2300, 9000))
@@ -59,41 +57,39 @@ _TRACES: Final[Mapping[str, Callable[[Any], bool]]] = MappingProxyType(
 
 async def carry(desk: Desk, port: LedgerPort, release: Release) -> None:
     """Take one release out, or find out that it was out when it was taken back; then write it down."""
-    outside = desk.bilateral.get(release.ledger_id)
-    if outside is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    there = outside(desk, release.ledger_id)
     if release.status == ReleaseStatus.OPEN:
-        carried = await _take_out(desk, port, outside, release)
+        carried = await _take_out(desk, port, there, release)
     else:
-        carried = await _look_after(desk, port, outside, release)
+        carried = await _look_after(desk, port, there, release)
     await port.submit([Outward("record_carried", carried)], purpose=RECORD)
 
 
-async def _take_out(desk: Desk, port: LedgerPort, outside: LedgerPort, release: Release) -> RecordCarried:
+async def _take_out(desk: Desk, port: LedgerPort, there: LedgerPort, release: Release) -> RecordCarried:
     cause = caused(port, release.id, release.act)
     try:
-        receipt = await outside.submit([Outward(release.act, released_command(release), cause)], purpose=CARRY)
+        receipt = await there.submit([Outward(release.act, released_command(release), cause)], purpose=CARRY)
     except Refused as refused:
         detail = refused.detail
         if detail.transient or not _is_about_act(detail.code):
             raise
         if detail.code == AlreadyDone.code:
             return RecordCarried(release_id=release.id, outcome_id=detail.existing_id)
-        outcome = await _outcome(desk, outside, release, cause)
+        outcome = await _outcome(desk, there, release, cause)
         if outcome:
             return RecordCarried(release_id=release.id, outcome_id=outcome)
         return RecordCarried(release_id=release.id, refusal_code=detail.code, refusal_name=detail.name)
     written = {document.kind: document.id for document in reversed(receipt.documents)}
-    subjects = _subjects(desk, outside, release, cause)
+    subjects = _subjects(desk, there, release, cause)
     outcome = next((written[kind] for kind, _ in subjects if kind in written), subjects[0][1])
     return RecordCarried(release_id=release.id, outcome_id=outcome)
 
 
-async def _look_after(desk: Desk, port: LedgerPort, outside: LedgerPort, release: Release) -> RecordCarried:
+async def _look_after(desk: Desk, port: LedgerPort, there: LedgerPort, release: Release) -> RecordCarried:
     """A release that was taken back: was the act out by then?"""
     settled_at_ms = release.voided_at_ms + IN_FLIGHT_MS
     in_flight = desk.now_ms() < settled_at_ms
-    outcome = await _outcome(desk, outside, release, caused(port, release.id, release.act))
+    outcome = await _outcome(desk, there, release, caused(port, release.id, release.act))
     if outcome:
         return RecordCarried(release_id=release.id, outcome_id=outcome)
     if in_flight:
@@ -103,11 +99,11 @@ async def _look_after(desk: Desk, port: LedgerPort, outside: LedgerPort, release
     )
 
 
-async def _outcome(desk: Desk, outside: LedgerPort, release: Release, cause: Cause) -> str:
+async def _outcome(desk: Desk, there: LedgerPort, release: Release, cause: Cause) -> str:
     """The id of the outward document that this release's act created or changed; empty if it is not out."""
     created = MESSAGES[release.act].creates
-    for kind, document_id in _subjects(desk, outside, release, cause):
-        document = await outside.get(kind, document_id)
+    for kind, document_id in _subjects(desk, there, release, cause):
+        document = await there.get(kind, document_id)
         if document is None:
             continue
         if created is not None and kind == created.name:
@@ -118,10 +114,10 @@ async def _outcome(desk: Desk, outside: LedgerPort, release: Release, cause: Cau
     return ""
 
 
-def _subjects(desk: Desk, outside: LedgerPort, release: Release, cause: Cause) -> tuple[tuple[str, str], ...]:
+def _subjects(desk: Desk, there: LedgerPort, release: Release, cause: Cause) -> tuple[tuple[str, str], ...]:
     """(kind, id) of the document that the act creates, and of those that it may change."""
     created = MESSAGES[release.act].creates
-    made = () if created is None else ((created.name, cause_id(created, outside.id, desk.organization, cause)),)
+    made = () if created is None else ((created.name, cause_id(created, there.id, desk.organization, cause)),)
     command: Any = released_command(release)
     named = tuple((kind, getattr(command, name, "")) for name, kind in SUBJECTS)
     # The order of a change creates no service: its acceptance stands on the order alone.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from node.agents.desk import Desk
 from node.agents.ports import LedgerPort
 from smartcontracts.kernel import Role
 
+# When to look again for a ledger that the node does not have, or not yet.
+LEDGER_ABSENT_MS: Final = 30_000
 # A function of this form: (desk, the port of the ledger on which the document stands, the document's record).
 Do = Callable[[Desk, LedgerPort, Any], Awaitable[None]]
 
@@ -25,6 +27,14 @@ class Later(Exception):
         """`at_ms` in the past is at once, but never in a row without a pause."""
         super().__init__(f"again at {at_ms}")
         self.at_ms = at_ms
+
+
+def outside(desk: Desk, ledger_id: str) -> LedgerPort:
+    """The bilateral ledger with this id. Raises Later while the node does not have it, or not yet."""
+    port = desk.bilateral.get(ledger_id)
+    if port is None:
+        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    return port
 
 
 def every(_desk: Desk, _record: Any) -> bool:

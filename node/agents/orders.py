@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from node.agents.desk import Desk
+from node.agents.duties import outside
 from node.agents.ports import LedgerPort, Outward, refused_for
 from node.agents.provisioning import ElementSpec
 from smartcontracts.internal.delivery import (
@@ -27,9 +29,8 @@ from smartcontracts.internal.inventory import TerminationUnderWay
 from smartcontracts.internal.orders import InternalsNotAvailable, NotOrdered, QuoteNotAssessed
 from smartcontracts.internal.recovery import DecisionMade, NoExtensionAsked, NotPlaced, SourcingOpen
 from smartcontracts.kernel import AlreadyDone, WrongStatus
+from smartcontracts.order import Order
 
-# When to look again for a ledger that the node does not have, or not yet.
-LEDGER_ABSENT_MS: Final = 30_000
 # Messages in one transaction: half of what ledgers allow unless told otherwise, and each may be about a whole order.
 ACTS_MAX: Final = 50
 # Refusals that say: this was done meanwhile, perhaps by ourselves before a crash, or its turn is over.
@@ -89,9 +90,15 @@ async def handover_on(internal: LedgerPort, handover_id: str) -> OrderHandover |
     return found
 
 
-def end_of(handover: OrderHandover) -> int:
-    """The window that what serves the order must fit: the service's, while SCO has set it."""
-    return handover.service_by_ms or handover.activate_by_ms
+async def order_outside(desk: Desk, ledger_id: str, order_id: str) -> Order | None:
+    """An order as it stands on its bilateral ledger. Raises Later while that is absent."""
+    found: Order | None = await outside(desk, ledger_id).get("order", order_id)
+    return found
+
+
+def asked_by_ms(elements: tuple[ServiceElement, ...]) -> int:
+    """The latest end that a seller or SOF asks for; 0 if none does."""
+    return max((one.extension.activate_by_ms for one in elements if one.extension is not None), default=0)
 
 
 def spec_of(element: ServiceElement) -> ElementSpec:

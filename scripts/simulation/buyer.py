@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
+from node.agents.ports import created
 from scripts.simulation import goods
-from scripts.simulation.people import Person, created
+from scripts.simulation.people import Person
 from smartcontracts.lineage import pseudonym
 from smartcontracts.trade import Action, Change, ChangeKind, QuoteLevel
 

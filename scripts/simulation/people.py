@@ -82,11 +82,6 @@ class Person:
             await self.world.changed(self.chain, key, until_ms)
 
 
-def created(receipt: Receipt, kind: str) -> str:
-    """The id of the first document of `kind` that a transaction wrote; empty if it wrote none."""
-    return next((document.id for document in receipt.documents if document.kind == kind), "")
-
-
 def refusal(error: Rejected) -> Declined:
     """What admission says."""
     return Declined(error.code, error.refusal_name())

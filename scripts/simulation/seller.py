@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from node.agents.ports import created
 from scripts.simulation import goods, layout
 from scripts.simulation.chain import Chain
 from scripts.simulation.parties import org_id
-from scripts.simulation.people import Person, created
+from scripts.simulation.people import Person
 from scripts.simulation.world import World
 from smartcontracts.agreement import AgreementTerms
 from smartcontracts.inquiry import Inquiry

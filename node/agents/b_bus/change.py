@@ -6,8 +6,8 @@ from typing import Final
 
 from node.agents.changes import as_customer, let_rest, mirrored, plan_on, said, submit, to_seller
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later, is_buyer
-from node.agents.orders import LEDGER_ABSENT_MS, current_on
+from node.agents.duties import Duty, is_buyer, outside
+from node.agents.orders import current_on
 from node.agents.ports import LedgerPort
 from smartcontracts.internal.change import OPEN, ChangePlan, SellerChange, plan_id_of
 from smartcontracts.internal.elements import ServiceElement, Source
@@ -56,9 +56,7 @@ async def tend_after_release(desk: Desk, port: LedgerPort, release: Release) -> 
 
 async def _change_there(desk: Desk, element: ServiceElement) -> ServiceChange | None:
     """The change that an order of ours is for, once the order is there."""
-    seller = desk.bilateral.get(element.ledger_id)
-    if seller is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    seller = outside(desk, element.ledger_id)
     order: Order | None = await seller.get("order", element.order_id) if element.order_id else None
     if order is None or not order.change_id:
         return None

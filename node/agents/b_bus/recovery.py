@@ -6,13 +6,12 @@ from typing import Final
 
 from node.agents.b_bus.order import orders_to_place
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later, is_buyer
+from node.agents.duties import Duty, is_buyer
 from node.agents.orders import (
-    LEDGER_ABSENT_MS,
     current_on,
     elements_on,
-    end_of,
     handover_on,
+    order_outside,
     submit_unless_overtaken,
 )
 from node.agents.policies import ExtensionAsked
@@ -25,6 +24,7 @@ from smartcontracts.internal.elements import (
     OrderHandover,
     ServiceElement,
     Source,
+    end_of,
 )
 from smartcontracts.internal.recovery import (
     CancellationOutcome,
@@ -98,7 +98,7 @@ async def _answer(desk: Desk, port: LedgerPort, handover: OrderHandover, element
             return
         granted = waived = False
     else:
-        order = await _order_there(desk, element)
+        order = await order_outside(desk, element.ledger_id, element.order_id)
         grant = desk.policies.grant_extension(
             ExtensionAsked(
                 order_id=element.order_id,
@@ -169,7 +169,7 @@ async def cancel_bought(desk: Desk, port: LedgerPort, element: ServiceElement) -
         cancelled: Release | None = await port.get("release", element.cancel_release_id)
         if cancelled is None or cancelled.status != ReleaseStatus.REFUSED:
             return
-        order = await _order_there(desk, element)
+        order = await order_outside(desk, element.ledger_id, element.order_id)
         if order is None or order.status != OrderStatus.ACTIVATED:
             return  # its own window is just ending it
         outcome = CancellationOutcome.STRANDED
@@ -185,18 +185,9 @@ async def settle_cancellation(desk: Desk, port: LedgerPort, release: Release) ->
             await cancel_bought(desk, port, element)
 
 
-async def _order_there(desk: Desk, element: ServiceElement) -> Order | None:
-    """The order by which an element is bought. Raises Later while its ledger is absent."""
-    downstream = desk.bilateral.get(element.ledger_id)
-    if downstream is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
-    found: Order | None = await downstream.get("order", element.order_id)
-    return found
-
-
 async def _is_over_there(desk: Desk, element: ServiceElement) -> bool:
     """Whether the order, or the service that it gave, has ended on its own ledger."""
-    order = await _order_there(desk, element)
+    order = await order_outside(desk, element.ledger_id, element.order_id)
     if order is None or order.status in _ENDED:
         return order is not None
     service = await desk.bilateral[element.ledger_id].get("service", order.service_id) if order.service_id else None

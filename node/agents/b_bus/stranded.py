@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later, is_buyer
-from node.agents.orders import LEDGER_ABSENT_MS, submit_unless_overtaken
+from node.agents.duties import Duty, Later, is_buyer, outside
+from node.agents.orders import submit_unless_overtaken
 from node.agents.policies import TerminationQuoted
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.inquiry import Inquiry, InquiryStatus
@@ -52,9 +52,7 @@ _SETTLED_RELEASES: Final = (ReleaseStatus.CARRIED, ReleaseStatus.REFUSED)
 
 async def end_stranded(desk: Desk, port: LedgerPort, element: ServiceElement) -> None:
     """Do the next step towards the end of a stranded element's service, or write down that it has ended. Req: D-40; X-27."""
-    seller = desk.bilateral.get(element.ledger_id)
-    if seller is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    seller = outside(desk, element.ledger_id)
     service = await _service_there(seller, element)
     if service is None:
         return

@@ -6,8 +6,8 @@ from typing import Final
 
 from node.agents.changes import let_rest, mirrored, plan_on, said, submit, to_buyer
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later, is_seller
-from node.agents.orders import LEDGER_ABSENT_MS, handover_on
+from node.agents.duties import Duty, Later, is_seller, outside
+from node.agents.orders import handover_on
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.internal.change import OPEN, ChangePlan, PlanStatus, ReleaseStart, plan_id_of
 from smartcontracts.internal.elements import HandoverStatus
@@ -23,9 +23,7 @@ START: Final = "start"
 
 async def tend_change(desk: Desk, port: LedgerPort, plan: ChangePlan) -> None:
     """Mirror the buyer's change; else say what is to be said about its window, or start it. Req: C-09, C-10, C-11."""
-    upstream = desk.bilateral.get(plan.ledger_id)
-    if upstream is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    upstream = outside(desk, plan.ledger_id)
     change: ServiceChange | None = await upstream.get("service_change", plan.change.id)
     if change is None or plan.change.outcome:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later, is_seller
+from node.agents.duties import LEDGER_ABSENT_MS, Duty, Later, is_seller, outside
 from node.agents.inquiries import agreement_on, rules_on, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.agreement import AgreementTerms
@@ -24,8 +24,6 @@ from smartcontracts.trade import InquiryItem, Price, QuoteForm, QuoteLevel
 HAND_OVER: Final = "hand_over"
 RELEASE: Final = "release"
 RECORD: Final = "record"
-# When to look again for a ledger that the node does not have, or not yet.
-LEDGER_ABSENT_MS: Final = 30_000
 _ANSWERS: Final = ("issue_quote", "declare_unable")
 # Of the time in which an order must be answered, this part is for knowing the elements behind a catalogue's quote.
 _STANDING_SHARE: Final = 2
@@ -96,8 +94,7 @@ async def _hand_over(
 async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> ReleaseQuote | None:
     """The quote at cost, mark-up and the agreement's discounts; None once what it rests on has ended. Req: Q-43, Q-46."""
     assessment: Assessment | None = await port.get("assessment", handover.assessment_id)
-    upstream = desk.bilateral.get(handover.ledger_id)
-    agreement = None if upstream is None else await agreement_on(upstream, desk.organization)
+    agreement = await agreement_on(outside(desk, handover.ledger_id), desk.organization)
     if assessment is None or agreement is None:
         raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
     now_ms, buyer = desk.now_ms(), handover.inquiry.buyer

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later, is_seller
+from node.agents.duties import Duty, is_seller, outside
 from node.agents.inquiries import rules_on
-from node.agents.orders import LEDGER_ABSENT_MS, handover_on, submit_unless_overtaken
+from node.agents.orders import handover_on, order_outside, submit_unless_overtaken
 from node.agents.policies import Process
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.internal.elements import UNDER_WAY, HandoverStatus, OrderHandover
@@ -49,9 +49,7 @@ async def hand_over_order(desk: Desk, port: LedgerPort, order: Order) -> None:
 
 async def hand_over_waiting(desk: Desk, _port: LedgerPort, inquiry: InquiryHandover) -> None:
     """It is known now what a quote is made of: an order of it may be waiting. Req: O-14; X-75."""
-    upstream = desk.bilateral.get(inquiry.ledger_id)
-    if upstream is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+    upstream = outside(desk, inquiry.ledger_id)
     for quote_id in dict.fromkeys((inquiry.standing_quote_id, inquiry.answer_id)):
         orders = await upstream.list("order", related=quote_id, status=OrderStatus.PLACED) if quote_id else ()
         for order in orders:
@@ -96,18 +94,9 @@ async def mirror_order(desk: Desk, port: LedgerPort, order: Order) -> None:
 
 async def mirror_from_inside(desk: Desk, _port: LedgerPort, handover: OrderHandover) -> None:
     """The same, for what happened out there before INT had got to where it matters."""
-    order = await upstream_order(desk, handover)
+    order = await order_outside(desk, handover.ledger_id, handover.order_id)
     if order is not None:
         await _mirror(desk, order, handover)
-
-
-async def upstream_order(desk: Desk, handover: OrderHandover) -> Order | None:
-    """The order that was handed over, as it stands. Raises Later while its ledger is absent."""
-    upstream = desk.bilateral.get(handover.ledger_id)
-    if upstream is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
-    found: Order | None = await upstream.get("order", handover.order_id)
-    return found
 
 
 async def _mirror(desk: Desk, order: Order, handover: OrderHandover) -> None:

@@ -6,16 +6,17 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty
-from node.agents.orders import current_on, end_of, handover_on, submit_unless_overtaken
+from node.agents.orders import asked_by_ms, current_on, handover_on, order_outside, submit_unless_overtaken
 from node.agents.policies import Delay
 from node.agents.ports import LedgerPort, Outward
-from node.agents.s_bus.order import mirror_from_inside, upstream_order
+from node.agents.s_bus.order import mirror_from_inside
 from smartcontracts.internal.elements import (
     DELIVERING,
     ElementStatus,
     HandoverStatus,
     OrderHandover,
     ServiceElement,
+    end_of,
 )
 from smartcontracts.internal.recovery import (
     AbandonOrder,
@@ -37,11 +38,11 @@ MIRROR: Final = "mirror"
 
 async def decide_overdue(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
     """No positive report came in time: ask for an extension, if policy wants one, or abandon. Req: D-31, D-33."""
-    order = await upstream_order(desk, handover)
+    order = await order_outside(desk, handover.ledger_id, handover.order_id)
     if order is None or order.status not in IN_DELIVERY or order.activate_by_ms > handover.activate_by_ms:
         await mirror_from_inside(desk, port, handover)
         return
-    expected_ms = await _expected_ms(port, handover)
+    expected_ms = asked_by_ms(await current_on(port, handover.id))
     request = _request(desk, handover, expected_ms)
     if request is not None:
         await submit_unless_overtaken(port, [Outward("release_extension", request)], purpose=EXTEND)
@@ -79,12 +80,6 @@ def _request(desk: Desk, handover: OrderHandover, expected_ms: int) -> ReleaseEx
     return ReleaseExtension(
         order_handover_id=handover.id, activate_by_ms=wish.activate_by_ms, reason=wish.reason, salt=desk.salt()
     )
-
-
-async def _expected_ms(port: LedgerPort, handover: OrderHandover) -> int:
-    """When the last of the sellers that ask for time would be done; 0 if none asks."""
-    asked = (element.extension for element in await current_on(port, handover.id))
-    return max((one.activate_by_ms for one in asked if one is not None), default=0)
 
 
 async def announce_failure(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:

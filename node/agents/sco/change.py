@@ -10,7 +10,7 @@ from node.agents.policies import Asked
 from node.agents.ports import LedgerPort
 from node.agents.sco.elements import elements_of
 from smartcontracts.inquiry import Inquiry
-from smartcontracts.internal.decomposition import Element, expected_lineage
+from smartcontracts.internal.decomposition import Element, expected_lineage, serving_of
 from smartcontracts.internal.elements import ServiceElement, Source
 from smartcontracts.internal.handover import InquiryHandover
 from smartcontracts.internal.inventory import InventoryService, InventoryStatus
@@ -85,10 +85,7 @@ def _made(desk: Desk, handover: InquiryHandover, attempt: int) -> tuple[Element,
 
 def _ends(inquiry: Inquiry, running: tuple[ServiceElement, ...]) -> tuple[Element, ...]:
     """An end for everything that the service is made of; it asks for nothing new, so each is as it was ordered. Req: X-63."""
-    serving: dict[str, int] = {}
-    for one in running:
-        for item_id in one.item_ids:
-            serving[item_id] = serving.get(item_id, 0) + 1
+    serving = serving_of(one.item_ids for one in running)
     return tuple(
         Element(
             id=one.element_id,

@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty
-from node.agents.orders import current_on, end_of, handover_on, submit_unless_overtaken
+from node.agents.orders import asked_by_ms, current_on, handover_on, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.internal.delivery import ChainElements, ElementWindow, RequestActivation
 from smartcontracts.internal.elements import (
@@ -16,6 +16,7 @@ from smartcontracts.internal.elements import (
     OrderHandover,
     ServiceElement,
     Source,
+    end_of,
 )
 from smartcontracts.internal.recovery import SetWindows
 from smartcontracts.kernel import Role
@@ -67,7 +68,7 @@ def element_end(now_ms: int, service_by_ms: int) -> int:
 async def recalculate_windows(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
     """After a change of the order's window: the service's, and those of all elements that are worked on. Req: D-41, D-43."""
     elements = await current_on(port, handover.id)
-    service_by_ms = max(service_end(handover, elements), min(handover.activate_by_ms, _asked_ms(elements)))
+    service_by_ms = max(service_end(handover, elements), min(handover.activate_by_ms, asked_by_ms(elements)))
     if desk.now_ms() >= service_by_ms:
         return
     own_ms = element_end(desk.now_ms(), service_by_ms)
@@ -78,11 +79,6 @@ async def recalculate_windows(desk: Desk, port: LedgerPort, handover: OrderHando
     )
     command = SetWindows(order_handover_id=handover.id, service_by_ms=service_by_ms, elements=windows)
     await submit_unless_overtaken(port, [Outward("set_windows", command)], purpose=WINDOWS)
-
-
-def _asked_ms(elements: tuple[ServiceElement, ...]) -> int:
-    """The latest end that a seller or SOF asks for."""
-    return max((one.extension.activate_by_ms for one in elements if one.extension is not None), default=0)
 
 
 def _window(element: ServiceElement, own_ms: int, service_by_ms: int) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 from node.agents.policies import Part
 from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.inquiry import Inquiry, connected
-from smartcontracts.internal.decomposition import Element, expected_lineage
+from smartcontracts.internal.decomposition import Element, expected_lineage, serving_of
 from smartcontracts.trade import InquiryItem, ItemRelation
 
 DEPENDS_ON: Final = "DEPENDS_ON"
@@ -21,10 +21,7 @@ def elements_of(parts: tuple[Part, ...], inquiry: Inquiry) -> tuple[Element, ...
     An item without a place of its own has those of the items that it is related to: once it is asked for without them,
     they are not there to take it from. Req: Q-13, Q-22; X-05.
     """
-    serving: dict[str, int] = {}
-    for part in parts:
-        for item_id in part.item_ids:
-            serving[item_id] = serving.get(item_id, 0) + 1
+    serving = serving_of(part.item_ids for part in parts)
     places = _places(inquiry.items)
     items = {item.id: item for item in inquiry.items}
     return tuple(
@@ -39,7 +36,7 @@ def elements_of(parts: tuple[Part, ...], inquiry: Inquiry) -> tuple[Element, ...
                 part.id, part.item_ids, serving[part.item_ids[0]], inquiry.items, inquiry.lineage_key
             ),
             relations=_relations(part, items),
-            installation_interval_ms=_wished_ms(part, items),
+            installation_interval_ms=_wished_ms(part.item_ids, items),
         )
         for part in parts
     )
@@ -55,12 +52,8 @@ def _relations(part: Part, items: dict[str, InquiryItem]) -> tuple[ItemRelation,
     return tuple(found)
 
 
-def _wished_ms(part: Part, items: dict[str, InquiryItem]) -> int:
+def _wished_ms(item_ids: tuple[str, ...], items: dict[str, InquiryItem]) -> int:
     """The shortest lead time that its items wish for; 0 is none."""
-    return _wished_ms_of(part.item_ids, items)
-
-
-def _wished_ms_of(item_ids: tuple[str, ...], items: dict[str, InquiryItem]) -> int:
     wishes = [items[one].installation_interval_ms for one in item_ids if one in items]
     return min((wish for wish in wishes if wish), default=0)
 

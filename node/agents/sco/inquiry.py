@@ -76,13 +76,8 @@ async def _begin(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Non
     if not acts:
         await _refuse(port, handover, NOT_DECOMPOSED)
         return
-    try:
-        await submit_unless_overtaken(port, acts, purpose=DECOMPOSE)
-    except Refused as refused:
-        if refused.detail.transient:
-            raise
-        # What the policy made of it can't be: the buyer still gets an answer. Req: Q-05.
-        await _refuse(port, handover, NOT_DECOMPOSED)
+    # What the policy makes of it may be impossible.
+    await _submit_or_refuse(port, handover, acts, DECOMPOSE, NOT_DECOMPOSED)
 
 
 async def _reuse(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Outward, ...]:
@@ -182,12 +177,7 @@ async def _choose(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> No
         await _refuse(port, handover, reason)
         return
     again = Assess(handover_id=handover.id, verdict=AssessVerdict.TRY_AGAIN, reason=reason)
-    try:
-        await submit_unless_overtaken(port, [Outward("assess", again), *acts], purpose=ASSESS)
-    except Refused as refused:
-        if refused.detail.transient:
-            raise
-        await _refuse(port, handover, reason)
+    await _submit_or_refuse(port, handover, (Outward("assess", again), *acts), ASSESS, reason)
 
 
 def _best(
@@ -274,13 +264,20 @@ async def _reconsider(desk: Desk, port: LedgerPort, handover: InquiryHandover) -
 
 async def _quote(port: LedgerPort, handover: InquiryHandover, choices: tuple[Choice, ...]) -> None:
     decision = Assess(handover_id=handover.id, verdict=AssessVerdict.TO_QUOTE, choices=choices)
+    # A quote may have expired meanwhile, say: then there is no chain of what was chosen.
+    await _submit_or_refuse(port, handover, (Outward("assess", decision),), ASSESS, NOT_CHAINABLE)
+
+
+async def _submit_or_refuse(
+    port: LedgerPort, handover: InquiryHandover, acts: tuple[Outward, ...], purpose: str, reason: str
+) -> None:
+    """Take the step; if it is refused for good, refuse the inquiry: the buyer still gets an answer. Req: Q-05."""
     try:
-        await submit_unless_overtaken(port, [Outward("assess", decision)], purpose=ASSESS)
+        await submit_unless_overtaken(port, acts, purpose=purpose)
     except Refused as refused:
         if refused.detail.transient:
             raise
-        # A quote has expired meanwhile, say: there is no chain of what was chosen.
-        await _refuse(port, handover, NOT_CHAINABLE)
+        await _refuse(port, handover, reason)
 
 
 async def _refuse(port: LedgerPort, handover: InquiryHandover, reason: str) -> None:

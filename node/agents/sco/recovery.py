@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty
-from node.agents.orders import elements_on, end_of, submit_unless_overtaken
+from node.agents.orders import elements_on, submit_unless_overtaken
 from node.agents.policies import Failure
 from node.agents.ports import LedgerPort, Outward, Refused
 from smartcontracts.internal.elements import (
@@ -20,6 +20,7 @@ from smartcontracts.internal.elements import (
     Source,
     costs_more,
     current,
+    end_of,
 )
 from smartcontracts.internal.orders import bought_by
 from smartcontracts.internal.ranking import Ranking

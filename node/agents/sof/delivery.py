@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
-from node.agents.orders import current_on, end_of, handover_on, spec_of, submit_unless_overtaken
+from node.agents.orders import current_on, handover_on, spec_of, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from node.agents.provisioning import (
     Activated,
@@ -26,6 +26,7 @@ from smartcontracts.internal.elements import (
     OrderHandover,
     ServiceElement,
     Source,
+    end_of,
 )
 from smartcontracts.internal.recovery import ReportDelay
 from smartcontracts.kernel import Role

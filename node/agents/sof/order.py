@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
-from node.agents.orders import current_on, end_of, handover_on, spec_of, submit_unless_overtaken
+from node.agents.orders import current_on, handover_on, spec_of, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from node.agents.provisioning import Declined, Operation, Pending, Provisioning, call_id
 from smartcontracts.internal.elements import (
@@ -16,6 +16,7 @@ from smartcontracts.internal.elements import (
     ServiceElement,
     Source,
     costs_more,
+    end_of,
 )
 from smartcontracts.internal.orders import AnswerAvailability, Availability, ElementAvailability
 from smartcontracts.kernel import Role

@@ -6,8 +6,8 @@ import pytest
 
 from ledgers.kinds import VERSIONS, contract_table
 from node.agents.boundaries import UndeclaredPurpose, perform
-from node.agents.carrier import B_BUS_CARRIER, IN_FLIGHT_MS, LEDGER_ABSENT_MS, S_BUS_CARRIER, SUBJECTS, carry
-from node.agents.duties import Later
+from node.agents.carrier import B_BUS_CARRIER, IN_FLIGHT_MS, S_BUS_CARRIER, SUBJECTS, carry
+from node.agents.duties import LEDGER_ABSENT_MS, Later
 from node.agents.ports import Refused
 from smartcontracts.change import ProposeMaintenance, StartChange
 from smartcontracts.delivery import CancelOrder, FailOrder
