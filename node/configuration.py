@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -478,12 +479,13 @@ def _validated(model: type[T], sources: Sources) -> T:
     try:
         return _with_absolute_paths(model.model_validate(sources.values), sources.base)
     except ValidationError as error:
-        raise ConfigurationWrong([_sentence(fault, sources) for fault in error.errors()]) from error
+        raise ConfigurationWrong([fault_sentence(fault, sources.origins) for fault in error.errors()]) from error
 
 
-def _sentence(fault: Any, sources: Sources) -> str:
+def fault_sentence(fault: Any, origins: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A fault that pydantic found in settings, with the setting's key, and where it came from if that is known."""
     key = ".".join(str(part) for part in fault["loc"])
-    origin = sources.origins.get(key)
+    origin = origins.get(key)
     text = "there is no such setting" if fault["type"] == "extra_forbidden" else str(fault["msg"])
     return f"{key}: {text}{f' ({origin})' if origin else ''}."
 

@@ -8,6 +8,7 @@ docs/sonata.md has the table.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -242,6 +243,15 @@ def withheld_salt(secret: bytes, subject: str) -> bytes:
 def withheld_hash(salt: bytes, data: bytes) -> bytes:
     """What stands on the ledger for `data`, with the subject's salt."""
     return hashlib.sha256(b"syngraph/withheld/1" + salt + data).digest()
+
+
+def withheld_file(document_id: str, withheld: Mapping[str, bytes], secret: bytes) -> str:
+    """What the owner keeps in its node, as JSON: each subject withheld from a document, with the salt that opens its hash."""
+    kept = {
+        subject: {"salt": withheld_salt(secret, subject).hex(), "json": data.decode()}
+        for subject, data in withheld.items()
+    }
+    return json.dumps({"document": document_id, "withheld": kept}, indent=1, ensure_ascii=False) + "\n"
 
 
 def inquiry_from_quote_request(data: bytes, context: QuoteContext, secret: bytes) -> Mapped[SubmitInquiry]:

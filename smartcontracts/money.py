@@ -64,6 +64,13 @@ class Money:
         """The difference. Rejects with CurrencyMismatch, AmountOutOfRange."""
         return self.plus(Money(-other.minor, other.currency))
 
+    def text(self) -> str:
+        """As people read it: "1,234.50 EUR"."""
+        digits = MINOR_DIGITS[self.currency]
+        sign, (whole, rest) = "-" if self.minor < 0 else "", divmod(abs(self.minor), 10**digits)
+        decimals = f".{rest:0{digits}d}" if digits else ""
+        return f"{sign}{whole:,}{decimals} {self.currency}"
+
     def times(self, count: int) -> Money:
         """The product with a whole number. Rejects with AmountOutOfRange."""
         return bounded(Money(self.minor * count, self.currency), "amount")

@@ -62,6 +62,10 @@ def _release_findings(
     internal: Ledger, releases: Sequence[Any], outside: dict[str, dict[str, list[Any]]]
 ) -> list[Finding]:
     """Each release is what its hash says, and what was carried stands outside."""
+    carried = {
+        ledger_id: {one for records in documents.values() for record in records for one in record.releases}
+        for ledger_id, documents in outside.items()
+    }
     found = []
     for release in releases:
         where = {"ledger_id": internal.id, "kind": "release", "id": release.id}
@@ -69,12 +73,9 @@ def _release_findings(
             found.append(
                 Finding(name="RELEASE_ALTERED", sentence="Its hash is not that of its command and salt.", **where)
             )
-        if release.status != CARRIED or release.ledger_id not in outside:
+        if release.status != CARRIED or release.ledger_id not in carried:
             continue
-        hashes = {
-            one for records in outside[release.ledger_id].values() for record in records for one in record.releases
-        }
-        if release.sha256 not in hashes:
+        if release.sha256 not in carried[release.ledger_id]:
             sentence = f"It counts as carried, but no document of {release.ledger_id} carries its hash."
             found.append(Finding(name="RELEASE_NOT_OUTSIDE", sentence=sentence, **where))
     return found
@@ -102,18 +103,24 @@ async def _lineage_findings(
 ) -> tuple[int, list[Finding]]:
     """The upstream buyers of each forwarded inquiry are its parent's, and the organization itself."""
     by_hash = {release.sha256: release for release in releases}
+    originals = {(ledger_id, one.id): one for ledger_id, documents in outside.items() for one in documents["inquiry"]}
+    parents: dict[str, Any | None] = {}
     compared, found = 0, []
     for ledger_id, documents in outside.items():
         for inquiry in documents["inquiry"]:
             release = next((by_hash[one] for one in inquiry.releases if one in by_hash), None)
             if inquiry.buyer != organization or release is None:
                 continue
-            parent = await _parent(internal, release)
+            # All sellers that are asked for one sourcing have one parent.
+            if release.subject_id not in parents:
+                parents[release.subject_id] = await _parent(internal, release)
+            parent = parents[release.subject_id]
             if parent is None:
                 continue
             compared += 1
+            original = originals.get((parent.ledger_id, parent.inquiry.id), parent.inquiry)
             where = {"ledger_id": ledger_id, "kind": "inquiry", "id": inquiry.id}
-            found += _lineage_of(inquiry, parent, outside, organization, where)
+            found += _lineage_of(inquiry, parent, original, organization, where)
     return compared, found
 
 
@@ -130,11 +137,8 @@ async def _parent(internal: Ledger, release: Any) -> Any | None:
         return None
 
 
-def _lineage_of(
-    inquiry: Any, handover: Any, outside: dict[str, dict[str, list[Any]]], organization: str, where: dict[str, str]
-) -> list[Finding]:
-    upstream = outside.get(handover.ledger_id, {}).get("inquiry", ())
-    original = next((one for one in upstream if one.id == handover.inquiry.id), handover.inquiry)
+def _lineage_of(inquiry: Any, handover: Any, original: Any, organization: str, where: dict[str, str]) -> list[Finding]:
+    """`original` is the inquiry that was handed over, as it stands outside if that ledger is read."""
     found = []
     if (handover.inquiry.ancestors, handover.inquiry.lineage_key) != (original.ancestors, original.lineage_key):
         sentence = (

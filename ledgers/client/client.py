@@ -75,7 +75,10 @@ class Client:
 
     async def ledger(self, name: str) -> Ledger:
         """A ledger by its id, or by the node's local name for it. Raises Refused (LEDGER_UNKNOWN)."""
-        status = await self._find(name)
+        return await self.ledger_of(await self._find(name))
+
+    async def ledger_of(self, status: LedgerStatus) -> Ledger:
+        """The ledger that `node_status` tells of, without asking for it once more."""
         return Ledger(self._connection, await self._of_members(status), status)
 
     async def _of_members(self, status: LedgerStatus) -> tuple[Connection, ...]:

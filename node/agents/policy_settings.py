@@ -8,6 +8,8 @@ from typing import Any, Final, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from node.configuration import fault_sentence
+
 FILE_BYTES_MAX: Final = 1 << 20
 ALL_MEMBERS: Final = "*"
 
@@ -90,7 +92,7 @@ def read_policy_settings(path: Path) -> PolicySettings:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PolicyFileWrong(f"{path}: not TOML: {error}.") from error
     except ValidationError as error:
-        raise PolicyFileWrong("\n".join(f"{path}: {_sentence(fault)}" for fault in error.errors())) from error
+        raise PolicyFileWrong("\n".join(f"{path}: {fault_sentence(fault)}" for fault in error.errors())) from error
     if problems := _recipe_problems(settings):
         raise PolicyFileWrong("\n".join(f"{path}: {problem}" for problem in problems))
     return settings
@@ -123,7 +125,3 @@ def _no_fraction(text: str) -> NoReturn:
     raise tomllib.TOMLDecodeError(f"{text} is a fraction; write it as text or in a smaller unit")
 
 
-def _sentence(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    text = "there is no such setting" if fault["type"] == "extra_forbidden" else str(fault["msg"])
-    return f"{key}: {text}."

@@ -43,6 +43,6 @@ def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) ->
 async def _audit(settings: Settings, internal: str, bilateral: tuple[str, ...]) -> AuditReport:
     async with settings.client() as client:
         status = await client.node_status()
-        names = bilateral or tuple(ledger.ledger_id for ledger in status.ledgers if ledger.kind == BILATERAL)
-        ledgers = [await client.ledger(name) for name in names]
+        named = [await client.ledger(name) for name in bilateral]
+        ledgers = named or [await client.ledger_of(one) for one in status.ledgers if one.kind == BILATERAL]
         return await audit_outward_acts(await client.ledger(internal), ledgers, status.organization_id)

@@ -49,7 +49,7 @@ async def _show(settings: Settings, name: str, kind: str, document_id: str, *, o
     async with settings.client() as client:
         root = await client.ledger(name)
         statuses = (await client.node_status()).ledgers
-        tree = TradeTree([await client.ledger(status.ledger_id) for status in statuses])
+        tree = TradeTree([await client.ledger_of(status) for status in statuses])
         read = tree.inquiry if kind == "inquiry" else tree.order
 
         async def current() -> TreeNode:

@@ -52,7 +52,7 @@ def submit(
       syngraph tx submit acme-alpha acts.json
       echo '[{"revoke_member": {"member_id": "mbr_..."}}]' | syngraph tx submit omni -
     """
-    messages, members = _read_messages(file), _signing_members(settings, signers)
+    messages, members = read_json(file), _signing_members(settings, signers)
     with settings.connect() as client:
         target = client.ledger(ledger)
         signed = make_from_plain(target.id, messages, members, ttl_s * 1_000)
@@ -72,7 +72,7 @@ def simulate(settings: Settings, *, ledger: str, file: BinaryIO, signers: tuple[
 
     Exit code 0 also where the receipt holds a refusal: the question was answered.
     """
-    messages, members = _read_messages(file), _signing_members(settings, signers)
+    messages, members = read_json(file), _signing_members(settings, signers)
     with settings.connect() as client:
         target = client.ledger(ledger)
         settings.output.fields(target.simulate(make_from_plain(target.id, messages, members)))
@@ -89,7 +89,8 @@ def show(settings: Settings, *, ledger: str, transaction_id: str) -> None:
     settings.output.fields({"body": body, "receipt": receipt})
 
 
-def _read_messages(file: BinaryIO) -> Any:
+def read_json(file: BinaryIO) -> Any:
+    """What a person typed for a ledger, strictly: no name twice, whole numbers only. Raises PlainInvalid."""
     data = file.read(FILE_BYTES_MAX + 1)
     if len(data) > FILE_BYTES_MAX:
         raise PlainInvalid("", f"a file of messages has at most {FILE_BYTES_MAX} bytes")

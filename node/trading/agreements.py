@@ -7,9 +7,10 @@ from typing import Any, BinaryIO, Final
 
 import click
 
-from ledgers.client import PlainInvalid, make_from_plain
+from ledgers.client import make_from_plain
 from node.cli.settings import Settings, common
-from node.trading.desk import DURATION, at, read_file
+from node.cli.tx import read_json
+from node.trading.desk import DURATION, at
 from smartcontracts.kernel import Position
 from smartcontracts.proposal import AcceptProposal, Proposal
 
@@ -73,11 +74,7 @@ def template(settings: Settings, *, ledger: str) -> None:
 @common
 def propose(settings: Settings, *, ledger: str, file: BinaryIO, valid_for: int) -> None:
     """Propose the terms in FILE ("-" is standard input), or new ones: then `replaces_version` is the one in force."""
-    try:
-        terms = json.loads(read_file(file))
-    except ValueError as error:
-        raise PlainInvalid("", f"this is not JSON: {error}") from error
-    messages = [{"propose": {"act": {"agreement_terms": terms}, "valid_for_ms": valid_for}}]
+    messages = [{"propose": {"act": {"agreement_terms": read_json(file)}, "valid_for_ms": valid_for}}]
     with at(settings, ledger) as desk:
         signed = make_from_plain(desk.ledger.id, messages, [desk.signer])
         desk.show(desk.read(desk.ledger.submit_signed(signed), "proposal"))

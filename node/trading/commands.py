@@ -25,11 +25,9 @@ from node.trading import agreements
 from node.trading.desk import DURATION, Desk, at, keep_withheld, keeping, new_secret, read_file, sentences, waiting
 from smartcontracts.canonical_json import dump, load
 from smartcontracts.catalogue import RequestStandingQuote
-from smartcontracts.currencies import MINOR_DIGITS
 from smartcontracts.delivery import AnswerExtension, CancelOrder, ExtendWindow
 from smartcontracts.inquiry import InquiryStatus, SubmitInquiry
 from smartcontracts.lineage import LINEAGE_KEY_BYTES, ancestors_of
-from smartcontracts.money import Money
 from smartcontracts.order import OrderStatus, PlaceOrder
 from smartcontracts.quote import TakeLateQuote
 from smartcontracts.trade import Action, Change, ChangeKind, InquiryItem, QuoteLevel
@@ -288,8 +286,8 @@ def _show_inquiry(desk: Desk, inquiry: Any, *, wait: bool) -> None:
             ("quote", quote.id),
             ("level", quote.level),
             ("valid until", instant(quote.valid_until_ms)),
-            ("once", _money(quote.one_time_total)),
-            ("over the term", _money(quote.term_total)),
+            ("once", quote.one_time_total.text()),
+            ("over the term", quote.term_total.text()),
         ]
     desk.settings.output.rows(("field", "value"), rows, rows)
 
@@ -305,13 +303,6 @@ def _show_order(desk: Desk, placed: Any, *, wait: bool) -> None:
     rows = [("order", answered.id), ("status", answered.status), ("reason", answered.reason)]
     rows += [("service", answered.service_id), ("to be activated by", instant(answered.activate_by_ms))]
     desk.settings.output.rows(("field", "value"), [row for row in rows if row[1]], rows)
-
-
-def _money(money: Money) -> str:
-    digits = MINOR_DIGITS[money.currency]
-    whole, part = divmod(abs(money.minor), 10**digits)
-    sign = "-" if money.minor < 0 else ""
-    return f"{sign}{whole:,}{f'.{part:0{digits}}' if digits else ''} {money.currency}"
 
 
 def _show_answer(desk: Desk, answer: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from ledgers.client import SigningMember
 from ledgers.receipts import Receipt
 from ledgers.transaction import Act
 from node.cli.settings import Settings
-from node.sonata import SALT_BYTES, withheld_salt
+from node.sonata import SALT_BYTES, withheld_file
 from smartcontracts.agreement import Agreement
 from smartcontracts.kernel import Rejected
 
@@ -138,9 +137,8 @@ def keep_withheld(folder: Path, document_id: str, withheld: Mapping[str, bytes],
         return None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{document_id}.json"
-    kept = {s: {"salt": withheld_salt(secret, s).hex(), "json": data.decode()} for s, data in withheld.items()}
     path.touch(mode=0o600)
-    path.write_text(json.dumps({"document": document_id, "withheld": kept}, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(withheld_file(document_id, withheld, secret))
     return path
 
 

@@ -37,7 +37,7 @@ from scripts.load.network import (
 from scripts.load.replay import ReplayDiffers, profiled, replay
 from scripts.load.report import VERSION, text
 from scripts.load.traders import FlowFailed
-from scripts.story.telling import StepFailed
+from scripts.story.telling import StepFailed, first_failure
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
@@ -75,7 +75,7 @@ async def _run(options: argparse.Namespace) -> int:
         _, others = group.split(_FAILURES)
         if others is not None:
             raise
-        print(f"scripts/bench: FAILED: {_first(group)}", file=sys.stderr)
+        print(f"scripts/bench: FAILED: {first_failure(group)}", file=sys.stderr)
         return FAILED
     except _FAILURES as error:
         print(f"scripts/bench: FAILED: {type(error).__name__}: {error}", file=sys.stderr)
@@ -171,7 +171,7 @@ async def _measure_network(options: argparse.Namespace, directory: Path) -> tupl
             try:
                 measured.most = await measure_rate(found, rate * 0.8, options.seconds)
             except* Overloaded as group:
-                print(f"80 % of the maximum could not be kept up: {_first(group)}", file=sys.stderr)
+                print(f"80 % of the maximum could not be kept up: {first_failure(group)}", file=sys.stderr)
         genesis = network.genesis_file(BUYER, LEDGER).read_bytes()
     finally:
         _tell("the nodes stop")
@@ -214,13 +214,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _tell(what: str) -> None:

@@ -55,10 +55,6 @@ class Wait:
         raise NotImplementedError
 
 
-class TaskFailed(Exception):
-    """A coroutine raised what it may not."""
-
-
 @dataclass(slots=True)
 class Task:
     """One coroutine. `on_end` gets the exception that ended it, or None."""

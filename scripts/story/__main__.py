@@ -36,7 +36,7 @@ from scripts.story.rehearsal import pairs_of, provided, rehearse
 from scripts.story.report import report, write_report
 from scripts.story.scenarios.base import TOPOLOGY
 from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, BRAVO, Stage
-from scripts.story.telling import StepFailed, Teller
+from scripts.story.telling import StepFailed, Teller, first_failure
 from scripts.story.terms import WHOLESALE
 from smartcontracts.kernel import Rejected
 
@@ -121,7 +121,7 @@ def _explained(error: BaseException, teller: Teller) -> str:
     """A sentence about a step that did not hold; of what nobody foresaw, where it came from, too."""
     if isinstance(error, BaseExceptionGroup):
         foreseen = error.split(_HELD)[1] is None
-        error = _first(error)
+        error = first_failure(error)
     else:
         foreseen = isinstance(error, _HELD)
     return _sentence(error, teller) + ("" if foreseen else "\n" + "".join(traceback.format_exception(error)))
@@ -233,13 +233,6 @@ def _sentence(error: BaseException, teller: Teller) -> str:
         advice = f"\nnext: {error.advice}" if error.advice else ""
         return f'in "{teller.act}": expected {error.expected}, found {error.found}{advice}{last}'
     return f'in "{teller.act}": {type(error).__name__}: {error}{last}'
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _names(requests: Requests) -> dict[str, Any]:

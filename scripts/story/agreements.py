@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -67,8 +66,3 @@ async def conclude(
         },
     )
     return agreement
-
-
-async def conclude_all(stage: Stage, pairs: list[tuple[Seat, Seat, str]]) -> list[Agreement]:
-    """All agreements at once: the ledgers know nothing of each other."""
-    return list(await asyncio.gather(*(conclude(stage, *pair) for pair in pairs)))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from ledgers.client import ProofFile, Refused
+from scripts.story.capture import namespace_command
 from scripts.story.nodes import Nodes
 from scripts.story.scene import Seat, Stage
 from scripts.story.telling import StepFailed, require
@@ -47,7 +45,7 @@ async def audit(stage: Stage, nodes: Nodes, seat: Seat, kind: str, document_id: 
         f"{document_id} to be proven at height {file.height}",
         said,
     )
-    alone = "no network, " if _cut_off() else ""
+    alone = "no network, " if namespace_command() else ""
     stage.teller.tell(
         f"a new process ({alone}no environment, no data) accepts: {kind} {proven['body']['status']}, {proven['voted_power']} votes",
         who="auditor",
@@ -110,7 +108,7 @@ async def _verify(file: Path, genesis: Path) -> tuple[int, str, int]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as empty:
         process = await asyncio.create_subprocess_exec(
-            *_cut_off(),
+            *namespace_command(),
             str(Path(sys.executable).with_name("syngraph")),
             *("proof", "verify", str(file), "--genesis", str(genesis), "--json"),
             cwd=empty,
@@ -120,17 +118,6 @@ async def _verify(file: Path, genesis: Path) -> tuple[int, str, int]:
         )
         said, _ = await asyncio.wait_for(process.communicate(), _VERIFY_S)
     return process.returncode or 0, said.decode(errors="replace").strip(), int((time.monotonic() - began) * 1000)
-
-
-@cache
-def _cut_off() -> tuple[str, ...]:
-    """What runs a command without any network, where this machine lets us."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return ()
-    command = (unshare, "--user", "--net", "--map-root-user")
-    tried = subprocess.run([*command, "true"], check=False, capture_output=True)
-    return command if tried.returncode == 0 else ()
 
 
 def _reason(said: str) -> str:

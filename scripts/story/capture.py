@@ -21,6 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,6 +104,7 @@ def require_permission() -> None:
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS)).close()
 
 
+@cache
 def namespace_command() -> tuple[str, ...]:
     """What runs a command in a network namespace of its own, as somebody who may capture there; empty where that is not allowed."""
     unshare = shutil.which("unshare")

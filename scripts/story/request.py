@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import Final
 
-from node.sonata import SALT_BYTES, Mapped, OrderContext, QuoteContext, product_order_of, withheld_hash, withheld_salt
+from node.sonata import SALT_BYTES, Mapped, OrderContext, QuoteContext, product_order_of, withheld_file, withheld_hash
 from scripts.story.files import DATA, Requests, inquiry_of, order_of
 from scripts.story.market import Market
 from scripts.story.purchase import inquire, place
@@ -101,13 +101,10 @@ def keep_withheld(
     stage: Stage, seat: Seat, document_id: str, mapped: Mapped[SubmitInquiry] | Mapped[PlaceOrder], secret: bytes
 ) -> str:
     """A file in the sender's own node: what was withheld, each subject with the salt that opens its hash."""
-    kept = {
-        subject: {"salt": withheld_salt(secret, subject).hex(), "json": data.decode()}
-        for subject, data in mapped.withheld.items()
-    }
+    content = withheld_file(document_id, mapped.withheld, secret)
+    kept = json.loads(content)["withheld"]
     opened = {subject: withheld_hash(bytes.fromhex(one["salt"]), one["json"].encode()) for subject, one in kept.items()}
     require(opened == {one.subject: one.sha256 for one in mapped.command.withheld}, "hashes that the file opens", opened)
-    content = json.dumps({"document": document_id, "withheld": kept}, indent=1, ensure_ascii=False) + "\n"
     return stage.network.keep(seat.name, f"{document_id}.json", content.encode())
 
 

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from smartcontracts.currencies import MINOR_DIGITS
 from smartcontracts.money import NANO, Money, Rate
 
 _WIDTHS: Final = (7, 8, 16, 6, 15, 8)
@@ -120,12 +119,15 @@ def require(held: object, expected: str, found: object, advice: str = "") -> Non
         raise StepFailed(expected, str(found), advice)
 
 
-def money(amount: Money) -> str:
-    """"1,234.50 EUR"."""
-    digits = MINOR_DIGITS[amount.currency]
-    sign, (whole, rest) = "-" if amount.minor < 0 else "", divmod(abs(amount.minor), 10**digits)
-    text = f"{sign}{whole:,}" + (f".{rest:0{digits}d}" if digits else "")
-    return f"{text} {amount.currency}"
+money: Final = Money.text
+
+
+def first_failure(group: BaseExceptionGroup[Any]) -> BaseException:
+    """The first error that is no group itself."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def rate(value: Rate) -> str:

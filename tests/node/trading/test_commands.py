@@ -86,6 +86,18 @@ def market(monkeypatch):
 
 
 @pytest.fixture
+def answering(market, monkeypatch):
+    """alpha quotes as soon as somebody waits for it."""
+    settled = Desk.settled
+
+    def answered(desk, kind, document_id, is_settled):
+        market.quote(market.one("inquiry"))
+        return settled(desk, kind, document_id, is_settled)
+
+    monkeypatch.setattr(Desk, "settled", answered)
+
+
+@pytest.fixture
 def trade(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
@@ -118,27 +130,13 @@ def test_a_sonata_request_becomes_a_signed_inquiry_and_what_is_about_persons_sta
     assert set(json.loads(kept.read_text())["withheld"]) == {one.subject for one in inquiry.withheld} != set()
 
 
-def test_the_answer_is_shown_in_sonata_s_form(market, trade, monkeypatch):
-    settled = Desk.settled
-
-    def answered(desk, kind, document_id, is_settled):
-        market.quote(market.one("inquiry"))
-        return settled(desk, kind, document_id, is_settled)
-
-    monkeypatch.setattr(Desk, "settled", answered)
+def test_the_answer_is_shown_in_sonata_s_form(market, answering, trade):
     shown = trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--wait")
     assert shown["id"] == market.one("quote").id
     assert shown["quoteItem"][0]["quoteItemPrice"]
 
 
-def test_people_get_the_answer_in_a_few_lines(market, trade, monkeypatch):
-    settled = Desk.settled
-
-    def answered(desk, kind, document_id, is_settled):
-        market.quote(market.one("inquiry"))
-        return settled(desk, kind, document_id, is_settled)
-
-    monkeypatch.setattr(Desk, "settled", answered)
+def test_people_get_the_answer_in_a_few_lines(market, answering, trade):
     done = CliRunner().invoke(commands.command, ["inquire", ACME_ALPHA, str(SAMPLE_QUOTE), "--wait"])
     quote = market.one("quote")
     lines = dict(
