@@ -85,6 +85,7 @@ from tests.smartcontracts.trading import (
     YEAR,
     ask,
     give,
+    item,
     pair_ledger,
     product,
     sell,
@@ -96,17 +97,6 @@ from tests.smartcontracts.trading import (
 )
 
 NOTE = '[{"author":"Jo","text":"call me"}]'
-
-
-def item(place=0, **changes):
-    """A change of one item of an inquiry."""
-
-    def change(command):
-        items = list(command.items)
-        items[place] = replace(items[place], **changes)
-        return replace(command, items=tuple(items))
-
-    return change
 
 
 def top(**changes):

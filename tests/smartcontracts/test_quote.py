@@ -93,6 +93,7 @@ from tests.smartcontracts.trading import (
     ask,
     buy,
     give,
+    item,
     monthly,
     once,
     quoted,
@@ -109,15 +110,6 @@ BOUND = PriceTerm(seller=org(SELLER), offering="port", price_type=PriceType.NON_
 
 def top(**changes):
     return lambda command: replace(command, **changes)
-
-
-def item(place=0, **changes):
-    def change(command):
-        items = list(command.items)
-        items[place] = replace(items[place], **changes)
-        return replace(command, items=tuple(items))
-
-    return change
 
 
 def price(index=0, **changes):

@@ -271,3 +271,14 @@ def sell(ledger: MemoryLedger, name: str, command: Any, seller: str = SELLER, at
 def accepted(ledger: MemoryLedger) -> order.Order:
     placed = ordered(ledger)
     return sell(ledger, "accept_order", order.AcceptOrder(order_id=placed.id)).writes[0]
+
+
+def item(place=0, **changes):
+    """A change of one item of a command."""
+
+    def change(command):
+        items = list(command.items)
+        items[place] = replace(items[place], **changes)
+        return replace(command, items=tuple(items))
+
+    return change
