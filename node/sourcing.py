@@ -22,7 +22,7 @@ _LOCATION: Final = (_PLACE, "productRelationship")
 
 def bought_items(items: tuple[InquiryItem, ...]) -> tuple[str, ...]:
     """Ids of the items that are bought, in the inquiry's order; there is at least one."""
-    placed = [item.id for item in items if _places(item)]
+    placed = [item.id for item in items if _listed(_parsed(item.product), _PLACE)]
     return tuple(placed[1:]) if len(placed) > 1 else (items[-1].id,)
 
 
@@ -62,32 +62,38 @@ def inquiries_to(
 
 
 def _with_places(items: tuple[InquiryItem, ...]) -> tuple[InquiryItem, ...]:
+    places = places_of(items)
+    return tuple(replace(item, product=located(item.product, places[item.id])) for item in items)
+
+
+def places_of(items: tuple[InquiryItem, ...]) -> dict[str, dict[str, Json]]:
+    """For each item what its group of related items knows of where it is."""
     groups = connected(items)
     shared: dict[tuple[int, str], list[Json]] = {}
     for item, group in zip(items, groups, strict=True):
+        product = _parsed(item.product)
         for member in _LOCATION:
             known = shared.setdefault((group, member), [])
-            known.extend(one for one in _listed(item, member) if one not in known)
-    return tuple(
-        _located(item, {member: shared[group, member] for member in _LOCATION})
-        for item, group in zip(items, groups, strict=True)
-    )
+            known.extend(one for one in _listed(product, member) if one not in known)
+    found: dict[str, dict[str, Json]] = {}
+    for item, group in zip(items, groups, strict=True):
+        kept = next((one for one in _LOCATION if shared[group, one]), None)
+        found[item.id] = {} if kept is None else {kept: shared[group, kept]}
+    return found
 
 
-def _located(item: InquiryItem, shared: dict[str, list[Json]]) -> InquiryItem:
-    """The item with what its group knows of where it is, unless it says so itself."""
-    product = load(item.product, "product")
-    member = next((member for member in _LOCATION if shared[member]), None)
-    if member is None or not isinstance(product, dict) or any(_listed(item, one) for one in _LOCATION):
-        return item
-    return replace(item, product=dump({**product, member: shared[member]}))
+def located(product: bytes, shared: dict[str, Json]) -> bytes:
+    """The product with what its group knows of where it is, unless it says so itself."""
+    known = _parsed(product) if shared else None
+    if not isinstance(known, dict) or any(_listed(known, member) for member in _LOCATION):
+        return product
+    return dump({**known, **shared})
 
 
-def _places(item: InquiryItem) -> list[Json]:
-    return _listed(item, _PLACE)
+def _parsed(product: bytes) -> Json:
+    return load(product, "product") if product else None
 
 
-def _listed(item: InquiryItem, member: str) -> list[Json]:
-    product = load(item.product, "product")
+def _listed(product: Json, member: str) -> list[Json]:
     found = product.get(member) if isinstance(product, dict) else None
     return found if isinstance(found, list) else []

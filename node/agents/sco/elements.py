@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.policies import Part
-from smartcontracts.canonical_json import Json, dump, load
-from smartcontracts.inquiry import Inquiry, connected
+from node.sourcing import located, places_of
+from smartcontracts.inquiry import Inquiry
 from smartcontracts.internal.decomposition import Element, expected_lineage, serving_of
 from smartcontracts.trade import InquiryItem, ItemRelation
 
 DEPENDS_ON: Final = "DEPENDS_ON"
-# What says where an item is, the plainer one first.
-_LOCATION: Final = ("place", "productRelationship")
 
 
 def elements_of(parts: tuple[Part, ...], inquiry: Inquiry) -> tuple[Element, ...]:
@@ -22,14 +20,14 @@ def elements_of(parts: tuple[Part, ...], inquiry: Inquiry) -> tuple[Element, ...
     they are not there to take it from. Req: Q-13, Q-22; X-05.
     """
     serving = serving_of(part.item_ids for part in parts)
-    places = _places(inquiry.items)
+    places = places_of(inquiry.items)
     items = {item.id: item for item in inquiry.items}
     return tuple(
         Element(
             id=part.id,
             item_ids=part.item_ids,
             offering=part.offering,
-            product=_located(part.product, places.get(part.item_ids[0], {})),
+            product=located(part.product, places.get(part.item_ids[0], {})),
             term=part.term,
             action=part.action,
             lineage_id=expected_lineage(
@@ -56,34 +54,3 @@ def _wished_ms(item_ids: tuple[str, ...], items: dict[str, InquiryItem]) -> int:
     """The shortest lead time that its items wish for; 0 is none."""
     wishes = [items[one].installation_interval_ms for one in item_ids if one in items]
     return min((wish for wish in wishes if wish), default=0)
-
-
-def _places(items: tuple[InquiryItem, ...]) -> dict[str, dict[str, Json]]:
-    """For each item what its group of related items knows of where it is."""
-    groups = connected(items)
-    shared: dict[tuple[int, str], list[Json]] = {}
-    for item, group in zip(items, groups, strict=True):
-        for member in _LOCATION:
-            known = shared.setdefault((group, member), [])
-            known.extend(one for one in _listed(item.product, member) if one not in known)
-    located: dict[str, dict[str, Json]] = {}
-    for item, group in zip(items, groups, strict=True):
-        kept = next((one for one in _LOCATION if shared[group, one]), None)
-        located[item.id] = {} if kept is None else {kept: shared[group, kept]}
-    return located
-
-
-def _located(product: bytes, shared: dict[str, Json]) -> bytes:
-    """The product with what its group knows of where it is, unless it says so itself."""
-    if not shared or not product:
-        return product
-    known = load(product, "product")
-    if not isinstance(known, dict) or any(_listed(product, member) for member in _LOCATION):
-        return product
-    return dump({**known, **shared})
-
-
-def _listed(product: bytes, member: str) -> list[Json]:
-    known = load(product, "product") if product else None
-    found = known.get(member) if isinstance(known, dict) else None
-    return found if isinstance(found, list) else []
