@@ -258,6 +258,13 @@ class Agent:
     async def _dispatch(self, tasks: asyncio.TaskGroup) -> None:
         """Start a call for each document that is due, as many at once as the pace allows."""
         running: set[asyncio.Task[None]] = set()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            # Told only now that its place is free: a call itself still holds it when it puts its document back. With all calls
+            # ending at one moment nobody would be told of any place, and whatever waits would wait for an event or a round.
+            running.discard(task)
+            self._news.set()
+
         while True:
             self._news.clear()
             desk = self._desk()
@@ -268,7 +275,7 @@ class Agent:
                     break
                 task = tasks.create_task(self._look(desk, subject))
                 running.add(task)
-                task.add_done_callback(running.discard)
+                task.add_done_callback(ended)
                 free -= 1
             await self._clock.wait(self._news, self._worklist.next_due_ms() if free > 0 else None)
 
@@ -347,7 +354,6 @@ class Agent:
             self._worklist.later(subject, again_ms, now_ms)
         else:
             self._worklist.done(subject, now_ms)
-        self._news.set()
 
     async def _sleep(self, duration_ms: int) -> None:
         await self._clock.wait(self._never, self._clock.now_ms() + duration_ms)

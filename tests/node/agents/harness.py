@@ -47,6 +47,10 @@ class VirtualClock:
         return self.time_ms
 
     async def wait(self, news, until_ms):
+        if until_ms is None:
+            # As the machine's clock does it: whoever waits goes on at once, before what ended by then is cleaned up.
+            await news.wait()
+            return
         arrived = asyncio.ensure_future(news.wait())
         due = asyncio.get_running_loop().create_future()
         if until_ms is not None:

@@ -488,6 +488,23 @@ async def test_documents_go_side_by_side_up_to_the_bound_and_each_one_call_at_a_
     assert len(most) >= 9
 
 
+@pytest.mark.parametrize("concurrency", [1, 2, 5])
+async def test_calls_that_all_end_at_one_moment_leave_nothing_waiting(concurrency):
+    """A round wakes more documents than are looked at at once, and most looks end together: what comes meanwhile has its turn."""
+    looked = []
+
+    async def note(desk, port, wish):
+        looked.append(wish.id)
+
+    world = World(duties=(replace(WEIGH, do=note),))
+    async with running(world, pace=replace(PACE, concurrency=concurrency)):
+        names = [world.wish() for _ in range(3 * concurrency + 1)]
+        for name in names:
+            world.port.feed.put_nowait(("wish", name))
+        await settle()
+        assert looked == names
+
+
 async def test_a_ledger_whose_events_are_refused_is_asked_again_after_pauses_that_grow():
     world = World()
     async with running(world):
