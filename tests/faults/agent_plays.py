@@ -233,9 +233,13 @@ SHORT = Play("short", lambda place: {BRAVO: _pool(place)}, short)
 
 @dataclass
 class Slept:
-    """What is asked and ordered just before all agents stand still, by what becomes of it meanwhile."""
+    """What is asked and ordered just before all agents stand still, by what becomes of it meanwhile.
+
+    `unanswered` can be made by who is asked, and be quoted late; for `unasked` others would have to be asked, too late.
+    """
 
     unanswered: object = None
+    unasked: object = None
     unaccepted: object = None
     undelivered: object = None
     patient: object = None
@@ -244,7 +248,7 @@ class Slept:
 ASLEEP = Play(
     "asleep",
     lambda place: {
-        BRAVO: _pool(f"{place}-near"),
+        ALPHA: _pool(f"{place}-own"),
         DELTA: Stock(
             pools=(
                 Pool(place=f"{place}-far", monthly="20.00"),
@@ -260,7 +264,7 @@ ASLEEP_ACTIVATION_MS = 12_000
 
 
 async def fall_asleep(market, place, freeze):
-    """Start four processes, stop all agents by `freeze` while each is under way, and let the short windows of three end."""
+    """Start five processes, stop all agents by `freeze` while each is under way, and let the short windows of four end."""
     buyer, _ = await market.between(ACME, ALPHA)
     quotes = [await _quoted(market, await _ask(market, place, what)) for what in ("far", "far", "slow")]
     long = {"acceptance_window_ms": WINDOW_MS, "activation_window_ms": WINDOW_MS}
@@ -270,13 +274,15 @@ async def fall_asleep(market, place, freeze):
     )
     await _until(market, slept.undelivered, OrderStatus.ACCEPTED)
     freeze()
-    slept.unanswered = await _ask(market, place, "near", response_window_ms=ASLEEP_WINDOW_MS)
+    slept.unanswered = await _ask(market, place, "own", response_window_ms=ASLEEP_WINDOW_MS)
+    slept.unasked = await _ask(market, place, "far", response_window_ms=ASLEEP_WINDOW_MS)
     slept.unaccepted = await market.order(
         ACME, ALPHA, quotes[0], acceptance_window_ms=ASLEEP_WINDOW_MS, activation_window_ms=WINDOW_MS
     )
     slept.patient = await market.order(ACME, ALPHA, quotes[1], **long)
     for kind, document, status in (
         ("inquiry", slept.unanswered, "deemed_unable"),
+        ("inquiry", slept.unasked, "deemed_unable"),
         ("order", slept.unaccepted, "rejected"),
         ("order", slept.undelivered, "overdue"),
     ):
