@@ -259,7 +259,9 @@ async def test_agents_that_slept_while_windows_ended_and_lost_their_cursors_find
             buyer, "order", slept.undelivered.id, lambda one: one.status in ("activated", "failed"), "its end", 300
         )
         await market.until(buyer, "inquiry", slept.unanswered.id, lambda one: one.late_quote_id, "a late quote", 300)
-        unable = await market.until(buyer, "inquiry", slept.unasked.id, lambda one: one.answered_at_ms, "an answer", 300)
+        unable = await market.until(
+            buyer, "inquiry", slept.unasked.id, lambda one: one.answered_at_ms, "an answer", 300
+        )
         assert unable.unable_reason == "WINDOW_TOO_SHORT"
         found = await settled(market, before)
         assert open_ends(found) == []
