@@ -19,6 +19,7 @@ from smartcontracts.internal.handover import (
     HandoverStatus,
     InquiryHandover,
     require_handover,
+    reusable,
 )
 from smartcontracts.internal.release import RELEASE, Release, ReleaseStatus, open_release, opened
 from smartcontracts.internal.rules import (
@@ -159,7 +160,7 @@ def release_unable(command: ReleaseUnable, call: Call) -> Outcome:
 
 
 def record_answer(command: RecordAnswer, call: Call) -> Outcome:
-    """Close the handover, or refuse the inquiry after its ledger refused the quote. Req: Q-05.
+    """Close the handover, or refuse the inquiry after its ledger refused the quote. Req: Q-05, Q-20.
 
     Rejects with the first of: HandoverUnknown, AnswerNotCarried.
     """
@@ -170,7 +171,7 @@ def record_answer(command: RecordAnswer, call: Call) -> Outcome:
         raise AnswerNotCarried("The answer's carrier has not said yet what became of it.", "handover_id")
     recorded = _recorded(handover, release, call.block.time_ms)
     name = f"inquiry_handover.{recorded.status.value}"
-    return Outcome(writes=(recorded,), events=(Event(name, recorded),))
+    return Outcome(writes=(recorded, *reusable(recorded)), events=(Event(name, recorded),))
 
 
 def list_prices(

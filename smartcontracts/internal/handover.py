@@ -170,6 +170,19 @@ class InquiryHandover:
     markups: tuple[OfferingMarkup, ...] = field(default=(), metadata={"list_max": MARKUPS_MAX})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReusableQuote:
+    """Document: the newest quote to inquiries with the same characteristics that rests on own resources alone.
+
+    There is one for all that are alike, however often they were asked, so finding it costs the same for ever. Req: Q-20.
+    """
+
+    id: str
+    characteristics: str
+    handover_id: str
+    answered_at_ms: int
+
+
 def hand_over_inquiry(command: HandOverInquiry, call: Call) -> Outcome:
     """Take an inquiry in. Whoever has one of its elements already, over another ledger, refuses it. Req: Q-08, Q-17; X-05.
 
@@ -243,6 +256,27 @@ def characteristics_of(items: tuple[InquiryItem, ...]) -> str:
         for part in (item.action.encode(), item.offering.encode(), item.product, term, related.encode()):
             digest.update(len(part).to_bytes(4, "big") + part)
     return digest.hexdigest()
+
+
+def reusable_quote_id(characteristics: str) -> str:
+    """The id of what points to the newest quote to these characteristics, whether or not there is one yet. Req: Q-20."""
+    return derive_id(REUSABLE_QUOTE.prefix, characteristics)
+
+
+def reusable(handover: InquiryHandover) -> tuple[ReusableQuote, ...]:
+    """What a quote that is out leaves for the next inquiry that is alike. Req: Q-20, Q-21.
+
+    A seller's quote is good for one order, and a change is about one service: neither is used again.
+    """
+    if handover.status != HandoverStatus.QUOTED or handover.sourcing_id or handover.inquiry.change is not None:
+        return ()
+    newest = ReusableQuote(
+        id=reusable_quote_id(handover.characteristics),
+        characteristics=handover.characteristics,
+        handover_id=handover.id,
+        answered_at_ms=handover.answered_at_ms,
+    )
+    return (newest,)
 
 
 def handover_id_of(internal_id: str, ledger_id: str, inquiry_id: str) -> str:
@@ -342,9 +376,17 @@ INQUIRY_HANDOVER: Final = Kind(
     filters=("status", "party", "offering", "related"),
 )
 
+REUSABLE_QUOTE: Final = Kind(
+    name="reusable_quote",
+    prefix="reu",
+    record=ReusableQuote,
+    terms=lambda one: Terms(related=(one.characteristics, one.handover_id)),
+    filters=("related",),
+)
+
 CONTRACT: Final = Contract(
     name="inquiry_handover",
-    kinds=(INQUIRY_HANDOVER,),
+    kinds=(INQUIRY_HANDOVER, REUSABLE_QUOTE),
     messages=(
         MessageType(
             name="hand_over_inquiry",

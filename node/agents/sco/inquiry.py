@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Final
 
 from node.agents.desk import Desk
@@ -13,7 +12,6 @@ from node.agents.policies import Asked, OwnOffer, Process, RankedQuote
 from node.agents.ports import LedgerPort, Outward, Refused
 from node.agents.sco.change import changed_elements
 from node.agents.sco.elements import elements_of
-from smartcontracts.agreement import PriceType
 from smartcontracts.internal.assessment import Assess, Assessment, AssessVerdict, Choice
 from smartcontracts.internal.decomposition import (
     Decompose,
@@ -24,7 +22,13 @@ from smartcontracts.internal.decomposition import (
     SofQuery,
     decomposition_id,
 )
-from smartcontracts.internal.handover import HandoverStatus, InquiryHandover, own_time_ms
+from smartcontracts.internal.handover import (
+    HandoverStatus,
+    InquiryHandover,
+    ReusableQuote,
+    own_time_ms,
+    reusable_quote_id,
+)
 from smartcontracts.internal.ranking import Ranking
 from smartcontracts.internal.rules import SourcingRules
 from smartcontracts.internal.sourcing import (
@@ -36,7 +40,7 @@ from smartcontracts.internal.sourcing import (
 )
 from smartcontracts.kernel import Role
 from smartcontracts.money import Rounding
-from smartcontracts.trade import Price, Term, periods_in_term
+from smartcontracts.pricing import charged_minor
 
 DECOMPOSE: Final = "decompose"
 SOURCE: Final = "source"
@@ -82,18 +86,13 @@ async def _begin(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Non
 
 async def _reuse(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Outward, ...]:
     """The newest quote to an identical inquiry that rests on own resources alone, if policy wants it. Req: Q-20, Q-21."""
-    alike: tuple[InquiryHandover, ...] = await port.list(
-        "inquiry_handover", related=handover.characteristics, status=HandoverStatus.QUOTED
-    )
-    rules = await rules_on(port)
-    usable = [one for one in alike if not one.sourcing_id and one.id != handover.id]
-    newest = max(usable, key=lambda one: (one.answered_at_ms, one.id), default=None)
+    newest: ReusableQuote | None = await port.get("reusable_quote", reusable_quote_id(handover.characteristics))
     if newest is None:
         return ()
     age_ms = max(0, desk.now_ms() - newest.answered_at_ms)
-    if not desk.policies.reuse(handover.inquiry.buyer, age_ms, rules):
+    if not desk.policies.reuse(handover.inquiry.buyer, age_ms, await rules_on(port)):
         return ()
-    return (Outward("reuse_quote", ReuseQuote(handover_id=handover.id, from_handover_id=newest.id)),)
+    return (Outward("reuse_quote", ReuseQuote(handover_id=handover.id, from_handover_id=newest.handover_id)),)
 
 
 async def _next_attempt(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Outward, ...]:
@@ -305,17 +304,9 @@ def _own(query: SofQuery) -> OwnOffer:
     answer = query.answer
     if answer is None:
         raise LookupError(query.id)  # YES comes with an answer
-    total = sum(_over_term(price, query.element.term) for price in answer.prices)
+    # A sum may be beyond what an amount can be: then SOF's word is dear, and no call of a duty broken.
+    total = sum(charged_minor(query.element.term, price, Rounding.HALF_UP) for price in answer.prices)
     return OwnOffer(total_minor=total, currency=query.currency, lead_time_ms=answer.lead_time_ms)
-
-
-def _over_term(price: Price, term: Term | None) -> int:
-    if price.price_type == PriceType.USAGE_BASED:
-        return 0
-    periods = Fraction(1)
-    if price.price_type == PriceType.RECURRING:
-        periods = Fraction(0) if term is None else periods_in_term(term, price)
-    return price.rate.amount(periods, Rounding.HALF_UP).minor
 
 
 DUTIES: Final = (

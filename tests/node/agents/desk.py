@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +41,9 @@ from tests.smartcontracts.trading import TERMS, target
 
 EMPTY = 'currency = "EUR"\npool = []\n'
 CALLS_MAX = 200_000
+import os
+
+STRICT = bool(os.environ.get("STRICT"))
 
 
 def pool(*offerings: str, monthly: str = "10.00", lead_ms: int = 60_000, capacity: int = 1_000) -> Inventory:
@@ -81,6 +85,18 @@ class MarketLedger(MemoryLedger):
         due = self._next_due()
         return None if due is None else due[0]
 
+    @contextmanager
+    def as_if(self) -> Iterator[None]:
+        """Whatever happens in here has not happened."""
+        documents = {name: dict(stored) for name, stored in self._documents.items()}
+        before = (self.time_ms, self.height, self.fired, self._transactions, len(self.events))
+        try:
+            yield
+        finally:
+            self._documents = documents
+            self.time_ms, self.height, self.fired, self._transactions, events = before
+            del self.events[events:]
+
 
 class MarketPort:
     """`node.agents.ports.LedgerPort`: nothing ever suspends."""
@@ -91,9 +107,15 @@ class MarketPort:
         self.organization, self.role = organization, role
 
     async def get(self, kind: str, document_id: str) -> Any | None:
+        self.market.records_read += 1
         return self.ledger.get(self.ledger.table.kinds[kind], document_id)
 
     async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
+        records = self._listed(kind, filters)
+        self.market.records_read += len(records)
+        return records
+
+    def _listed(self, kind: str, filters: Mapping[str, str]) -> tuple[Any, ...]:
         found = self.ledger.table.kinds[kind]
         given = {name: value for name, value in filters.items() if value}
         assert not given.keys() - set(found.filters), f"{kind} has no filter {sorted(given)}"
@@ -125,6 +147,29 @@ class MarketPort:
         return Receipt(ledger_id=self.id, height=self.ledger.height, documents=documents)
 
 
+class LeftAlone(AssertionError):
+    """Nothing was left to do, it seemed, but a round over all documents would find something."""
+
+
+class _WouldSubmit(Exception):
+    """A duty handed in what its ledger would have taken."""
+
+
+class RoundPort(MarketPort):
+    """What a duty submits does not happen: if the ledger refuses it, the duty hears so, as ever; else it is found out."""
+
+    async def submit(self, acts: Sequence[Any], *, purpose: str) -> Receipt:
+        sender = self.ledger.sender(self.organization, self.role.value)
+        with self.ledger.as_if():
+            try:
+                self.ledger.submit(
+                    [(act.name, act.command, act.cause) for act in acts], sender=sender, at=self.market.now_ms + 1
+                )
+            except Rejected as rejected:
+                raise refusal(rejected) from rejected
+        raise _WouldSubmit(f"{purpose} on {self.name}: {', '.join(act.name for act in acts)}")
+
+
 class Market:
     """Organizations, their ledgers, and their agents."""
 
@@ -143,7 +188,11 @@ class Market:
         """`pairs` are (buyer, seller), one ledger each; `terms` change a pair's agreement; `silent` ones have no agents."""
         self.now_ms = START_MS + 1_000
         self.step_ms, self.observe = step_ms, observe
+        # Whether it is checked each time that nothing is left to do, that this is so.
+        self.strict = STRICT
         self.commits: list[Commit] = []
+        # Documents that agents were given, by id or in lists.
+        self.records_read = 0
         # (organization, role, duty, error) of what a duty raised and did not expect.
         self.failures: list[tuple[str, str, str, Exception]] = []
         self.ledgers: dict[str, MarketLedger] = {}
@@ -231,6 +280,47 @@ class Market:
             calls += 1
             assert calls < CALLS_MAX, "agents go around in a circle"
             self._look_at(*self._work.popleft())
+        if self.strict:
+            self.check_round()
+
+    def check_round(self) -> None:
+        """Agents depend on no round: with nothing left to do, no duty would do anything about any document. Raises LeftAlone."""
+        for ledger_name, ledger in self.ledgers.items():
+            for (name, role), desk in self.desks.items():
+                port = self._port_of(desk, ledger)
+                if port is None:
+                    continue
+                probing = self._probing(desk)
+                for duty in DUTIES[role]:
+                    if duty.ledger_kind == ledger.ledger_kind:
+                        for record in ledger.all(ledger.table.kinds[duty.kind]):
+                            if getattr(record, "status", "") in duty.statuses and duty.applies(desk, record):
+                                entry = (ledger_name, duty.kind, record.id)
+                                self._would_do_nothing(duty, probing, ledger, record, entry, f"{name}/{duty.name}")
+
+    def _would_do_nothing(
+        self, duty: Any, desk: Desk, ledger: MarketLedger, record: Any, entry: Any, label: str
+    ) -> None:
+        call = perform(duty, desk, self._port_of(desk, ledger), record)
+        try:
+            call.send(None)
+        except StopIteration:
+            return
+        except Later as later:
+            due_ms = self._later.get(entry)
+            if due_ms is None or due_ms > max(later.at_ms, self.now_ms):
+                raise LeftAlone(f"{label} wants {entry} at {later.at_ms}, and has it at {due_ms}") from later
+        except _WouldSubmit as found:
+            raise LeftAlone(f"at {self.now_ms} {label} would do about {entry}, in {record.status}: {found}") from None
+        except Exception:  # noqa: BLE001 - was told when the duty was called for the document
+            return
+
+    def _probing(self, desk: Desk) -> Desk:
+        def probe(port: Any) -> Any:
+            return RoundPort(self, port.ledger, port.name, port.organization, port.role)
+
+        bilateral = {key: probe(port) for key, port in desk.bilateral.items()}
+        return replace(desk, internal=probe(desk.internal), bilateral=bilateral)
 
     def run_until(self, until_ms: int | None = None, *, stop: Any = None) -> None:
         """Let time pass, from due to due, until then (default: two minutes), or until `stop()` is true."""

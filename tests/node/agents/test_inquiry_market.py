@@ -19,6 +19,8 @@ from node.agents.sco.inquiry import QUOTE_OUT_MS
 from smartcontracts import codec
 from smartcontracts.agreement import DiscountRule, PriceTerm, PriceType
 from smartcontracts.catalogue import PublishOffering, RequestStandingQuote
+from smartcontracts.internal.answer import RecordAnswer
+from smartcontracts.internal.decomposition import decomposition_id
 from smartcontracts.internal.handover import own_time_ms
 from smartcontracts.internal.release import release_hash
 from smartcontracts.internal.rules import Prefer, SetSourcingRules, SourcingRules
@@ -528,6 +530,44 @@ def test_a_quote_to_the_same_request_is_used_again_for_another_buyer():
     assert customers_quote(market, "bolt", "alpha").items[0].id == "mine"
     text = b"".join(codec.encode(one) for one in market.records(market.between("bolt", "alpha"), "quote"))
     assert first.id.encode() not in text
+    assert market.failures == []
+
+
+def asked_again(market, places):
+    """So many other buyers have had the same quote from alpha; only its contract is at work here."""
+    ledger = market.internal("alpha")
+    pattern = next(
+        one for one in market.records(ledger, "inquiry_handover") if one.answer_id and not one.repurposed_from
+    )
+    release = ledger.get(ledger.table.kinds["release"], pattern.release_id)
+    parts = ledger.get(ledger.table.kinds["decomposition"], decomposition_id(ledger.ledger_id, pattern.id, 1))
+    for place in places:
+        alike = f"iho_alike_{place:04}"
+        ledger.write(replace(parts, id=decomposition_id(ledger.ledger_id, alike, 1), subject_id=alike))
+        ledger.write(replace(release, id=f"rel_alike_{place:04}", subject_id=alike))
+        ledger.write(replace(pattern, id=alike, status="to_quote", release_id=f"rel_alike_{place:04}", answer_id=""))
+        market.act(ledger, "record_answer", RecordAnswer(handover_id=alike), "alpha", "s_bus")
+    return ledger
+
+
+@pytest.mark.req("Q-20")
+def test_a_quote_is_found_again_at_the_same_cost_after_a_thousand_that_are_alike():
+    market = Market(pairs=(("acme", "alpha"), *((name, "alpha") for name in "bc")), inventories={"alpha": pool("port")})
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    read = []
+    for buyer, places in (("b", range(1)), ("c", range(1, 1_001))):
+        ledger = asked_again(market, places)
+        before = market.records_read
+        market.ask(buyer, "alpha", (SINGLE,))
+        market.run()
+        read.append(market.records_read - before)
+        reused = next(
+            one for one in market.records(ledger, "inquiry_handover") if one.inquiry.buyer == org(buyer)
+        ).repurposed_from
+        assert reused == f"iho_alike_{places[-1]:04}"
+    assert read[0] == read[1]
+    assert len(market.records(ledger, "reusable_quote")) == 1
     assert market.failures == []
 
 

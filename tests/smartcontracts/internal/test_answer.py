@@ -9,12 +9,20 @@ from hypothesis import strategies as st
 from smartcontracts.codec import encode
 from smartcontracts.internal import answer as w
 from smartcontracts.internal.assessment import ASSESSMENT, AssessedItem
-from smartcontracts.internal.handover import INQUIRY_HANDOVER, HandoverUnknown
+from smartcontracts.internal.handover import (
+    INQUIRY_HANDOVER,
+    REUSABLE_QUOTE,
+    HandoverStatus,
+    HandoverUnknown,
+    ReusableQuote,
+    reusable,
+    reusable_quote_id,
+)
 from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
 from smartcontracts.internal.rules import MarkupInvalid, OfferingMarkup, SetSourcingRules, SourcingRules, marked_up
 from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.money import Rate
-from smartcontracts.trade import ChangeAnswer, ChangeMethod, Outage, QuoteForm
+from smartcontracts.trade import Change, ChangeAnswer, ChangeKind, ChangeMethod, Outage, QuoteForm
 from tests.smartcontracts.internal.inquiries import (
     UPSTREAM,
     VALID_MS,
@@ -24,6 +32,7 @@ from tests.smartcontracts.internal.inquiries import (
     internal_ledger,
     issuing,
     quote_for,
+    quoted_alone,
     quoting,
     refusal_of,
     released,
@@ -282,3 +291,32 @@ def test_a_quote_that_is_refused_out_there_becomes_unable_to_quote():
     )
     send(ledger, "record_answer", record, "s_bus")
     assert ledger.the(INQUIRY_HANDOVER).status == "lapsed"
+
+
+@pytest.mark.req("Q-20", "Q-21")
+def test_the_newest_quote_from_own_resources_is_the_one_that_is_found_again():
+    ledger = internal_ledger()
+    first = quoted_alone(ledger)
+    assert ledger.the(REUSABLE_QUOTE) == ReusableQuote(
+        id=reusable_quote_id(first.characteristics),
+        characteristics=first.characteristics,
+        handover_id=first.id,
+        answered_at_ms=first.answered_at_ms,
+    )
+    newer = replace(first, id="iho_newer", answered_at_ms=first.answered_at_ms + 1)
+    assert reusable(newer)[0].id == ledger.the(REUSABLE_QUOTE).id
+    assert reusable(newer)[0].handover_id == "iho_newer"
+
+
+@pytest.mark.req("Q-21")
+def test_a_quote_that_rests_on_a_seller_or_changes_a_service_or_is_none_is_not_found_again():
+    ledger = internal_ledger()
+    handover = released(ledger)
+    carried(ledger, handover)
+    send(ledger, "record_answer", w.RecordAnswer(handover_id=handover.id), "s_bus")
+    assert ledger.the(INQUIRY_HANDOVER).status == "quoted"
+    assert ledger.all(REUSABLE_QUOTE) == ()
+    alone = quoted_alone(internal_ledger())
+    changing = replace(alone.inquiry, change=Change(service_id="svc_1", kind=ChangeKind.QOS))
+    assert reusable(replace(alone, inquiry=changing)) == ()
+    assert reusable(replace(alone, status=HandoverStatus.UNABLE)) == ()
