@@ -85,8 +85,12 @@ class Rate:
 
     def amount(self, quantity: Fraction, rounding: Rounding) -> Money:
         """quantity x rate, rounded once. Rejects with AmountOutOfRange, CurrencyUnknown. Req: B-04, F-8."""
+        return bounded(Money(self.minor(quantity, rounding), self.currency), "amount")
+
+    def minor(self, quantity: Fraction, rounding: Rounding) -> int:
+        """The same in minor units, of any size. Rejects with CurrencyUnknown."""
         exact = Fraction(quantity * self.nano * 10 ** minor_digits(self.currency, "currency"), NANO)
-        return bounded(Money(round_fraction(exact, rounding), self.currency), "amount")
+        return round_fraction(exact, rounding)
 
 
 def round_fraction(exact: Fraction, rounding: Rounding) -> int:

@@ -21,7 +21,7 @@ from smartcontracts.agreement import (
     price_term_of,
 )
 from smartcontracts.kernel import Grpc, Rejected
-from smartcontracts.money import Money, Rate, Rounding, require_rate, round_fraction
+from smartcontracts.money import Money, Rate, Rounding, bounded, require_rate, round_fraction
 from smartcontracts.trade import (
     DAY_MS,
     LABEL_MS,
@@ -137,7 +137,7 @@ def require_charges(
         require_rate(price.rate, terms.currency, f"{at}.rate")
         if price.list_rate is not None:
             require_rate(price.list_rate, terms.currency, f"{at}.list_rate")
-        _require_price_form(price, at)
+        require_price_form(price, at)
         # Two usage prices of one unit would leave open which of them a metered record is for.
         name = "" if price.price_type == PriceType.USAGE_BASED else price.name
         charge = (price.price_type, price.unit, price.period_ms, name)
@@ -158,12 +158,20 @@ def sums(charges: Iterable[tuple[Term | None, Price]], currency: str, rounding: 
     """
     one_time, recurring = Money(0, currency), Money(0, currency)
     for term, price in charges:
+        amount = bounded(Money(charged_minor(term, price, rounding), price.rate.currency), "amount")
         if price.price_type == PriceType.NON_RECURRING:
-            one_time = one_time.plus(price.rate.amount(Fraction(1), rounding))
+            one_time = one_time.plus(amount)
         elif price.price_type == PriceType.RECURRING:
-            periods = Fraction(0) if term is None else periods_in_term(term, price)
-            recurring = recurring.plus(price.rate.amount(periods, rounding))
+            recurring = recurring.plus(amount)
     return one_time, one_time.plus(recurring)
+
+
+def charged_minor(term: Term | None, price: Price, rounding: Rounding) -> int:
+    """What a price comes to over a term, in minor units of any size: once, or its periods; usage, and periods of no term, are 0."""
+    times = Fraction(1) if price.price_type == PriceType.NON_RECURRING else Fraction(0)
+    if price.price_type == PriceType.RECURRING and term is not None:
+        times = periods_in_term(term, price)
+    return price.rate.minor(times, rounding)
 
 
 def _length_ms(term: Term | None) -> int:
@@ -189,8 +197,11 @@ def _require_discount(price: Price, rule: DiscountRule | None, path: str) -> Non
         raise DiscountWrong(f"The list rate less {rule.basis_points} basis points is {net.nano} nano.", f"{path}.rate")
 
 
-def _require_price_form(price: Price, path: str) -> None:
-    """Recurring prices alone have a period, and one that fits its label; usage based prices alone have a unit."""
+def require_price_form(price: Price, path: str) -> None:
+    """Recurring prices alone have a period, and one that fits its label; usage based prices alone have a unit.
+
+    Rejects with PriceFormWrong.
+    """
     recurring = price.price_type == PriceType.RECURRING
     if recurring != (price.period_ms > 0) or price.period_ms < 0:
         raise PriceFormWrong("A recurring price, and no other, has a period above zero.", f"{path}.period_ms")

@@ -40,6 +40,7 @@ from smartcontracts.kernel import (
 )
 from smartcontracts.lineage import child_lineage
 from smartcontracts.money import require_rate
+from smartcontracts.pricing import require_price_form
 from smartcontracts.trade import (
     PRICES_MAX,
     RELATIONS_MAX,
@@ -332,8 +333,8 @@ def answer_sof_queries(command: AnswerSofQueries, call: Call) -> Outcome:
     """Write down SOF's answers; with the last one of an attempt all that is internal is known. Req: Q-25, Q-26.
 
     Rejects with the first of: AnswersMissing; then for each answer SofQueryUnknown, QueryAnswered, SofAnswerIncomplete,
-    CurrencyUnknown, CurrencyMismatch, AmountOutOfRange, TimeOutOfRange, JsonMalformed and the others of canonical JSON,
-    ReasonInvalid.
+    CurrencyUnknown, CurrencyMismatch, AmountOutOfRange, PriceFormWrong, TimeOutOfRange, JsonMalformed and the others of
+    canonical JSON, ReasonInvalid.
     """
     if not command.answers:
         raise AnswersMissing("Give at least one answer.", "answers")
@@ -593,6 +594,7 @@ def _require_answer(answer: SofAnswer, query: SofQuery, path: str) -> None:
         raise SofAnswerIncomplete("YES says how long it takes; at once is 1 ms.", f"{path}.lead_time_ms")
     for number, price in enumerate(answer.prices):
         require_rate(price.rate, query.currency, f"{path}.prices[{number}].rate")
+        require_price_form(price, f"{path}.prices[{number}]")
     require_time(answer.lead_time_ms, f"{path}.lead_time_ms")
     require_time(answer.hold_until_ms, f"{path}.hold_until_ms")
     if answer.attributes:

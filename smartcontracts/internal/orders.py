@@ -79,6 +79,7 @@ from smartcontracts.kernel import (
     WrongStatus,
 )
 from smartcontracts.order import ORDER, AcceptOrder, PlaceOrder, RejectOrder
+from smartcontracts.pricing import require_price_form
 from smartcontracts.service import ServiceChange
 from smartcontracts.trade import Price, WindowTooShort, require_reason, require_time
 
@@ -398,7 +399,7 @@ def answer_availability(command: AnswerAvailability, call: Call) -> Outcome:
     """SOF says of internal elements whether they can be had. Req: O-17..O-21; X-14, X-26.
 
     Rejects with the first of: OrderHandoverUnknown, and of each answer: ElementOfAnotherOrder, ElementNotInternal, WrongStatus,
-    ReasonInvalid, ReservationMissing, TimeOutOfRange, CostMissing, ReplacementDiffers.
+    ReasonInvalid, ReservationMissing, TimeOutOfRange, CostMissing, PriceFormWrong, ReplacementDiffers.
     """
     handover = require_handover(command.order_handover_id, call.view)
     elements = elements_of(handover.id, call.view)
@@ -439,6 +440,8 @@ def _answered(
     if element.replaces:
         if not answer.cost:
             raise CostMissing("A replacement needs its cost.", f"{path}.cost")
+        for number, price in enumerate(answer.cost):
+            require_price_form(price, f"{path}.cost[{number}]")
         if costs_more(answer.cost, by_id[element.replaces].cost, element.term):
             raise ReplacementDiffers("It costs more than what it replaces.", f"{path}.cost")
     return replace(available, reservation_id=reservation_id, hold_until_ms=answer.hold_until_ms, cost=cost)
