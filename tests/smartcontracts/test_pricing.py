@@ -10,8 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smartcontracts.agreement import DiscountRule, PriceType
-from smartcontracts.money import RATE_NANO_MAX, Money, Rate, Rounding
-from smartcontracts.pricing import at_list_rate, best_discount, discounted, rule_for, sums, with_discount
+from smartcontracts.money import RATE_NANO_MAX, AmountOutOfRange, Money, Rate, Rounding
+from smartcontracts.pricing import (
+    at_list_rate,
+    best_discount,
+    charged_minor,
+    discounted,
+    rule_for,
+    sums,
+    with_discount,
+)
 from smartcontracts.trade import EndAction, Term, TermUnit
 from tests.smartcontracts.support import org
 from tests.smartcontracts.trading import BUYER, LINE, PORT_A, SELLER, TERMS, YEAR, monthly, once, usage
@@ -90,3 +98,13 @@ def test_a_bundle_of_several_offerings_has_only_general_rules():
 def test_use_is_in_no_sum_and_what_has_no_term_does_not_recur():
     charges = ((YEAR, once(EURO)), (YEAR, monthly(2 * EURO)), (YEAR, usage(5 * EURO)), (None, monthly(7 * EURO)))
     assert sums(charges, "EUR", Rounding.HALF_UP) == (Money(1_00, "EUR"), Money(25_00, "EUR"))
+    each = [charged_minor(term, price, Rounding.HALF_UP) for term, price in charges]
+    assert each == [1_00, 24_00, 0, 0]
+
+
+def test_what_is_charged_may_be_more_than_an_amount_takes_and_a_sum_may_not():
+    ages = replace(YEAR, amount=100_000)
+    dearest = monthly(RATE_NANO_MAX)
+    assert charged_minor(ages, dearest, Rounding.HALF_UP) == RATE_NANO_MAX // 10**7 * 100_000
+    with pytest.raises(AmountOutOfRange):
+        sums([(ages, dearest)], "EUR", Rounding.HALF_UP)

@@ -807,3 +807,17 @@ def test_the_elements_behind_a_catalogues_quote_are_found_once_it_is_ordered(off
     chosen = [one.choices for one in market.records(market.internal("alpha"), "assessment") if one.chainable]
     assert len(chosen) == (1 if offerings else 0)
     assert market.failures == []
+
+
+def test_what_no_amount_can_be_breaks_no_duty_and_the_buyer_gets_an_answer():
+    dear = pool(SINGLE.offering, monthly="9000000000.00")
+    market = Market(
+        pairs=(("acme", "alpha"), ("alpha", "bravo")),
+        inventories={"alpha": dear, "bravo": dear},
+        rules=SetSourcingRules(prefer=Prefer.CHEAPEST),
+    )
+    item = replace(SINGLE, term=replace(SINGLE.term, amount=100_000))
+    inquiry = market.ask("acme", "alpha", (item,))
+    market.run_until(market.now_ms + 600_000)
+    assert market.failures == []
+    assert market.the(market.between("acme", "alpha"), "inquiry").status == "unable", inquiry

@@ -16,6 +16,7 @@ from smartcontracts.internal.rules import SetSourcingRules
 from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.lineage import child_lineage, element_lineage
 from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, Rate
+from smartcontracts.pricing import PriceFormWrong
 from smartcontracts.trade import ItemRelation, ReasonInvalid, TimeOutOfRange
 from tests.smartcontracts.internal.inquiries import (
     BY_MS,
@@ -204,6 +205,7 @@ BAD_ANSWERS = (
     (d.SofAnswerIncomplete, "prices", lambda query: replace(no(query), lead_time_ms=1)),
     (CurrencyMismatch, "prices[0].rate", answering(prices=(replace(monthly(1), rate=Rate(1, "USD")),))),
     (AmountOutOfRange, "prices[0].rate", answering(prices=(monthly(-1),))),
+    (PriceFormWrong, "prices[0].period_ms", answering(prices=(replace(monthly(1), period_ms=0),))),
     (TimeOutOfRange, "hold_until_ms", answering(hold_until_ms=-1)),
     (JsonMalformed, "attributes", answering(attributes=b"{")),
     (ReasonInvalid, "", lambda query: no(query, "no room")),

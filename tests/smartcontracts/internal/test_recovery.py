@@ -35,6 +35,7 @@ from smartcontracts.internal.sourcing import (
     ReceivedQuoteUnknown,
 )
 from smartcontracts.kernel import AlreadyDone, RoleMissing, WrongStatus
+from smartcontracts.pricing import PriceFormWrong
 from smartcontracts.quote import QuoteItem
 from smartcontracts.trade import QuoteLevel, ReasonInvalid, TimeOutOfRange, WindowTooShort
 from syngraph.v1 import internal_order_pb2
@@ -111,6 +112,8 @@ def test_a_replacement_of_our_own_costs_no_more_and_is_activated_in_a_window_of_
         return AnswerAvailability(order_handover_id=the_handover(ledger).id, answers=(one,))
 
     assert refusal_of(ledger, "answer_availability", answer(cost=()), "sof") == (CostMissing, "answers[0].cost")
+    endless = answer(cost=(replace(monthly(nano), period_ms=0),))
+    assert refusal_of(ledger, "answer_availability", endless, "sof") == (PriceFormWrong, "answers[0].cost[0].period_ms")
     dear = answer(cost=(monthly(nano + 1),))
     assert refusal_of(ledger, "answer_availability", dear, "sof") == (ReplacementDiffers, "answers[0].cost")
     send(ledger, "answer_availability", answer(), "sof")
