@@ -116,7 +116,8 @@ LIFECYCLE: Final = MappingProxyType(
         (_P.PLANNED, "begin"): _P.BEGUN,  # a person's act on the buyer's ledger
         (_P.AGREED, "begin"): _P.BEGUN,
         **{(status, "finish"): _P.DONE for status in OPEN},
-        **{(status, "refuse"): _P.REFUSED for status in OPEN},
+        # By the order's refusal, so before there was anything to agree on or to begin.
+        (_P.PLANNED, "refuse"): _P.REFUSED,
         **{(status, "fail"): _P.FAILED for status in OPEN},
         **{(status, "cancel"): _P.CANCELLED for status in OPEN},
     }

@@ -127,6 +127,8 @@ OPEN: Final = (
     _H.ABANDONING,
     _H.TO_FAIL,
 )
+# Of these, where elements move it: once all are active, none of them changes before it is chained.
+_MOVING: Final = (_H.IN_DELIVERY, _H.RECOVERY)
 _RESUMED: Final = (
     ("resume_delivery", _H.IN_DELIVERY),
     ("resume_recovery", _H.RECOVERY),
@@ -147,16 +149,18 @@ LIFECYCLE: Final = MappingProxyType(
         # The acceptance is on the bilateral ledger although INT had not got there: a person's act.
         (_H.TO_REJECT, "accepted_by_hand"): _H.OVERDUE,
         # Activation is requested; sellers may be done, or have failed, by then.
-        **{(status, "go_on"): _H.IN_DELIVERY for status in (_H.ACCEPTED, *DELIVERING)},
-        **{(status, "all_active"): _H.TO_CHAIN for status in (_H.ACCEPTED, *DELIVERING)},
-        **{(status, "element_fails"): _H.RECOVERY for status in (_H.ACCEPTED, *DELIVERING)},
+        **{(status, "go_on"): _H.IN_DELIVERY for status in (_H.ACCEPTED, *_MOVING)},
+        **{(status, "all_active"): _H.TO_CHAIN for status in (_H.ACCEPTED, _H.IN_DELIVERY)},
+        **{(status, "element_fails"): _H.RECOVERY for status in (_H.ACCEPTED, *_MOVING)},
         (_H.TO_CHAIN, "chain"): _H.TESTING,
         (_H.TESTING, "pass"): _H.TO_ACTIVATE,
         **{(status, "window_ends"): _H.OVERDUE for status in (_H.ACCEPTED, *UNDER_WAY)},
         (_H.RECOVERY, "give_up"): _H.OVERDUE,
         **{(s, "ask_extension"): _H.EXTENSION_REQUESTED for s in (*DELIVERING, _H.TESTING, _H.OVERDUE)},
         (_H.EXTENSION_REQUESTED, "refuse"): _H.OVERDUE,
-        **{(s, event): to for s in (_H.EXTENSION_REQUESTED, _H.OVERDUE, *UNDER_WAY) for event, to in _RESUMED},
+        **{(s, event): to for s in (_H.EXTENSION_REQUESTED, _H.OVERDUE) for event, to in _RESUMED},
+        # Given time unasked, what is under way goes on where it was.
+        **{(to, event): to for event, to in _RESUMED},
         (_H.OVERDUE, "abandon"): _H.ABANDONING,
         (_H.RECOVERY, "abandon"): _H.ABANDONING,
         (_H.ABANDONING, "notify"): _H.TO_FAIL,
@@ -486,7 +490,7 @@ def stepped(handover: OrderHandover, event: str, **changes: Any) -> OrderHandove
 
 def advance(handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> OrderHandover:
     """Where the elements have brought an order that is being delivered; any other stays as it is. Req: D-17, D-30."""
-    return delivering(handover, elements) if handover.status in DELIVERING else handover
+    return delivering(handover, elements) if handover.status in _MOVING else handover
 
 
 def delivering(handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> OrderHandover:

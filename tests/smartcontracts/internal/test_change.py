@@ -384,7 +384,7 @@ def test_the_start_on_the_buyers_ledger_lets_elements_be_activated():
 @pytest.mark.req("C-11")
 @pytest.mark.parametrize(
     ("status", "end"),
-    [("done", "done"), ("refused", "refused"), ("failed", "failed"), ("cancelled", "cancelled")],
+    [("done", "done"), ("failed", "failed"), ("cancelled", "cancelled")],
 )
 def test_the_outcome_ends_the_plan_and_takes_back_what_is_not_out(status, end):
     ledger = agreed()
@@ -395,6 +395,16 @@ def test_the_outcome_ends_the_plan_and_takes_back_what_is_not_out(status, end):
     assert release_of(ledger, "start_change").status == ReleaseStatus.VOID
     mirror_down(ledger, "cancelled", outcome="cancelled")
     assert (plan(ledger).status, plan(ledger).sellers[0].change.outcome) == (end, "cancelled")
+
+
+@pytest.mark.req("C-11")
+def test_a_refusal_ends_the_plan_before_anything_was_agreed_on_and_not_later():
+    ledger = planned()
+    mirror_up(ledger, "refused", outcome="refused")
+    assert (plan(ledger).status, plan(ledger).change.outcome) == ("refused", "refused")
+    ledger = agreed()
+    refused = mirror(ledger, replace(plan(ledger).change, status="refused", outcome="refused"))
+    assert refusal_of(ledger, "mirror_change", refused, "s_bus") == (WrongStatus, "status")
 
 
 def test_invalid_mirroring_is_refused_in_order():
