@@ -74,8 +74,15 @@ class TickRepeated(Rejected):
 
 
 class BlockTooCostly(Rejected):
-    """The transaction does not fit into what is left of the block's gas."""
+    """The transaction does not fit into what is left of the block: its gas, or the documents it may read and write."""
 
     code: ClassVar[int] = 1058
     transient: ClassVar[bool] = True
     grpc: ClassVar[Grpc] = Grpc.RESOURCE_EXHAUSTED
+
+
+class TooMuchHandled(Rejected):
+    """The transaction reads and writes more bytes of documents than a whole block may."""
+
+    code: ClassVar[int] = 1059
+    grpc: ClassVar[Grpc] = Grpc.INVALID_ARGUMENT

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from abci_app.blocks import block_digest
 from abci_app.execution.run import block_time_ms
 from abci_app.failures import FATAL, BlockTooCostly
-from ledgers.transaction import BLOCK_GAS_MAX, SIGNATURE_GAS, Prepared, encode_timestamp
+from ledgers.transaction import Prepared, encode_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from abci_app.state.committed import Committed
 
 _DOUBLINGS_MAX: Final = 40
+# So many organizations may each have one transaction executed for which the block turns out to have no room.
+WAITING_MAX: Final = 4
 
 
 class Proposals:
@@ -67,13 +69,20 @@ class Proposals:
         run = self._blocks.run(committed, time_ms)
         run.add(first, run.run_first(time_ms))
         chosen = [first]
-        for raw in self._in_turn(transactions, committed):
+        waiting: set[str] = set()
+        for organization, raw in self._in_turn(transactions, committed):
             size = wire_bytes(raw)
-            if run.gas + SIGNATURE_GAS > BLOCK_GAS_MAX:
+            if run.is_full or len(waiting) >= WAITING_MAX:
                 break
-            if size <= room and self._take(run, raw):
+            # That it has no room shows only when it is executed, so it is tried once, and what comes after it is not.
+            if size > room or organization in waiting:
+                continue
+            tried = run.tried_in_vain
+            if self._take(run, raw):
                 chosen.append(raw)
                 room -= size
+            elif run.tried_in_vain > tried:
+                waiting.add(organization)
         self._blocks.finish(committed, run, block_digest(chosen, misbehavior))
         return chosen
 
@@ -112,7 +121,7 @@ class Proposals:
             self._log.info("proposal.left_out", height=run.height, reason=result.receipt.name)
         return False
 
-    def _in_turn(self, transactions: Sequence[bytes], committed: Committed) -> Iterator[bytes]:
+    def _in_turn(self, transactions: Sequence[bytes], committed: Committed) -> Iterator[tuple[str, bytes]]:
         """One of each organization after another, each organization's in their order.
 
         Another one begins at each height: a transaction may take a whole block's gas, and so the others' room.
@@ -125,7 +134,7 @@ class Proposals:
         while queues:
             for organization in [name for name in order if name in queues]:
                 queue = queues[organization]
-                yield queue.popleft()
+                yield organization, queue.popleft()
                 if not queue:
                     del queues[organization]
 

@@ -17,6 +17,7 @@ from smartcontracts import codec
 from smartcontracts.agreement import Agreement, PaymentForm, agreement_of, other_party
 from smartcontracts.interval import Interval, interval_numbered
 from smartcontracts.kernel import (
+    HANDLED_BYTES_MAX,
     ActType,
     Call,
     Contract,
@@ -467,6 +468,8 @@ CONTRACT: Final = Contract(
             creates=INVOICE,
             # Measured with 900 lines and 1,000 usage records: 60 ms, and as much again to store them.
             gas=150_000,
+            # All services of the interval: who sells many large ones must be able to invoice them.
+            handled_bytes_max=8 * HANDLED_BYTES_MAX,
         ),
         MessageType(
             name="compare_invoice",

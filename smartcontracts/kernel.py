@@ -19,6 +19,10 @@ from smartcontracts.ids import derive_id
 R = TypeVar("R")
 S = TypeVar("S", bound=StrEnum)
 
+# So many bytes of documents may the transactions of a block read and write: gas bounds what they bring along, this what they
+# make of it. Measured at worst 0.31 us a byte read and 0.15 us written, where a document is nothing but small records.
+HANDLED_BYTES_MAX: Final = 8 * 1024 * 1024
+
 _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])", re.ASCII)
 
 
@@ -297,8 +301,10 @@ class MessageType:
     roles: tuple[Role, ...]
     positions: tuple[Position, ...] = (Position.PARTY,)
     creates: Kind[Any] | None = None
-    # Declared worst-case cost in microseconds, for gas_wanted.
+    # Declared worst-case cost in microseconds, for gas_wanted, but for the documents.
     gas: int = 300
+    # What a transaction may read and write once it has this message; above a block's, it has the block to itself.
+    handled_bytes_max: int = HANDLED_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

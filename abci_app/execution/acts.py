@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from abci_app.state.view import Layer
 from ledgers.receipts import DocumentVersion
-from smartcontracts.kernel import Block, Call, Cause, ContractTable, Due, Kind, Outcome, Rejected, Sender, run_message
+from smartcontracts.kernel import (
+    Block,
+    Call,
+    Cause,
+    ContractTable,
+    Due,
+    Kind,
+    Outcome,
+    Rejected,
+    Sender,
+    run_message,
+)
 from smartcontracts.kernel import DocumentTooLarge as TooLarge
 from smartcontracts.parameters import RULES, Rules
 
@@ -17,6 +28,7 @@ GROWTH_BYTES: Final = 64 * 1024
 
 if TYPE_CHECKING:
     from abci_app.state.documents import DeadlineEntry, Document
+    from abci_app.state.view import Documents
     from ledgers.transaction import Prepared
     from smartcontracts.parameters import Parameters
 
@@ -30,6 +42,56 @@ class Surroundings:
     block: Block
     parameters: Parameters
     table: ContractTable
+
+
+class HandledBytesFullError(Exception):
+    """The unit reads or writes more than its meter allows."""
+
+    message_index = 0
+
+
+@dataclass(slots=True)
+class Meter:
+    """Bytes of documents that a unit has handled: each that it reads once, each version that it writes."""
+
+    bytes_max: int | None = None
+    # The unit has a block to itself, so that a message may allow more.
+    alone: bool = False
+    handled: int = 0
+
+    def allow(self, bytes_max: int) -> None:
+        """A message of the unit may need so much."""
+        if self.alone and self.bytes_max is not None:
+            self.bytes_max = max(self.bytes_max, bytes_max)
+
+    def add(self, count: int) -> None:
+        """Count what was handled. Raises HandledBytesFullError when that is too much."""
+        self.handled += count
+        if self.bytes_max is not None and self.handled > self.bytes_max:
+            raise HandledBytesFullError
+
+
+class MeteredLayer(Layer):
+    """The layer of a unit. What a document costs does not depend on whether this node had it in memory."""
+
+    def __init__(self, base: Documents, meter: Meter) -> None:
+        super().__init__(base)
+        self._meter = meter
+        self._seen: set[str] = set()
+
+    def document(self, kind: Kind[Any], document_id: str) -> Document | None:
+        found = super().document(kind, document_id)
+        if found is not None and found.key not in self._seen:
+            self._seen.add(found.key)
+            self._meter.add(len(found.stored))
+        return found
+
+    def write(self, kind: Kind[Any], record: Any, time_ms: int) -> Document:
+        written = super().write(kind, record, time_ms)
+        # Its own transaction has it at hand from here on.
+        self._seen.add(written.key)
+        self._meter.add(len(written.stored))
+        return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +134,14 @@ def kind_of(record: object, table: ContractTable) -> Kind[Any]:
     return RULES if isinstance(record, Rules) else table.kind_of(record)
 
 
-def run_transaction(transaction: Prepared, senders: tuple[Sender, ...], below: Layer, around: Surroundings) -> Unit:
-    """Answer all messages in order, on one layer. Rejects as the first message that is refused, with its index."""
-    unit = Unit(Layer(below))
+def run_transaction(
+    transaction: Prepared, senders: tuple[Sender, ...], below: Layer, around: Surroundings, meter: Meter
+) -> Unit:
+    """Answer all messages in order, on one layer. Rejects as the first message that is refused, with its index.
+
+    Raises HandledBytesFullError, too with the message's index.
+    """
+    unit = Unit(MeteredLayer(below, meter))
     for place, command in enumerate(transaction.commands):
         call = Call(
             view=unit.layer,
@@ -90,20 +157,21 @@ def run_transaction(transaction: Prepared, senders: tuple[Sender, ...], below: L
             table=around.table,
         )
         try:
+            meter.allow(command.message.handled_bytes_max)
             outcome = run_message(command.message.name, command.record, call)
             unit.apply(outcome, around, command.cause, bytes_max=around.parameters.document_bytes_max)
-        except Rejected as refusal:
+        except (Rejected, HandledBytesFullError) as refusal:
             refusal.message_index = place
             raise
     return unit
 
 
-def run_deadline(entry: DeadlineEntry, below: Layer, around: Surroundings) -> Unit:
+def run_deadline(entry: DeadlineEntry, below: Layer, around: Surroundings, meter: Meter) -> Unit:
     """Run the transition of a deadline. Raises whatever is wrong with it, a refusal included."""
     due_ms, key, transition = entry
     kind_name, _, document_id = key.partition("/")
     kind = around.table.kinds[kind_name]
-    unit = Unit(Layer(below))
+    unit = Unit(MeteredLayer(below, meter))
     document = below.document(kind, document_id)
     if document is None:
         raise LookupError(f"{key} has a deadline and is not there")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from abci_app.execution.acts import run_deadline
+from abci_app.execution.acts import Meter, run_deadline
 from abci_app.failures import FATAL
 from abci_app.records import QUARANTINE, Quarantine
+from smartcontracts.kernel import HANDLED_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
     from abci_app.state.documents import DeadlineEntry, Document
     from abci_app.state.view import Layer
 
-
-# What deadlines may write in one block, but for what the last of them adds: a party could have a thousand documents of
-# half a mebibyte fall due in one millisecond, and a block that writes them all takes more memory than nodes have.
-WRITTEN_BYTES_MAX: Final = 16 * 1024 * 1024
+# What deadlines may read and write in one block, but for what the last of them adds: a party could have a thousand documents
+# of half a mebibyte fall due in one millisecond, and a block that writes them all takes more memory than nodes have.
+DUE_BYTES_MAX: Final = HANDLED_BYTES_MAX
 
 
 class DueQueue:
@@ -89,14 +89,14 @@ class DeadlinesOfBlock:
         self._accept = accept
         self._log = log
         self.fired = 0
-        self._written_bytes = 0
+        self._meter = Meter()
 
     def fire(self) -> None:
-        """At most `deadlines_per_block_max`, and until `WRITTEN_BYTES_MAX` are written; the rest waits for the next block,
+        """At most `deadlines_per_block_max`, and until `DUE_BYTES_MAX` are read and written; the rest waits for the next block,
         which the changed app hash brings.
         """
         most = self._around.parameters.deadlines_per_block_max
-        while self.fired < most and self._written_bytes < WRITTEN_BYTES_MAX:
+        while self.fired < most and self._meter.handled < DUE_BYTES_MAX:
             entry = self._queue.pop_before(self._around.block.time_ms)
             if entry is None:
                 return
@@ -105,7 +105,7 @@ class DeadlinesOfBlock:
 
     def _fire_one(self, entry: DeadlineEntry) -> None:
         try:
-            unit = run_deadline(entry, self._layer, self._around)
+            unit = run_deadline(entry, self._layer, self._around, self._meter)
         except FATAL as failure:
             failure.add_note(f"in the deadline {entry[2]} of {entry[1]}")
             raise
@@ -115,7 +115,6 @@ class DeadlinesOfBlock:
         for after in unit.layer.documents.values():
             if after is not None and after.key not in self.quarantined:
                 self._queue.refile(self._layer.document(after.kind, after.id), after)
-        self._written_bytes += sum(len(one.stored) for one in unit.layer.documents.values() if one is not None)
         self._accept(unit)
 
     def _quarantine(self, entry: DeadlineEntry, failure: Exception) -> None:

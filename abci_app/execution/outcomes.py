@@ -31,6 +31,8 @@ class Result:
     raised: bool = False
     tick: bool = False
     gas: int = 0
+    # Bytes of documents that it read and wrote.
+    handled: int = 0
     expires_at_ms: int = 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from abci_app.execution.acts import Surroundings, Unit, run_transaction
+from abci_app.execution.acts import HandledBytesFullError, Meter, Surroundings, Unit, run_transaction
 from abci_app.execution.deadlines import DeadlinesOfBlock, DueQueue
 from abci_app.execution.outcomes import BlockResult, Result, StageTimes, refused, unfit
 from abci_app.failures import (
@@ -20,6 +20,7 @@ from abci_app.failures import (
     TickRepeated,
     TimestampMisplaced,
     TimestampMissing,
+    TooMuchHandled,
 )
 from abci_app.records import CLOCK, MINUTE_MS, REPLAY, REPLAY_ID_PREFIX, Clock, ReplayMinute
 from abci_app.state.documents import commitments
@@ -27,9 +28,9 @@ from abci_app.state.view import Layer
 from ledgers.receipts import Receipt, result_data
 from ledgers.refusals import TransactionReplayed
 from ledgers.standing import check_expiry, check_ledger, check_signers
-from ledgers.transaction import BLOCK_GAS_MAX, Prepared, encode_timestamp
+from ledgers.transaction import BLOCK_GAS_MAX, SIGNATURE_GAS, Prepared, encode_timestamp
 from smartcontracts import kernel
-from smartcontracts.kernel import Block, Rejected
+from smartcontracts.kernel import HANDLED_BYTES_MAX, Block, Rejected
 from smartcontracts.parameters import begin_version
 from syngraph.v1.common_pb2 import Cause
 from syngraph.v1.system_pb2 import Event
@@ -93,6 +94,9 @@ class BlockRun:
             table=committed.table_of_next(),
         )
         self.gas = 0
+        # Bytes of documents that transactions read and wrote, and how many were executed for which that was too much.
+        self.handled = 0
+        self.tried_in_vain = 0
         self.ticked = False
         self._results: list[Result] = []
         self._raw: list[bytes] = []
@@ -115,6 +119,11 @@ class BlockRun:
         """Deadlines that fired in this block."""
         return self._deadlines.fired
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no further transaction can have a place."""
+        return self.gas + SIGNATURE_GAS > BLOCK_GAS_MAX or self.handled >= HANDLED_BYTES_MAX
+
     def fire_deadlines(self) -> None:
         """Before any entry; where an upgrade takes place, after `sys/rules` says so."""
         self._times.start()
@@ -130,6 +139,7 @@ class BlockRun:
         self._raw.append(raw)
         self._results.append(result)
         self.gas += result.gas
+        self.handled += result.handled
         self.ticked = self.ticked or result.tick
 
     def run_first(self, time_ms: int | None) -> Result:
@@ -168,8 +178,12 @@ class BlockRun:
         if self.gas + transaction.gas > BLOCK_GAS_MAX:
             raise BlockTooCostly("The block has no room for it; a later one has.")
         blank = self._blank(transaction.transaction_id)
+        # The first that handles anything may have the block to itself.
+        meter = Meter(HANDLED_BYTES_MAX - self.handled, alone=not self.handled)
         try:
-            unit = run_transaction(transaction, senders, self.layer, self.around)
+            unit = run_transaction(transaction, senders, self.layer, self.around, meter)
+        except HandledBytesFullError as full:
+            receipt = self._refuse_handled(full.message_index, blank)
         except Rejected as refusal:
             receipt = refused(refusal, blank)
         else:
@@ -192,8 +206,18 @@ class BlockRun:
             fit=True,
             remembered=True,
             gas=transaction.gas,
+            handled=meter.handled,
             expires_at_ms=transaction.expires_at_ms,
         )
+
+    def _refuse_handled(self, message_index: int, blank: Receipt) -> Receipt:
+        """The refusal of what is too much for a block of its own. Rejects with BlockTooCostly where another block may do."""
+        if self.handled:
+            self.tried_in_vain += 1
+            raise BlockTooCostly("The block has no room for the documents that it reads and writes; a later one has.")
+        refusal = TooMuchHandled("It reads and writes too many bytes of documents; send less at once.", "messages")
+        refusal.message_index = message_index
+        return refused(refusal, blank)
 
     def _check_replay(self, transaction: Prepared) -> None:
         name = transaction.transaction_id

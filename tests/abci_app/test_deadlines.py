@@ -136,7 +136,7 @@ def test_the_deadlines_of_a_block_write_so_many_bytes_and_the_rest_follows(monke
     (receipt,) = world.execute("many 25")
     size = len(world.committed.view.document(COUNTER, receipt.documents[0].id).stored)
     # A lapsed one is a little longer, so a block's fourth is the last.
-    monkeypatch.setattr("abci_app.execution.deadlines.WRITTEN_BYTES_MAX", 4 * size)
+    monkeypatch.setattr("abci_app.execution.deadlines.DUE_BYTES_MAX", 4 * size)
     world.clock.now_ms += 4_000_000
     world.consensus.submit(tick(world))
     blocks = world.consensus.run()

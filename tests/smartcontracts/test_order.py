@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from smartcontracts import codec
-from smartcontracts.canonical_json import JsonNotCanonical, canonical
+from smartcontracts.canonical_json import JsonNotCanonical, canonical, load
 from smartcontracts.codec import BytesTooLong
 from smartcontracts.inquiry import INQUIRY, DeclareUnable, InquiryStatus
 from smartcontracts.kernel import AlreadyDone, Cause, Rejected, RoleMissing
@@ -20,6 +20,7 @@ from smartcontracts.order import (
     DELIVERY_KEYS_MAX,
     ORDER,
     SEARCHED_BYTES_MAX,
+    SPARE_VALUES,
     AcceptanceWindowOver,
     AcceptOrder,
     ChangeMismatch,
@@ -74,6 +75,7 @@ from tests.smartcontracts.trading import (
     QUOTE_ITEMS,
     RELEASE,
     SELLER,
+    SINGLE,
     YEAR,
     answer,
     ask,
@@ -230,6 +232,23 @@ def test_every_single_changed_byte_of_a_restated_product_is_noticed():
             ledger.run("place_order", item(product=changed)(good), sender=ledger.sender(BUYER, "b_bus"))
         assert type(caught.value).code in (QuoteMismatch.code, *range(1201, 1206))
     assert ledger.root() == before
+
+
+def test_a_restatement_that_says_little_does_not_have_much_looked_through(monkeypatch):
+    """A product of two bytes had all that was quoted parsed, to name the place of the difference."""
+    looked_at = []
+    monkeypatch.setattr("smartcontracts.order.load", lambda data, path: looked_at.append(data) or load(data, path))
+    ledger = trading_ledger()
+    values = b",".join(b"%d" % n for n in range(SPARE_VALUES))
+    much = replace(SINGLE, product=product("port", place="rome", sls=True, values=f"[{values.decode()}]"))
+    quote = give(ledger, ask(ledger, replace(ASK, items=(much,))).id, items=QUOTE_ITEMS[:1], **LINE_TOTALS)
+    for wrong, field, looks in (
+        (b"{}", "items[0].product", 0),
+        (much.product.replace(b"[0,", b"[9,"), "items[0].product.values[0]", 2),
+    ):
+        with pytest.raises(QuoteMismatch) as caught:
+            buy(ledger, quote.id, items=(replace(restated(much), product=wrong),))
+        assert (caught.value.field, len(looked_at)) == (field, looks)
 
 
 @pytest.mark.req("O-05")
