@@ -13,7 +13,7 @@ from typing import Any, Final
 from ledgers.client.errors import Refused
 from ledgers.client.ledger import Ledger
 from ledgers.kinds import BILATERAL
-from smartcontracts.internal.release import release_hash
+from smartcontracts.internal.release import outward_data, release_hash
 from smartcontracts.lineage import pseudonym
 
 __all__ = ("BILATERAL", "AuditReport", "Finding", "audit_outward_acts")
@@ -47,8 +47,9 @@ class AuditReport:
 async def audit_outward_acts(internal: Ledger, bilateral: Sequence[Ledger], organization: str) -> AuditReport:
     """Compare everything that `organization` let out with what stands outside. Raises Refused where reading is."""
     releases = [document.body async for document in internal.list("release")]
+    apart = {document.body.id: document.body async for document in internal.list("outward_items")}
     outside = {ledger.id: await _documents(ledger) for ledger in bilateral}
-    findings = _release_findings(internal, releases, outside)
+    findings = _release_findings(internal, releases, apart, outside)
     findings += _author_findings(releases, outside, organization)
     inquiries, of_lineage = await _lineage_findings(internal, releases, outside, organization)
     return AuditReport(releases=len(releases), inquiries=inquiries, findings=tuple(findings + of_lineage))
@@ -59,7 +60,7 @@ async def _documents(ledger: Ledger) -> dict[str, list[Any]]:
 
 
 def _release_findings(
-    internal: Ledger, releases: Sequence[Any], outside: dict[str, dict[str, list[Any]]]
+    internal: Ledger, releases: Sequence[Any], apart: dict[str, Any], outside: dict[str, dict[str, list[Any]]]
 ) -> list[Finding]:
     """Each release is what its hash says, and what was carried stands outside."""
     carried = {
@@ -69,7 +70,7 @@ def _release_findings(
     found = []
     for release in releases:
         where = {"ledger_id": internal.id, "kind": "release", "id": release.id}
-        if release_hash(release.act, release.salt, release.command.data) != release.sha256:
+        if not _is_as_hashed(release, apart):
             found.append(
                 Finding(name="RELEASE_ALTERED", sentence="Its hash is not that of its command and salt.", **where)
             )
@@ -79,6 +80,14 @@ def _release_findings(
             sentence = f"It counts as carried, but no document of {release.ledger_id} carries its hash."
             found.append(Finding(name="RELEASE_NOT_OUTSIDE", sentence=sentence, **where))
     return found
+
+
+def _is_as_hashed(release: Any, apart: dict[str, Any]) -> bool:
+    """Items that are kept apart count as part of the command; without them it is not whole."""
+    if release.items_id and release.items_id not in apart:
+        return False
+    data = outward_data(release, apart.get(release.items_id))
+    return bool(release_hash(release.act, release.salt, data) == release.sha256)
 
 
 def _author_findings(

@@ -16,10 +16,12 @@ from node.agents.duties import Duty, Later, outside
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward, Refused, caused
 from smartcontracts.internal.release import (
     MESSAGES,
+    OutwardItems,
     RecordCarried,
     Release,
     ReleaseStatus,
     ReleaseVoided,
+    kept_command,
     released_command,
 )
 from smartcontracts.kernel import AlreadyDone, Cause, PositionWrong, Role, RoleMissing, cause_id
@@ -68,7 +70,8 @@ async def carry(desk: Desk, port: LedgerPort, release: Release) -> None:
 async def _take_out(desk: Desk, port: LedgerPort, there: LedgerPort, release: Release) -> RecordCarried:
     cause = caused(port, release.id, release.act)
     try:
-        receipt = await there.submit([Outward(release.act, released_command(release), cause)], purpose=CARRY)
+        command = released_command(release, await _items_of(port, release))
+        receipt = await there.submit([Outward(release.act, command, cause)], purpose=CARRY)
     except Refused as refused:
         detail = refused.detail
         if detail.transient or not _is_about_act(detail.code):
@@ -83,6 +86,11 @@ async def _take_out(desk: Desk, port: LedgerPort, there: LedgerPort, release: Re
     subjects = _subjects(desk, there, release, cause)
     outcome = next((written[kind] for kind, _ in subjects if kind in written), subjects[0][1])
     return RecordCarried(release_id=release.id, outcome_id=outcome)
+
+
+async def _items_of(port: LedgerPort, release: Release) -> OutwardItems | None:
+    """What keeps the items of the command, if they are not in it."""
+    return await port.get("outward_items", release.items_id) if release.items_id else None
 
 
 async def _look_after(desk: Desk, port: LedgerPort, there: LedgerPort, release: Release) -> RecordCarried:
@@ -118,7 +126,7 @@ def _subjects(desk: Desk, there: LedgerPort, release: Release, cause: Cause) -> 
     """(kind, id) of the document that the act creates, and of those that it may change."""
     created = MESSAGES[release.act].creates
     made = () if created is None else ((created.name, cause_id(created, there.id, desk.organization, cause)),)
-    command: Any = released_command(release)
+    command: Any = kept_command(release)
     named = tuple((kind, getattr(command, name, "")) for name, kind in SUBJECTS)
     # The order of a change creates no service: its acceptance stands on the order alone.
     return made + tuple((kind, document_id) for kind, document_id in named if document_id)

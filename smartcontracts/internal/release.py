@@ -3,6 +3,7 @@
 The contract of a process opens a release; an agent can only carry it. The outward document keeps the release's salted hash,
 so that an audit of both ledgers finds an act that nobody released. A release that is taken back (`void`) stays unsettled
 until its carrier has looked whether the act was out by then: what happened out there can't be taken back. DESIGN section 8.
+Where many are asked for the same, its items are kept once, under their hash, and each release refers to them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from smartcontracts import catalogue, change, delivery, inquiry, order, quote
 from smartcontracts.codec import Choice, decode, encode
+from smartcontracts.ids import derive_id
 from smartcontracts.kernel import (
     Call,
     Cause,
@@ -32,7 +34,7 @@ from smartcontracts.kernel import (
     cause_id,
     step,
 )
-from smartcontracts.trade import words
+from smartcontracts.trade import InquiryItem, words
 
 SALT_BYTES: Final = 32
 HASH_BYTES: Final = 32
@@ -126,6 +128,16 @@ class Release:
     refusal_name: str = field(default="", metadata={"text_max": REFUSAL_NAME_MAX})
     carried_at_ms: int = 0
     voided_at_ms: int = 0
+    # The document that keeps the command's items, where they are left out of it; the hash is over the whole command.
+    items_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutwardItems:
+    """Document: items that releases have in common, under an id that follows from them. Never changed."""
+
+    id: str
+    items: tuple[InquiryItem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +189,21 @@ def open_release(
     )
 
 
+def with_items_apart(release: Release, command_record: Any, call: Call) -> tuple[Release, Outcome]:
+    """A release that `open_release` made of `command_record`, with its items kept apart; and what keeps them, unless it is there."""
+    items: tuple[InquiryItem, ...] = command_record.items
+    kept = OutwardItems(id=outward_items_id(call.ledger_id, items), items=items)
+    rest = OutwardAct(name=release.act, data=encode(replace(command_record, items=())))
+    is_there = call.view.get(OUTWARD_ITEMS, kept.id) is not None
+    return replace(release, command=rest, items_id=kept.id), Outcome(writes=() if is_there else (kept,))
+
+
+def outward_items_id(internal_id: str, items: tuple[InquiryItem, ...]) -> str:
+    """The id under which these items are kept."""
+    digest = hashlib.sha256(encode(OutwardItems(id="", items=items))).hexdigest()
+    return derive_id(OUTWARD_ITEMS.prefix, internal_id, digest)
+
+
 def outward_id(release: Release, kind: Kind[Any], call: Call) -> str:
     """The id of the document that a release's act will create out there: its carrier's cause is the release."""
     cause = Cause(ledger_id=call.ledger_id, event_id=release.id, purpose=release.act)
@@ -207,10 +234,31 @@ def release_hash(act: str, salt: bytes, data: bytes) -> bytes:
     return hashlib.sha256(_TAG + b"\x00" + act.encode() + b"\x00" + salt + data).digest()
 
 
-def released_command(release: Release) -> Any:
-    """The record of the command as it goes out: with the release's hash in it. Rejects as the codec."""
-    command = decode(MESSAGES[release.act].command, release.command.data)
-    return replace(command, release=release.sha256)
+def kept_command(release: Release) -> Any:
+    """The record of the command as it is kept: without its items, if those are kept apart. Rejects as the codec."""
+    return decode(MESSAGES[release.act].command, release.command.data)
+
+
+def released_command(release: Release, apart: OutwardItems | None = None) -> Any:
+    """The record of the command as it goes out: with the release's hash in it, and the items of `apart`. Rejects as the codec.
+
+    Raises LookupError where items are kept apart, and `apart` is not what keeps them.
+    """
+    return replace(_whole(release, apart), release=release.sha256)
+
+
+def outward_data(release: Release, apart: OutwardItems | None = None) -> bytes:
+    """The bytes over which the release's hash goes: the whole command with an empty `release`. Raises as `released_command`."""
+    return encode(_whole(release, apart)) if release.items_id else release.command.data
+
+
+def _whole(release: Release, apart: OutwardItems | None) -> Any:
+    command = kept_command(release)
+    if not release.items_id:
+        return command
+    if apart is None or apart.id != release.items_id:
+        raise LookupError(release.items_id)
+    return replace(command, items=apart.items)
 
 
 def open_key(subject_id: str) -> str:
@@ -263,9 +311,11 @@ RELEASE: Final = Kind(
     filters=("status", "related"),
 )
 
+OUTWARD_ITEMS: Final = Kind(name="outward_items", prefix="oit", record=OutwardItems, terms=lambda _: Terms())
+
 CONTRACT: Final = Contract(
     name="release",
-    kinds=(RELEASE,),
+    kinds=(RELEASE, OUTWARD_ITEMS),
     messages=(
         MessageType(
             name="record_carried",

@@ -33,7 +33,7 @@ from smartcontracts.internal.handover import (
 from smartcontracts.internal.handover import (
     LIFECYCLE as HANDOVER_LIFECYCLE,
 )
-from smartcontracts.internal.release import open_release, opened, outward_id
+from smartcontracts.internal.release import open_release, opened, outward_id, with_items_apart
 from smartcontracts.internal.rules import rules_of
 from smartcontracts.kernel import (
     Call,
@@ -458,7 +458,8 @@ def release_inquiry(command: ReleaseInquiry, call: Call) -> Outcome:
     _require_not_asked(command, sourcing)
     if not call.block.time_ms < command.respond_by_ms <= sourcing.respond_by_ms:
         raise WindowOutside(f"A window ends later than now, and by {sourcing.respond_by_ms}.", "respond_by_ms")
-    release = open_release(
+    inquiry = _inquiry_for(command, sourcing, elements, call.block.time_ms)
+    whole = open_release(
         call,
         0,
         role=Role.B_BUS,
@@ -466,9 +467,10 @@ def release_inquiry(command: ReleaseInquiry, call: Call) -> Outcome:
         ledger_id=command.ledger_id,
         subject_kind=SUBJECT_KIND,
         subject_id=sourcing.id,
-        command_record=_inquiry_for(command, sourcing, elements, call.block.time_ms),
+        command_record=inquiry,
         salt=command.salt,
     )
+    release, items = with_items_apart(whole, inquiry, call)
     asked = AskedSeller(
         ledger_id=command.ledger_id,
         seller=command.seller,
@@ -478,7 +480,8 @@ def release_inquiry(command: ReleaseInquiry, call: Call) -> Outcome:
         inquiry_id=outward_id(release, INQUIRY, call),
     )
     asking = replace(sourcing, status=status, asked=(*sourcing.asked, asked))
-    return Outcome(writes=(asking,), events=(Event("sourcing.asked_seller", asking),)).then(opened(release))
+    told = Outcome(writes=(asking,), events=(Event("sourcing.asked_seller", asking),))
+    return told.then(items).then(opened(release))
 
 
 def declare_unsourced(command: DeclareUnsourced, call: Call) -> Outcome:

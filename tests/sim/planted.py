@@ -92,8 +92,8 @@ def a_pair_learns_of_another() -> Iterator[None]:
     """Contract of the internal ledger: the inquiry that goes out says for which inquiry it is."""
     honest = carrier.released_command
 
-    def telling(release: Any) -> Any:
-        command = honest(release)
+    def telling(release: Any, apart: Any = None) -> Any:
+        command = honest(release, apart)
         return replace(command, project=release.subject_id) if release.act == "submit_inquiry" else command
 
     with patched(carrier, "released_command", telling):

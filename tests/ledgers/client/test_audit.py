@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 import pytest
 
 from ledgers.client.audit import audit_outward_acts
-from smartcontracts.internal.release import release_hash
+from smartcontracts.codec import encode
+from smartcontracts.inquiry import SubmitInquiry
+from smartcontracts.internal.release import OutwardItems, release_hash
 from smartcontracts.lineage import ancestors_of, pseudonym
+from smartcontracts.trade import QuoteLevel
 from tests.ledgers.client.bookshelf import Shelf
+from tests.smartcontracts.trading import LINE, PORT_A
 
 KEY = b"k" * 32
 SALT = b"s" * 32
@@ -31,6 +35,7 @@ class Release:
     sha256: bytes = release_hash("submit_inquiry", SALT, b"inquiry")
     subject_kind: str = "sourcing"
     subject_id: str = "src_1"
+    items_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,3 +137,32 @@ async def test_a_release_that_was_altered_after_the_fact_is_found():
 
 async def test_the_other_party_s_acts_are_its_own_affair():
     assert names(await audited(release=Release(status="void"), below=replace(BELOW, buyer="bravo"))) == []
+
+
+async def with_items(kept, released):
+    """bravo is asked for `released`, of which the internal ledger keeps `kept`."""
+    whole = SubmitInquiry(
+        seller="bravo",
+        agreement_id="agr_1",
+        level=QuoteLevel.FIRM,
+        items=released,
+        response_window_ms=1,
+        lineage_key=KEY,
+        ancestors=BELOW.ancestors,
+    )
+    sha256 = release_hash("submit_inquiry", SALT, encode(whole))
+    command = Command(encode(replace(whole, items=())))
+    release = Release(command=command, sha256=sha256, items_id="oit_1")
+    internal = Shelf("int", "internal", ("release", release, ()), ("sourcing", Sourcing(), ()))
+    internal.put("inquiry_handover", Handover(ABOVE))
+    for items in kept:
+        internal.put("outward_items", OutwardItems(id="oit_1", items=items))
+    down = Shelf("down", "bilateral", ("inquiry", replace(BELOW, releases=(sha256,)), ()))
+    up = Shelf("up", "bilateral", ("inquiry", ABOVE, ()))
+    return names(await audit_outward_acts(internal, (up, down), "alpha"))
+
+
+async def test_items_that_are_kept_apart_count_for_the_hash_of_a_release():
+    assert await with_items([(LINE, PORT_A)], (LINE, PORT_A)) == []
+    assert await with_items([(LINE,)], (LINE, PORT_A)) == ["RELEASE_ALTERED"]
+    assert await with_items([], (LINE, PORT_A)) == ["RELEASE_ALTERED"]

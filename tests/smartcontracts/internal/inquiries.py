@@ -21,7 +21,7 @@ from smartcontracts.internal.decomposition import (
 )
 from smartcontracts.internal.handover import INQUIRY_HANDOVER, HandOverInquiry, InquiryHandover
 from smartcontracts.internal.ranking import RankQuotes
-from smartcontracts.internal.release import RELEASE, RecordCarried
+from smartcontracts.internal.release import OUTWARD_ITEMS, RELEASE, RecordCarried, Release, released_command
 from smartcontracts.internal.rules import rules_of
 from smartcontracts.internal.sourcing import (
     SOURCING,
@@ -201,6 +201,11 @@ def asked(ledger: MemoryLedger, *ledger_ids: str) -> Sourcing:
         send(ledger, "release_inquiry", asking(found, ledger_id), "b_bus")
     send(ledger, "close_asking", CloseAsking(sourcing_id=found.id), "b_bus")
     return ledger.the(SOURCING, found.id)
+
+
+def goes_out(ledger: MemoryLedger, release: Release) -> Any:
+    """The command that a carrier makes of a release."""
+    return released_command(release, ledger.get(OUTWARD_ITEMS, release.items_id) if release.items_id else None)
 
 
 THREE_A_MONTH = (monthly(3_000_000_000),)

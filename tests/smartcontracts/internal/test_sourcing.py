@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from smartcontracts.canonical_json import dump, load
+from smartcontracts.codec import encode
 from smartcontracts.inquiry import INQUIRY
 from smartcontracts.internal import sourcing as s
-from smartcontracts.internal.decomposition import DECOMPOSITION
+from smartcontracts.internal.decomposition import DECOMPOSITION, SOF_QUERY, AnswerSofQueries, Decompose
 from smartcontracts.internal.handover import INQUIRY_HANDOVER
 from smartcontracts.internal.ranking import RankQuotes
-from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
+from smartcontracts.internal.release import OUTWARD_ITEMS, RELEASE, SaltInvalid, release_hash, released_command
 from smartcontracts.internal.rules import SetSourcingRules
 from smartcontracts.kernel import Cause, RoleMissing, WrongStatus, cause_id
 from smartcontracts.lineage import pseudonym
@@ -31,9 +33,14 @@ from tests.smartcontracts.internal.inquiries import (
     buying,
     collected,
     decomposed,
+    element,
+    goes_out,
+    handed_over,
+    inquiry,
     internal_known,
     internal_ledger,
     late,
+    no,
     quote_for,
     refusal_of,
     refusing,
@@ -109,7 +116,7 @@ def test_an_inquiry_goes_out_with_the_elements_their_lineage_and_one_more_upstre
     at = ledger.time_ms + 500
     send(ledger, "release_inquiry", asking(found), "b_bus", at)
     release = ledger.the(RELEASE)
-    command = released_command(release)
+    command = goes_out(ledger, release)
     assert (release.act, release.role, release.ledger_id, release.subject_id) == (
         "submit_inquiry",
         "b_bus",
@@ -127,6 +134,50 @@ def test_an_inquiry_goes_out_with_the_elements_their_lineage_and_one_more_upstre
     assert ledger.the(s.SOURCING).asked[0].inquiry_id == cause_id(INQUIRY, BRAVO, org("alpha"), cause)
 
 
+@pytest.mark.req("L-31")
+def test_items_that_several_sellers_are_asked_for_are_kept_once_and_hashed_with_each_act():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    for ledger_id in (BRAVO, CHARLIE):
+        send(ledger, "release_inquiry", asking(found, ledger_id), "b_bus")
+    send(ledger, "release_inquiry", asking(found, DELTA, PORTS[0]), "b_bus")
+    releases = {one.ledger_id: one for one in ledger.all(RELEASE)}
+    both, alone = releases[BRAVO].items_id, releases[DELTA].items_id
+    assert releases[CHARLIE].items_id == both
+    assert {one.id: one.items for one in ledger.all(OUTWARD_ITEMS)} == {
+        both: goes_out(ledger, releases[BRAVO]).items,
+        alone: goes_out(ledger, releases[DELTA]).items,
+    }
+    for release in releases.values():
+        whole = encode(replace(goes_out(ledger, release), release=b""))
+        assert release.sha256 == release_hash("submit_inquiry", release.salt, whole)
+        assert ITEMS[1].product not in release.command.data
+    with pytest.raises(LookupError):
+        released_command(releases[BRAVO])
+    with pytest.raises(LookupError):
+        released_command(releases[BRAVO], ledger.the(OUTWARD_ITEMS, alone))
+
+
+def test_a_quarter_of_a_mebibyte_that_fifty_sellers_are_asked_for_is_kept_a_few_times_only():
+    ledger = internal_ledger()
+    large = replace(ITEMS[1], product=dump({**load(ITEMS[1].product, "product"), "x": "y" * 255 * 1024}), relations=())
+    handover = handed_over(ledger, inquiry=inquiry(items=(large,)))
+    send(ledger, "decompose", Decompose(handover_id=handover.id, elements=(element(large),)), "sco")
+    send(ledger, "answer_sof_queries", AnswerSofQueries(answers=(no(ledger.the(SOF_QUERY)),)), "sof")
+    found = send(ledger, "request_sourcing", buying(handover, large.id), "sco").writes[0]
+    before = size_of(ledger)
+    for place in range(50):
+        seller = {"ledger_id": f"sg_{place:032}", "seller": f"org_{place}", "agreement_id": f"agr_{place}"}
+        send(ledger, "release_inquiry", replace(asking(found, BRAVO, large.id), **seller), "b_bus")
+    assert len(ledger.all(RELEASE)) == 50
+    # One copy of the items, and half a kibibyte or so for each release.
+    assert size_of(ledger) - before < 2 * 256 * 1024
+
+
+def size_of(ledger):
+    return sum(len(encode(record)) for kind in ledger.table.kinds.values() for record in ledger.all(kind))
+
+
 def test_relations_to_what_is_not_asked_for_stay_at_home():
     ledger = internal_ledger()
     found = sourcing(ledger, made=())
@@ -137,7 +188,7 @@ def test_relations_to_what_is_not_asked_for_stay_at_home():
     request = buying(handover, "item-001", "item-002", "item-003")
     sourced = send(whole, "request_sourcing", request, "sco").writes[0]
     send(whole, "release_inquiry", asking(sourced, BRAVO, "item-001", "item-002"), "b_bus")
-    line, _ = released_command(whole.the(RELEASE)).items
+    line, _ = goes_out(whole, whole.the(RELEASE)).items
     assert [relation.item_id for relation in line.relations] == ["item-002"]
 
 
@@ -364,7 +415,7 @@ def test_a_change_is_asked_of_the_seller_whose_service_it_is():
     assert refusal_of(ledger, "release_inquiry", asking(found), "b_bus") == (s.AskMixed, "element_ids")
     ledger.write(replace(found, change=change))
     send(ledger, "release_inquiry", asking(found, BRAVO), "b_bus")
-    assert released_command(ledger.the(RELEASE)).change == Change(service_id="svc_bravo", kind=ChangeKind.QOS)
+    assert goes_out(ledger, ledger.the(RELEASE)).change == Change(service_id="svc_bravo", kind=ChangeKind.QOS)
     ledger.write(replace(before, elements=(ELEMENTS[0], changing[0], ELEMENTS[2])))
     assert refusal_of(ledger, "release_inquiry", asking(found, CHARLIE), "b_bus") == (s.AskMixed, "element_ids")
 
