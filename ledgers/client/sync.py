@@ -12,11 +12,14 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ledgers.client.client import Client
 from ledgers.client.connection import Connection, Credentials
 from ledgers.client.ledger import Ledger
+
+# How long an interrupted call may take to let go.
+_LET_GO_S: Final = 5.0
 
 
 class _Loop:
@@ -28,7 +31,22 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        """The result. Who is interrupted while waiting for it (Ctrl-C) leaves nothing running: the work is cancelled, and has ended."""
+        ended = threading.Event()
+
+        async def whole() -> Any:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        running = asyncio.run_coroutine_threadsafe(whole(), self.loop)
+        try:
+            return running.result()
+        except BaseException:
+            running.cancel()
+            ended.wait(_LET_GO_S)
+            raise
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -51,7 +51,7 @@ def main() -> None:
       syngraph agent s_bus                     an agent by itself, where the node runs none
 
     Exit codes: 0 done, 1 refused, 2 wrong use, 3 configuration, 4 node not reached, 5 no answer in time,
-    6 a proof that does not hold.
+    6 a proof that does not hold, 130 interrupted by Ctrl-C.
     """
 
 

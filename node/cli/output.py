@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for scripts; and what the exit code says.
 
 Exit codes: 0 done; 1 refused by ledger or node; 2 wrong use; 3 configuration; 4 node not reached; 5 no answer in time;
-6 a proof that does not hold.
+6 a proof that does not hold; 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ CONFIGURATION: Final = 3
 UNREACHABLE: Final = 4
 TIMED_OUT: Final = 5
 NOT_PROVEN: Final = 6
+# Ctrl-C, as shells say it: 128 and the signal's number.
+INTERRUPTED: Final = 130
 # Columns in a pipe or a file: an id and two times have room on one line.
 WIDTH_ELSEWHERE: Final = 200
 

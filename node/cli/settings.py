@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 
 from ledgers.client import Client, Connection, Credentials, SigningMember, SyncClient
 from ledgers.client.identity import read_signing_key
-from node.cli.output import EXPECTED, Output, fail
+from node.cli.output import EXPECTED, INTERRUPTED, Output, fail
 from node.configuration import (
     ClientSection,
     ConfigurationWrong,
@@ -87,6 +88,8 @@ def common(command: F) -> F:
             return command(settings, *args, **kwargs)
         except EXPECTED as error:
             fail(error, as_json=as_json)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     return wrapped  # type: ignore[return-value]  # click's decorators keep a callable
 

@@ -87,12 +87,17 @@ class Desk:
         record = self.ledger.get(kind, document_id).body
         if is_settled(record):
             return record
-        for event in self.ledger.events(after=f"{height}/0"):
-            if event.height > height:
-                height = event.height
-                record = self.ledger.get(kind, document_id).body
-                if is_settled(record):
-                    return record
+        try:
+            for event in self.ledger.events(after=f"{height}/0"):
+                if event.height > height:
+                    height = event.height
+                    record = self.ledger.get(kind, document_id).body
+                    if is_settled(record):
+                        return record
+        except KeyboardInterrupt:
+            # It stands, and who waited may not have seen its name yet.
+            click.echo(f"no longer waited for: {kind} {document_id}", err=True)
+            raise
         raise click.ClickException("The node ended the stream of events; ask again.")
 
     def show(self, record: object) -> None:

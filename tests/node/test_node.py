@@ -255,6 +255,26 @@ def test_commands_submit_and_read(node, tmp_path):
     assert json.loads(answer.stdout)["name"] == "member.added"
 
 
+def test_watching_ends_with_ctrl_c_and_says_nothing_of_ours(node):
+    """As shells see it: 130, no traceback, and what was told before is all there."""
+    watching = subprocess.Popen(
+        [sys.executable, "-c", "from node.cli import main; main()", "watch", "int", "--after", ""],
+        cwd=ROOT,
+        env={**os.environ, "SYNGRAPH_CONFIG": str(node.config)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        first = watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, told = watching.communicate(timeout=30)
+    finally:
+        watching.kill()
+    assert "member." in first or "organization." in first or "ledger." in first
+    assert (told, watching.returncode) == ("", 130)
+
+
 def test_commands_answer_refusals_with_code_1_and_data(node, tmp_path):
     messages = '[{"revoke_member": {"member_id": "mbr_x"}}]'
     answer = syngraph(node, "tx", "submit", "int", "-", "--json", cwd=tmp_path, stdin=messages)
