@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty
+from node.agents.duties import Duty, Later
 from node.agents.inquiries import part_of, rules_on, submit_unless_overtaken
 from node.agents.policies import Asked, OwnOffer, Process, RankedQuote
 from node.agents.ports import LedgerPort, Outward, Refused
@@ -26,6 +26,7 @@ from smartcontracts.internal.handover import (
     HandoverStatus,
     InquiryHandover,
     ReusableQuote,
+    decide_by_ms,
     own_time_ms,
     reusable_quote_id,
 )
@@ -69,10 +70,10 @@ async def decide_inquiry(desk: Desk, port: LedgerPort, handover: InquiryHandover
 
 
 async def _begin(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
-    """Take the inquiry apart, unless SOF is at work; if that takes too long, refuse. Req: Q-22, Q-42."""
+    """Take the inquiry apart, unless SOF is at work; if that takes too long, refuse. Req: Q-22, Q-42; X-09."""
     if handover.queries_open:
         if handover.decision_due:
-            await _refuse(port, handover, WINDOW_OVER)
+            await _refuse_if_late(desk, port, handover)
         return
     is_first_of_new = handover.attempt == 0 and handover.inquiry.change is None
     acts = await _reuse(desk, port, handover) if is_first_of_new else ()
@@ -82,6 +83,16 @@ async def _begin(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Non
         return
     # What the policy makes of it may be impossible.
     await _submit_or_refuse(port, handover, acts, DECOMPOSE, NOT_DECOMPOSED)
+
+
+async def _refuse_if_late(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
+    """SOF has taken too long; but what was taken apart after the time to decide, by agents that were away, is given time anew."""
+    begun_ms = (await _decomposition(port, handover)).decomposed_at_ms
+    if begun_ms > handover.decide_by_ms:
+        due_ms = decide_by_ms(await rules_on(port), begun_ms, handover.respond_by_ms)
+        if desk.now_ms() < due_ms:
+            raise Later(due_ms)
+    await _refuse(port, handover, WINDOW_OVER)
 
 
 async def _reuse(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Outward, ...]:

@@ -666,6 +666,39 @@ def test_what_can_be_made_is_quoted_late_by_agents_that_were_away():
     assert market.failures == []
 
 
+@pytest.mark.req("Q-32", "X-09")
+@pytest.mark.parametrize("pause_ms", [55_000, 3_600_000], ids=["in-window", "after-it"])
+def test_what_is_taken_apart_after_the_time_to_decide_waits_for_provisioning(pause_ms):
+    market = Market(pairs=TIERS[:1], inventories={"alpha": pool("port")})
+    away = {key: market.desks.pop(key) for key in list(market.desks) if key[1] in (Role.SCO, Role.SOF)}
+    market.ask("acme", "alpha", (SINGLE,), window_ms=60_000)
+    market.run_until(market.now_ms + pause_ms)
+    assert handover(market, "alpha").decision_due
+    # SCO is back before SOF is: it sees its own queries open.
+    market.desks.update({key: desk for key, desk in away.items() if key[1] == Role.SCO})
+    market.sweep()
+    market.desks.update(away)
+    market.sweep()
+    assert customers_quote(market).late == (pause_ms > 60_000)
+    assert market.failures == []
+
+
+@pytest.mark.req("Q-42", "X-09")
+def test_what_is_taken_apart_after_its_window_is_refused_if_provisioning_does_not_answer():
+    market = Market(pairs=TIERS[:1], inventories={"alpha": pool("port")})
+    away = {key: market.desks.pop(key) for key in list(market.desks) if key[1] in (Role.SCO, Role.SOF)}
+    market.ask("acme", "alpha", (SINGLE,), window_ms=60_000)
+    market.run_until(market.now_ms + 3_600_000)
+    market.desks.update({key: desk for key, desk in away.items() if key[1] == Role.SCO})
+    market.sweep()
+    begun_ms = market.now_ms
+    market.run_until(market.now_ms + 3_600_000)
+    (answered,) = all_inquiries(market)
+    assert answered.unable_reason == "WINDOW_OVER"
+    assert begun_ms + 30_000 < answered.answered_at_ms < begun_ms + 120_000
+    assert market.failures == []
+
+
 # Kills
 
 
