@@ -35,6 +35,8 @@ CALLS_REMEMBERED_MAX: Final = 10_000
 DOUBLINGS_MAX: Final = 20
 # It may work later: taken already, too early, too many, or the server's own trouble.
 _AGAIN: Final = (408, 409, 425, 429)
+# What the system calls the test of a chain, where nothing else is said.
+TEST_SPECIFICATION: Final = "service-chain"
 # Begins the id of what is reserved to end a service: nothing.
 _END: Final = "end:"
 
@@ -63,12 +65,14 @@ class HttpProvisioning:
         now_ms: Callable[[], int],
         jitter: Callable[[int], int],
         back_off: BackOff = BackOff(),
+        test_specification: str = TEST_SPECIFICATION,
     ) -> None:
         """Nothing is asked before the first call. What attempts are remembered for is politeness only."""
         self._transport = transport
         self._now_ms = now_ms
         self._jitter = jitter
         self._back_off = back_off
+        self._test_specification = test_specification
         self._attempts: dict[str, int] = {}
 
     async def query(self, call_id: str, element: ElementSpec) -> Offer | Declined | Pending:
@@ -116,7 +120,7 @@ class HttpProvisioning:
 
     async def measure(self, call_id: str, chain: tuple[str, ...], order: str) -> Measured | Pending:
         async def ask() -> Measured | Undone:
-            body = tmf.chain_test(call_id, chain, order)
+            body = tmf.chain_test(call_id, chain, order, self._test_specification)
             return tmf.measured_of(await self._made(tmf.TESTS, "name", call_id, body))
 
         return await self._answer(call_id, ask)

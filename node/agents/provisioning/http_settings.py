@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from node.agents.provisioning import ProvisioningBroken
-from node.agents.provisioning.http import BackOff, HttpProvisioning
+from node.agents.provisioning.http import TEST_SPECIFICATION, BackOff, HttpProvisioning
 from node.agents.provisioning.transport import TIMEOUT_MS, TlsTransport, tls_context
 
 FILE_BYTES_MAX: Final = 64 * 1024
@@ -27,6 +27,7 @@ class HttpFile(BaseModel):
     ca_certificates: _Path
     certificate: _Path | None = None
     key: _Path | None = None
+    test_specification: str = Field(default=TEST_SPECIFICATION, min_length=1, max_length=256)
     timeout_ms: int = Field(default=TIMEOUT_MS, ge=100, le=600_000)
     first_pause_ms: int = Field(default=1_000, ge=10, le=3_600_000)
     longest_pause_ms: int = Field(default=60_000, ge=10, le=86_400_000)
@@ -59,4 +60,5 @@ def connect(path: Path, now_ms: Callable[[], int]) -> HttpProvisioning:
         now_ms,
         lambda most: secrets.randbelow(most + 1),
         BackOff(first_ms=said.first_pause_ms, longest_ms=max(said.first_pause_ms, said.longest_pause_ms)),
+        said.test_specification,
     )

@@ -1,7 +1,7 @@
 """TM Forum shapes: our calls as TMF645 qualifications, TMF641 orders and TMF653 tests, and their answers as ours.
 
-Pure functions. Numbers stay decimal texts throughout; what an answer lacks is said, never guessed. docs/provisioning.md has
-the table.
+Pure functions. Numbers stay decimal texts throughout; what an answer lacks is said, never guessed. Members, states and paths are
+those of the published files: TMF645 4.0.1, TMF641 4.1.0, TMF653 4.2.0. docs/provisioning.md has the table.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from smartcontracts.agreement import PriceType
 from smartcontracts.canonical_json import Json, Number, dump, load
 from smartcontracts.kernel import Rejected
 from smartcontracts.money import NANO, RATE_NANO_MAX, Rate, minor_digits
+from smartcontracts.service import SERVICE
 from smartcontracts.trade import LABEL_MS, PRICES_MAX, REASON, TIME_MS_MAX, Action, PeriodLabel, Price
 
 ATTRIBUTES_BYTES_MAX: Final = 16 * 1024
@@ -45,7 +46,17 @@ _METHOD: Final = "outageMethod"
 _UNTIL: Final = "reservedUntil"
 _KNOWN: Final = (_COST, _LEAD_TIME, _OUTAGE, _METHOD, _UNTIL)
 _ITEM: Final = "1"
-_UNDONE: Final = ("acknowledged", "inProgress", "pending", "held", "assessingCancellation")
+# How the id of a seller's service begins.
+_BOUGHT: Final = f"{SERVICE.prefix}_"
+_UNDONE: Final = (
+    "acknowledged",
+    "accepted",
+    "inProgress",
+    "pending",
+    "held",
+    "assessingCancellation",
+    "pendingCancellation",
+)
 _ENDED_BADLY: Final = ("failed", "rejected", "cancelled", "partial")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -104,12 +115,18 @@ def ending(call_id: str, reservation_id: str) -> bytes:
     return _order(call_id, [_item(_ITEM, "delete", _ended(reservation_id))])
 
 
-def chain_test(call_id: str, chain: tuple[str, ...], order: str) -> bytes:
-    """The body of a TMF653 test of a chain; its name is the call id, since a test has no external id."""
+def chain_test(call_id: str, chain: tuple[str, ...], order: str, specification: str) -> bytes:
+    """The body of a TMF653 test of a chain; its name is the call id, since a test has no external id.
+
+    A test is of one service: the first of the chain that the system has itself, or the order where all are bought.
+    """
+    own = next((one for one in chain if not one.startswith(_BOUGHT)), order)
     return dump(
         {
             "name": call_id,
             "mode": "ONDEMAND",
+            "relatedService": {"id": own},
+            "testSpecification": {"id": specification},
             "characteristic": [_characteristic("chain", list(chain)), _characteristic("order", order)],
         }
     )
@@ -120,7 +137,7 @@ def offer_of(answer: Object, element: ElementSpec) -> Offer | Declined | Undone:
     item = _first(answer, "serviceQualificationItem")
     state = _text(item, "state") or _text(answer, "state")
     if state == "terminatedWithError":
-        return Declined(_word(_first_text(item, "terminationError", "code"), "NOT_ASSESSED"))
+        return Declined(_word(_first_text(item, "terminationError", "value"), "NOT_ASSESSED"))
     if state != "done":
         return _undone(state)
     result = _text(item, "qualificationResult") or _text(answer, "qualificationResult")
@@ -175,7 +192,7 @@ def released_of(answer: Object) -> Released | Undone:
 
 
 def measured_of(answer: Object) -> Measured | Undone:
-    """What a TMF653 test says: it has passed when each of its measures has. Raises ProvisioningBroken."""
+    """What a TMF653 test says: passed with measures of which none violates a rule. Raises ProvisioningBroken."""
     state = _text(answer, "state")
     if state in _ENDED_BADLY:
         return Measured(passed=False, values=dump({"cause": _word(state, "FAILED")}))
@@ -183,9 +200,10 @@ def measured_of(answer: Object) -> Measured | Undone:
         return _undone(state)
     measures = [one for one in _list(answer, "testMeasure") if isinstance(one, dict)]
     values: list[Json] = [
-        {key: one[key] for key in ("metricName", "value", "unitOfMeasure", "result") if key in one} for one in measures
+        {key: one[key] for key in ("metricName", "value", "unitOfMeasure", "ruleViolation") if key in one}
+        for one in measures
     ]
-    passed = bool(measures) and all(_text(one, "result").lower() in ("pass", "passed", "ok") for one in measures)
+    passed = bool(measures) and not any(one.get("ruleViolation") for one in measures)
     found = dump({"measures": values})
     if len(found) > ATTRIBUTES_BYTES_MAX:
         raise ProvisioningBroken(f"A test has more than {ATTRIBUTES_BYTES_MAX} bytes of measures.")

@@ -17,6 +17,48 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 PREFIX = "/tmf-api"
+# What the published files require of a request, by collection, and of what stands inside it: TMF645 4.0.1, TMF641 4.1.0, TMF653 4.2.0.
+REQUIRED = {
+    "checkServiceQualification": ("serviceQualificationItem",),
+    "serviceOrder": ("serviceOrderItem",),
+    "serviceTest": ("name", "relatedService", "testSpecification"),
+}
+REQUIRED_INSIDE = {
+    "serviceOrderItem": ("id", "action", "service"),
+    "serviceCharacteristic": ("name", "value"),
+    "characteristic": ("name", "value"),
+    "serviceRelationship": ("relationshipType",),
+    "serviceSpecification": ("id",),
+    "relatedService": ("id",),
+    "testSpecification": ("id",),
+}
+ACTIONS = ("add", "modify", "delete", "noChange")
+SERVICE_STATES = ("feasibilityChecked", "designed", "reserved", "inactive", "active", "terminated")
+
+
+def problems(collection, body):
+    """What a system that holds itself to the published files would answer 400 for."""
+    name = collection.rpartition("/")[2]
+    return [f"{name}.{key}" for key in REQUIRED[name] if not body.get(key)] + list(_problems_inside(body))
+
+
+def _problems_inside(value):
+    if isinstance(value, list):
+        for one in value:
+            yield from _problems_inside(one)
+    if not isinstance(value, dict):
+        return
+    for key, inside in value.items():
+        for one in inside if isinstance(inside, list) else [inside]:
+            if isinstance(one, dict):
+                yield from (f"{key}.{member}" for member in REQUIRED_INSIDE.get(key, ()) if member not in one)
+                if key == "serviceOrderItem" and one.get("action") not in ACTIONS:
+                    yield "serviceOrderItem.action"
+                if key == "service" and one.get("state", "active") not in SERVICE_STATES:
+                    yield "service.state"
+        # What a characteristic holds is its owner's affair.
+        if key != "value":
+            yield from _problems_inside(inside)
 
 
 @dataclass(frozen=True)
@@ -139,6 +181,10 @@ class Stub:
         if method == "GET":
             ((key, (wanted,)),) = parse_qs(parts.query).items()
             return raw(200, [one for one in kept if one.get(key) == wanted])
-        resource = self.decide(collection, json.loads(body))
+        request = json.loads(body)
+        wrong = problems(collection, request)
+        if wrong:
+            return raw(400, {"code": "23", "reason": "invalid body", "message": ", ".join(wrong)})
+        resource = self.decide(collection, request)
         kept.append(resource)
         return raw(201, resource)

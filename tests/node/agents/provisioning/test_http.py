@@ -29,7 +29,7 @@ from smartcontracts.canonical_json import load
 from smartcontracts.money import Rate
 from smartcontracts.trade import LABEL_MS, PeriodLabel, Price
 from tests.node.agents.provisioning.elements import DELETE, HOUR_MS, MODIFY, NOW_MS, Clock, drive, evc, uni
-from tests.node.agents.provisioning.stub import Authority, Stub, raw
+from tests.node.agents.provisioning.stub import PREFIX, Authority, Stub, problems, raw
 
 UNTIL_MS = NOW_MS + HOUR_MS
 COST = [
@@ -42,6 +42,9 @@ COST = [
     },
     {"priceType": "usageBased", "unitOfMeasure": "GB", "amount": {"unit": "EUR", "value": 0.01}},
 ]
+# Of the states that TMF641 4.1.0 has for an order, those in which it is not over.
+AT_WORK = ("acknowledged", "pending", "held", "inProgress", "assessingCancellation", "pendingCancellation")
+LOSS = {"metricName": "loss", "unitOfMeasure": "ratio", "value": {"name": "loss", "value": "0.0001"}}
 
 
 def characteristics(**values):
@@ -69,7 +72,7 @@ def decide(collection, request):
     if collection == tmf.QUALIFICATIONS:
         return qualified(request)
     if collection == tmf.TESTS:
-        return {**request, "state": "completed", "testMeasure": [{"metricName": "loss", "result": "pass"}]}
+        return {**request, "state": "completed", "testMeasure": [LOSS]}
     return completed(request)
 
 
@@ -191,9 +194,10 @@ def check(**item):
         ),
         (check(qualificationResult="alternate"), Declined("ALTERNATE_ONLY")),
         (check(state="terminatedWithError"), Declined("NOT_ASSESSED")),
-        (check(state="terminatedWithError", terminationError=[{"code": "Db-Down"}]), Declined("DB_DOWN")),
+        (check(state="terminatedWithError", terminationError=[{"id": "7", "value": "Db-Down"}]), Declined("DB_DOWN")),
         (check(state="inProgress"), Pending(NOW_MS + 1_000)),
         (check(state="acknowledged"), Pending(NOW_MS + 1_000)),
+        (check(state="accepted"), Pending(NOW_MS + 1_000)),
     ],
 )
 def test_a_check_that_is_no_yes(wire, answer):
@@ -264,9 +268,8 @@ def test_a_reservation_is_made_once_and_extended_by_an_order_of_its_own():
 @pytest.mark.parametrize(
     ("order", "answer"),
     [
-        ({"state": "acknowledged"}, Pending(NOW_MS + 1_000)),
-        ({"state": "held"}, Pending(NOW_MS + 1_000)),
-        ({"state": "rejected"}, Declined("REJECTED")),
+        *(({"state": state}, Pending(NOW_MS + 1_000)) for state in AT_WORK),
+        *(({"state": state}, Declined(state.upper())) for state in ("rejected", "cancelled", "failed", "partial")),
         ({"state": "failed", "errorMessage": [{"code": "no-capacity"}]}, Declined("NO_CAPACITY")),
     ],
 )
@@ -346,26 +349,50 @@ def test_a_release_is_done_or_a_person_must_look():
         drive(system(answered(state="rejected")).release("x", "svc-7"))
 
 
-def test_a_chain_has_passed_when_each_measure_has():
+def test_a_chain_has_passed_with_measures_of_which_none_violates_a_rule():
     wire = Wire()
-    assert drive(system(wire).measure("m", ("svc-7", "bought"), "order-1")) == Measured(
-        passed=True, values=b'{"measures":[{"metricName":"loss","result":"pass"}]}'
-    )
+    passed = drive(system(wire).measure("m", ("svc_bought", "r-7"), "order-1"))
+    assert (passed.passed, json.loads(passed.values)) == (True, {"measures": [LOSS]})
     assert wire.sent()[0] == {
         "name": "m",
         "mode": "ONDEMAND",
+        "relatedService": {"id": "r-7"},
+        "testSpecification": {"id": "service-chain"},
         "characteristic": [
-            {"name": "chain", "valueType": "array", "value": ["svc-7", "bought"]},
+            {"name": "chain", "valueType": "array", "value": ["svc_bought", "r-7"]},
             {"name": "order", "valueType": "string", "value": "order-1"},
         ],
     }
-    failed = answered(testMeasure=[{"result": "pass"}, {"result": "fail"}])
-    assert not drive(system(failed).measure("m", ("a",), "o")).passed
+    violated = {**LOSS, "ruleViolation": [{"name": "too much", "conformanceTargetUpper": "0.00001"}]}
+    failed = drive(system(answered(testMeasure=[LOSS, violated])).measure("m", ("a",), "o"))
+    assert (failed.passed, json.loads(failed.values)) == (False, {"measures": [LOSS, violated]})
     assert not drive(system(answered(testMeasure=[])).measure("m", ("a",), "o")).passed
     assert drive(system(answered(state="cancelled")).measure("m", ("a",), "o")) == Measured(
         passed=False, values=b'{"cause":"CANCELLED"}'
     )
     assert isinstance(drive(system(answered(state="inProgress")).measure("m", ("a",), "o")), Pending)
+
+
+@pytest.mark.parametrize(
+    ("collection", "body", "wrong"),
+    [
+        (tmf.TESTS, {"name": "m", "relatedService": {"id": "r"}}, ["serviceTest.testSpecification"]),
+        (tmf.TESTS, {"name": "m", "relatedService": {"href": "r"}, "testSpecification": {"id": "s"}}, ["relatedService.id"]),
+        (tmf.ORDERS, {"serviceOrderItem": [{"id": "1", "action": "add"}]}, ["serviceOrderItem.service"]),
+        (tmf.ORDERS, {"serviceOrderItem": [{"id": "1", "action": "put", "service": {"state": "on"}}]}, ["serviceOrderItem.action", "service.state"]),
+        (tmf.QUALIFICATIONS, {"externalId": "q"}, ["checkServiceQualification.serviceQualificationItem"]),
+    ],
+)  # fmt: skip
+def test_the_stub_refuses_what_the_published_files_do_not_have(collection, body, wrong):
+    assert problems(collection, body) == wrong
+    assert Stub(decide)._respond("POST", f"{PREFIX}{collection}", json.dumps(body)).startswith(b"HTTP/1.1 400")
+
+
+def test_a_chain_that_is_all_bought_is_tested_for_its_order_by_the_specification_that_is_set():
+    wire = Wire()
+    drive(HttpProvisioning(wire, Clock(), lambda most: 0, test_specification="spec-9").measure("m", ("svc_1",), "o"))
+    sent = wire.sent()[0]
+    assert (sent["relatedService"], sent["testSpecification"]) == ({"id": "o"}, {"id": "spec-9"})
 
 
 def test_what_was_made_before_a_time_out_is_found_and_not_made_again():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.agents.provisioning import Activated, Pending, ProvisioningBroken
+from node.agents.provisioning import Activated, Pending, ProvisioningBroken, tmf
 from node.agents.provisioning.http import HttpProvisioning
 from node.agents.provisioning.http_settings import FILE_BYTES_MAX, connect
 from node.agents.settings import load_provisioning
@@ -28,6 +28,15 @@ async def test_a_file_makes_an_adapter_that_shows_its_certificate(tmp_path, auth
         path = tmp_path / "provisioning.toml"
         path.write_text(f'url = "{url}"\n{CA}certificate = "{own.certificate.name}"\nkey = "{own.key.name}"\n')
         assert await connect(path, Clock()).activate("a", "svc-7", uni()) == Activated()
+
+
+async def test_a_chain_is_tested_by_the_specification_that_the_file_names(tmp_path, authority):
+    stub = Stub(decide)
+    async with stub.running(authority.issue("server")) as url:
+        path = tmp_path / "provisioning.toml"
+        path.write_text(f'url = "{url}"\n{CA}test_specification = "y.1564"\n')
+        assert (await connect(path, Clock()).measure("m", ("r-1",), "o")).passed
+    assert stub.made[tmf.TESTS][0]["testSpecification"] == {"id": "y.1564"}
 
 
 async def test_pauses_are_those_of_the_file(tmp_path, authority):
