@@ -46,6 +46,7 @@ from smartcontracts.service import (
     require_service,
     terminated,
     with_due_time,
+    with_wait,
 )
 from smartcontracts.trade import (
     HASH_BYTES,
@@ -228,13 +229,12 @@ def propose_maintenance(command: ProposeMaintenance, call: Call) -> Outcome:
     _require_open(change)
     if change.outage == Outage.NO:
         raise MaintenanceNotNeeded("This change interrupts nothing.", "change_id")
-    _require_window(command, change, require_order(change.order_id, call.view), call.block.time_ms)
+    now_ms, proposer = call.block.time_ms, call.sender.organization
+    _require_window(command, change, require_order(change.order_id, call.view), now_ms)
     proposed = replace(
-        change,
+        with_wait(change, now_ms, waits=proposer == change.seller),
         status=step(CHANGE_LIFECYCLE, change.status, "propose_maintenance"),
-        window=MaintenanceWindow(
-            from_ms=command.from_ms, until_ms=command.until_ms, proposed_by=call.sender.organization
-        ),
+        window=MaintenanceWindow(from_ms=command.from_ms, until_ms=command.until_ms, proposed_by=proposer),
         due_at_ms=0,
         releases=require_release(command.release, call, change.releases, _AFTER_TALKS),
     )
@@ -256,7 +256,7 @@ def agree_maintenance(command: AgreeMaintenance, call: Call) -> Outcome:
     if now_ms > window.until_ms:
         raise TooLate("This window is over; propose another one.", "until_ms")
     agreed = replace(
-        change,
+        with_wait(change, now_ms, waits=False),
         status=step(CHANGE_LIFECYCLE, change.status, "agree_maintenance"),
         window=replace(window, agreed_by=call.sender.organization, agreed_at_ms=now_ms),
         releases=require_release(command.release, call, change.releases, _AFTER_CONSENT),
@@ -268,14 +268,17 @@ def agree_maintenance(command: AgreeMaintenance, call: Call) -> Outcome:
 def decline_maintenance(command: DeclineMaintenance, call: Call) -> Outcome:
     """Decline the window that the other party proposed; either may propose another one. Req: C-09.
 
+    A buyer that declines is waited for until it proposes one itself, or its seller does. Req: D-04.
+
     Rejects with the first of: ChangeUnknown, ChangedServiceDiffers, NotInThisChange, ChangeNotAccepted, ChangeStarted,
     ChangeEnded, MaintenanceNotProposed, MaintenanceOwn, ReasonInvalid, ReleaseMissing, ReleaseInvalid, ReleasesFull.
     """
     change = _require_party(command.change_id, command.service_id, call)
     window = _require_proposed(change, call.sender.organization)
     require_reason(command.reason)
+    by_buyer = call.sender.organization == change.buyer
     declined = replace(
-        change,
+        with_wait(change, call.block.time_ms, waits=by_buyer),
         status=step(CHANGE_LIFECYCLE, change.status, "decline_maintenance"),
         window=replace(window, declined_reason=command.reason),
         releases=require_release(command.release, call, change.releases, _AFTER_TALKS),

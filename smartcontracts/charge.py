@@ -1,6 +1,6 @@
 """Charge: what one party owes the other besides the prices: for a delay, for a late cancellation.
 
-D-04 a delay costs what the agreement says; X-27 so does cancelling what was activated. The contract computes both when an order
+D-04 a delay costs what the agreement says, but for the time in which a seller waited for its buyer's consent (C-09); X-27 so does cancelling what was activated. The contract computes both when an order
 ends; billing takes them up from here.
 """
 
@@ -13,7 +13,8 @@ from typing import Final
 from smartcontracts.agreement import agreement_of, delay_penalty_of
 from smartcontracts.kernel import Call, Event, Kind, Outcome, Terms
 from smartcontracts.money import MINOR_MAX, Money
-from smartcontracts.order import Order
+from smartcontracts.order import Order, change_of
+from smartcontracts.service import awaited_ms
 from smartcontracts.trade import words
 
 
@@ -35,6 +36,7 @@ class Charge:
     """What `payer` owes `payee` by version `terms_version` of the agreement's terms.
 
     A delay of `delay_ms` had begun `periods` of `period_ms`, at `period_minor` each and `cap_minor` at most (0: no bound).
+    It is counted from `excused_ms` later than it would be, had the seller not waited for the buyer.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Charge:
     period_ms: int = 0
     period_minor: int = 0
     cap_minor: int = 0
+    excused_ms: int = 0
 
 
 CHARGE: Final = Kind(
@@ -71,8 +74,15 @@ CHARGE: Final = Kind(
 
 
 def charge_delay(order: Order, call: Call, n: int = 0) -> Outcome:
-    """The seller's penalty for an accepted order that ends late; nothing if it is in time or none is agreed. Req: D-04."""
-    delay_ms = call.block.time_ms - order.delay_from_ms
+    """The seller's penalty for an accepted order that ends late; nothing if it is in time or none is agreed. Req: D-04.
+
+    The order of a change that needs an outage is late when its seller has had the whole window for itself: what it waited for
+    the buyer's consent comes on top. Req: C-09.
+    """
+    change = change_of(order, call.view)
+    waited_ms = 0 if change is None else awaited_ms(change, call.block.time_ms)
+    due_ms = max(order.delay_from_ms, order.original_activate_by_ms + waited_ms)
+    delay_ms = call.block.time_ms - due_ms
     if not order.delay_from_ms or delay_ms <= 0:
         return Outcome()
     agreement = agreement_of(call.view, order.agreement_id)
@@ -98,6 +108,7 @@ def charge_delay(order: Order, call: Call, n: int = 0) -> Outcome:
             period_ms=rule.period_ms,
             period_minor=rule.amount_minor,
             cap_minor=rule.cap_minor,
+            excused_ms=due_ms - order.delay_from_ms,
         )
     )
 

@@ -180,7 +180,8 @@ class MaintenanceWindow:
 class ServiceChange:
     """A change of a service: its request, and its outcome. Req: C-05, C-07, C-08, C-11.
 
-    `due_at_ms` is when the ledger said that it can be started (0: not yet).
+    `due_at_ms` is when the ledger said that it can be started (0: not yet). `awaited_ms` is how long the seller has waited
+    for the buyer's part in the agreement about an outage, and `awaited_from_ms` since when it waits again (0: it does not).
     """
 
     id: str
@@ -204,6 +205,8 @@ class ServiceChange:
     outcome: str = ""
     reason: str = ""
     releases: tuple[bytes, ...] = field(default=(), metadata={"bytes_max": HASH_BYTES, "list_max": RELEASES_MAX})
+    awaited_ms: int = 0
+    awaited_from_ms: int = 0
 
     @property
     def start_from_ms(self) -> int:
@@ -304,7 +307,28 @@ def can_be_started(change: ServiceChange) -> bool:
 def closed_change(change: ServiceChange, event: str, reason: str, time_ms: int) -> ServiceChange:
     """The change with its outcome, which is the status that `event` leads to. Rejects with WrongStatus. Req: C-11."""
     status = step(CHANGE_LIFECYCLE, change.status, event)
-    return replace(change, status=status, outcome=status.value, reason=reason, ended_at_ms=time_ms)
+    settled = with_wait(change, time_ms, waits=False)
+    return replace(settled, status=status, outcome=status.value, reason=reason, ended_at_ms=time_ms)
+
+
+def awaited_ms(change: ServiceChange, time_ms: int) -> int:
+    """How long the seller has waited for the buyer until `time_ms`: for an answer to its window, or, if the buyer declined that,
+    for another window of the buyer's. A window that has ended can't be agreed to, so from then on it is waited for no more.
+    Req: C-09, D-04.
+    """
+    if not change.awaited_from_ms:
+        return change.awaited_ms
+    until_ms = time_ms
+    if change.status == ChangeStatus.AGREEING and change.window is not None:
+        until_ms = min(time_ms, change.window.until_ms)
+    return change.awaited_ms + max(0, until_ms - change.awaited_from_ms)
+
+
+def with_wait(change: ServiceChange, time_ms: int, *, waits: bool) -> ServiceChange:
+    """The change with what was waited so far; from `time_ms` on the seller waits for the buyer, or not."""
+    return replace(
+        change, awaited_ms=awaited_ms(change, time_ms), awaited_from_ms=time_ms if waits else 0
+    )
 
 
 def fall_due(change: ServiceChange, due: Due) -> Outcome:

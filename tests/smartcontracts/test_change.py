@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from smartcontracts.change import (
     AgreeMaintenance,
@@ -31,7 +34,7 @@ from smartcontracts.change import (
 )
 from smartcontracts.charge import CHARGE
 from smartcontracts.delivery import OrderOverdue, UseEndChange
-from smartcontracts.kernel import Cause, RoleMissing
+from smartcontracts.kernel import Cause, Rejected, RoleMissing
 from smartcontracts.order import (
     ORDER,
     AcceptOrder,
@@ -53,6 +56,7 @@ from smartcontracts.service import (
     ServiceItem,
     ServiceStatus,
     ServiceTerminated,
+    awaited_ms,
 )
 from smartcontracts.trade import (
     RELEASES_MAX,
@@ -707,6 +711,174 @@ def test_a_change_that_is_done_late_has_its_penalty():
     start(ledger, change)
     end(ledger, change, at=order.activate_by_ms + 1_500)
     assert (ledger.the(CHARGE).order_id, ledger.the(CHARGE).delay_ms) == (order.id, 1_500)
+
+
+# Whose time it was that passed
+
+# The activation window of these orders, and how late their sellers give them up.
+WINDOW_MS, LATE_MS = 40_000, 1_500
+
+
+def outage_ordered():
+    ledger, service = operating(**STRICT)
+    order, change = with_outage(ledger, service, activation_window_ms=WINDOW_MS)
+    return ledger, order, change
+
+
+def proposed_at(ledger, change, at, who=SELLER, from_ms=None, until_ms=None):
+    begins_ms = at + 1_000 if from_ms is None else from_ms
+    return propose(ledger, change, begins_ms, until_ms or begins_ms + OUTAGE_MS, who, at=at)
+
+
+def counter_proposes(ledger, order, change):
+    begin = order.accepted_at_ms + 1_000
+    proposed_at(ledger, change, begin)
+    decline(ledger, change)
+    proposed_at(ledger, change, begin + 9_000, BUYER)
+    return 9_000
+
+
+def agrees_late(ledger, order, change):
+    begin = order.accepted_at_ms + 1_000
+    proposed_at(ledger, change, begin, from_ms=begin + 25_000)
+    consent(ledger, change, at=begin + 20_000)
+    return 20_000
+
+
+def leaves_unanswered(ledger, order, change):
+    # It can be agreed to until it ends, and is no excuse from then on.
+    begin = order.accepted_at_ms + 1_000
+    proposed_at(ledger, change, begin, from_ms=begin + 1_000, until_ms=begin + 12_000)
+    return 12_000
+
+
+def is_never_asked(ledger, order, change):
+    return 0
+
+
+def asks_itself(ledger, order, change):
+    proposed_at(ledger, change, order.accepted_at_ms + 1_000, BUYER)
+    ledger.run(
+        "decline_maintenance",
+        DeclineMaintenance(change_id=change.id, service_id=change.service_id, reason="BUSY"),
+        sender=ledger.sender(SELLER, "s_bus"),
+        at=order.accepted_at_ms + 2_000,
+    )
+    return 0
+
+
+@pytest.mark.req("D-04", "C-09")
+@pytest.mark.parametrize("ends", [fail, cancel])
+@pytest.mark.parametrize(
+    "buyer",
+    [counter_proposes, agrees_late, leaves_unanswered, is_never_asked, asks_itself],
+    ids=lambda way: way.__name__,
+)
+def test_a_change_is_late_by_the_time_that_its_seller_had_and_not_by_what_it_waited_for_its_buyer(buyer, ends):
+    ledger, order, change = outage_ordered()
+    waited = buyer(ledger, order, change)
+    ends(ledger, order, at=order.activate_by_ms + waited + LATE_MS)
+    charge, ended = ledger.the(CHARGE), ledger.the(SERVICE_CHANGE, change.id)
+    assert (charge.delay_ms, charge.excused_ms, charge.order_id) == (LATE_MS, waited, order.id)
+    assert (ended.awaited_ms, ended.awaited_from_ms) == (waited, 0)
+
+
+@pytest.mark.req("D-04", "C-09")
+@pytest.mark.parametrize("ends", [fail, cancel])
+def test_a_buyer_that_declines_every_window_is_not_paid_for_the_delay(ends):
+    ledger, order, change = outage_ordered()
+    first_ms = order.accepted_at_ms + 1_000
+    for at in range(first_ms, first_ms + 30_000, 10_000):
+        proposed_at(ledger, change, at)
+        decline(ledger, change)
+    ends(ledger, order, at=order.activate_by_ms + HOUR_MS)
+    assert ledger.all(CHARGE) == ()
+    # A declined window waits for one of the buyer's own.
+    assert ledger.the(SERVICE_CHANGE, change.id).awaited_ms == ledger.time_ms - first_ms
+
+
+@pytest.mark.req("D-04", "C-09")
+def test_a_change_that_is_not_late_but_for_its_buyer_costs_nothing_to_the_last_millisecond():
+    for late_ms, charged in ((0, False), (1, True)):
+        ledger, order, change = outage_ordered()
+        waited_ms = agrees_late(ledger, order, change)
+        extend(ledger, order, order.activate_by_ms + HOUR_MS)
+        start(ledger, change, at=ledger.the(SERVICE_CHANGE, change.id).window.from_ms)
+        end(ledger, change, at=order.activate_by_ms + waited_ms + late_ms)
+        assert bool(ledger.all(CHARGE)) is charged
+
+
+@pytest.mark.req("D-04", "D-43")
+@pytest.mark.parametrize(("given_ms", "excused_ms"), [(5_000, 15_000), (30_000, 0)])
+def test_what_a_seller_waited_and_what_its_buyer_waived_do_not_add_up(given_ms, excused_ms):
+    """Of the two ends the later one counts: the window in full for the seller, or the end that the buyer named."""
+    ledger, order, change = outage_ordered()
+    agrees_late(ledger, order, change)
+    extend(ledger, order, order.activate_by_ms + given_ms, waive=True)
+    fail(ledger, order, at=order.activate_by_ms + given_ms + excused_ms + LATE_MS)
+    charge = ledger.the(CHARGE)
+    assert (charge.delay_ms, charge.excused_ms) == (LATE_MS, excused_ms)
+
+
+class Turns(RuleBasedStateMachine):
+    """Any talks about a window: at every instant one of the two is waited for, and only its time counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.ledger, service = operating(**STRICT)
+        self.order, self.change = with_outage(self.ledger, service, activation_window_ms=HOUR_MS)
+        # Whether the buyer is waited for in each millisecond since the acceptance, by whoever wrote history down.
+        self.turns = [(self.ledger.time_ms, False, 0)]
+
+    def act(self, name, who, fields, pause_ms):
+        at = self.ledger.time_ms + pause_ms
+        command = {
+            "propose_maintenance": ProposeMaintenance,
+            "agree_maintenance": AgreeMaintenance,
+            "decline_maintenance": DeclineMaintenance,
+        }[name](change_id=self.change.id, service_id=self.change.service_id, **fields)
+        try:
+            self.ledger.run(name, command, sender=self.ledger.sender(who, "s_bus", "b_bus"), at=at)
+        except Rejected:
+            return False
+        return True
+
+    @rule(who=st.sampled_from((BUYER, SELLER)), pause_ms=st.integers(1, 5_000), ahead_ms=st.integers(-10, 9_000))
+    def propose(self, who, pause_ms, ahead_ms):
+        from_ms = self.ledger.time_ms + pause_ms + ahead_ms
+        window = {"from_ms": from_ms, "until_ms": from_ms + OUTAGE_MS}
+        if self.act("propose_maintenance", who, window, pause_ms):
+            self.turns.append((self.ledger.time_ms, who == SELLER, window["until_ms"]))
+
+    @rule(who=st.sampled_from((BUYER, SELLER)), pause_ms=st.integers(1, 20_000))
+    def agree(self, who, pause_ms):
+        window = self.ledger.the(SERVICE_CHANGE, self.change.id).window
+        if window is None:
+            return
+        seen = {"from_ms": window.from_ms, "until_ms": window.until_ms}
+        if self.act("agree_maintenance", who, seen, pause_ms):
+            self.turns.append((self.ledger.time_ms, False, 0))
+
+    @rule(who=st.sampled_from((BUYER, SELLER)), pause_ms=st.integers(1, 20_000))
+    def decline(self, who, pause_ms):
+        if self.act("decline_maintenance", who, {"reason": "BUSY"}, pause_ms):
+            self.turns.append((self.ledger.time_ms, who == BUYER, 0))
+
+    @invariant()
+    def the_ledger_counts_what_the_buyer_took(self):
+        now_ms = self.ledger.time_ms
+        ends = [*(at for at, _, _ in self.turns[1:]), now_ms]
+        counted = sum(
+            max(0, (min(end, until_ms) if until_ms else end) - begin)
+            for (begin, of_buyer, until_ms), end in zip(self.turns, ends, strict=True)
+            if of_buyer
+        )
+        assert awaited_ms(self.ledger.the(SERVICE_CHANGE, self.change.id), now_ms) == counted
+        assert counted <= now_ms - self.order.accepted_at_ms
+
+
+TestTurns = Turns.TestCase
+TestTurns.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
 
 
 # Bad input
