@@ -34,7 +34,7 @@ from scripts.story.preflight import check
 from scripts.story.providers import inventories
 from scripts.story.rehearsal import pairs_of, provided, rehearse
 from scripts.story.report import report, write_report
-from scripts.story.scenarios.base import TOPOLOGY
+from scripts.story.scenarios.base import NOT_LOOKED_AT, TOPOLOGY
 from scripts.story.scene import ACME_ALPHA, ALPHA_BRAVO, BRAVO, Stage
 from scripts.story.telling import StepFailed, Teller, first_failure
 from scripts.story.terms import WHOLESALE
@@ -110,6 +110,9 @@ async def _rehearse(options: argparse.Namespace) -> int:
         print(f"\nreport: {options.report}")
     held = len(options.scenario) - len(failures)
     print(f"\nscripts/demo: {held} of {len(options.scenario)} scenarios held, in {teller.elapsed_ms / 1000:.0f} s")
+    for entry in teller.sections.get("scenarios", []):
+        for what in entry["not_looked_at"]:
+            print(f"{NOT_LOOKED_AT} {entry['name']}: {what}", file=sys.stderr)
     for name, failure in failures.items():
         print(f"FAILED {name}: {failure}\nlogs: {directory}/*/*/node.log", file=sys.stderr)
     if not failures:

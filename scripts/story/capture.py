@@ -27,6 +27,7 @@ from typing import Any, Final
 
 LOOPBACK: Final = "lo"
 INSIDE: Final = "SYNGRAPH_DEMO_NAMESPACE"
+_READY: Final = b"recording\n"
 _ALL_PROTOCOLS: Final = 0x0003
 _RECEIVE_BUFFER: Final = 33  # SO_RCVBUFFORCE, which Python's socket module does not name
 _BUFFER_BYTES: Final = 64 << 20
@@ -63,7 +64,7 @@ class Captured:
 
 
 class Capture:
-    """A recording of the loopback interface into a file. `start`, then `stop`."""
+    """A recording of the loopback interface into a file: `start`, then `stop`; `abandon` in any case."""
 
     def __init__(self, path: Path) -> None:
         """Records into `path`."""
@@ -71,13 +72,13 @@ class Capture:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Begin; returns when frames are recorded. Raises PermissionError where raw frames are not for us."""
+        """Begin; returns when frames are recorded. Raises OSError where raw frames are not for us, or none are recorded."""
         require_permission()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "scripts.story.capture", str(self._path), stdout=asyncio.subprocess.PIPE
         )
-        if self._process.stdout is not None:
-            await self._process.stdout.readline()
+        if self._process.stdout is None or await self._process.stdout.readline() != _READY:
+            raise OSError("what records the loopback interface ended before it began")
 
     async def stop(self) -> Captured:
         """End it, and read what it recorded."""
@@ -89,18 +90,29 @@ class Capture:
         counts = json.loads(said)
         return Captured(counts["frames"], counts["dropped"], streams_of(self._path))
 
+    async def abandon(self) -> None:
+        """No process is left, whatever went wrong before; nothing to do after `stop`."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
 
 def is_permitted() -> bool:
     """Whether this process may see raw frames."""
+    return not refusal()
+
+
+def refusal() -> str:
+    """Why this process may not see raw frames; empty if it may."""
     try:
         require_permission()
-    except PermissionError:
-        return False
-    return True
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def require_permission() -> None:
-    """Raises PermissionError."""
+    """Raises OSError: PermissionError as a rule, another one where the kernel or a sandbox has no such sockets."""
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS)).close()
 
 
@@ -157,7 +169,7 @@ def _record(path: Path) -> None:
     with contextlib.suppress(OSError):
         raw.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER, _BUFFER_BYTES)
     raw.bind((LOOPBACK, 0))
-    frames, end_by = 0, 0.0
+    frames, end_by, parent = 0, 0.0, os.getppid()
 
     def end(*_: Any) -> None:
         nonlocal end_by
@@ -165,10 +177,12 @@ def _record(path: Path) -> None:
 
     signal.signal(signal.SIGTERM, end)
     raw.settimeout(_DRAIN_S)
-    print("recording", flush=True)
     with path.open("wb", buffering=1 << 20) as target:
+        print(_READY.decode(), end="", flush=True)
         # What has come by then is read; on a busy network there is always more.
         while not end_by or time.monotonic() < end_by:
+            if os.getppid() != parent:
+                return
             try:
                 frame, address = raw.recvfrom(_FRAME_MAX)
             except TimeoutError:

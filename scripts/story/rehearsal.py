@@ -21,7 +21,7 @@ from scripts.story.goods import inventory
 from scripts.story.market import Market
 from scripts.story.network import LocalNetwork
 from scripts.story.scenarios import scenario
-from scripts.story.scenarios.base import TOPOLOGY, Scenario, Set
+from scripts.story.scenarios.base import NOT_LOOKED_AT, TOPOLOGY, Scenario, Set
 from scripts.story.scene import ALPHA, Stage
 from scripts.story.telling import StepFailed, Teller, plural
 from scripts.story.terms import tier_terms
@@ -113,7 +113,7 @@ async def _play(name: str, scene: Set, explain: Explain) -> str:
     entry, teller = find(name), scene.stage.teller
     if entry is not None:
         teller.print(f"\n=== {entry.number} {entry.name}: {entry.title}")
-    began, began_ms = time.monotonic(), scene.now_ms()
+    began, began_ms, before = time.monotonic(), scene.now_ms(), len(scene.unseen)
     try:
         await scenario(name).play(scene)
     except Exception as error:  # noqa: BLE001  (the others are to run, whatever it was)
@@ -122,6 +122,8 @@ async def _play(name: str, scene: Set, explain: Explain) -> str:
         with contextlib.suppress(ClientError, StepFailed):
             await show_internal(scene.market, began_ms)
         return failure
-    teller.print(f"=== {name}: held, {time.monotonic() - began:.1f} s")
-    teller.note("scenarios", {"name": name, "seconds": round(time.monotonic() - began, 1)})
+    unseen = scene.unseen[before:]
+    told = "".join(f"; {NOT_LOOKED_AT} {what}" for what in unseen)
+    teller.print(f"=== {name}: held, {time.monotonic() - began:.1f} s{told}")
+    teller.note("scenarios", {"name": name, "seconds": round(time.monotonic() - began, 1), "not_looked_at": unseen})
     return ""

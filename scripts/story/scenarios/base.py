@@ -12,6 +12,7 @@ from scripts.story.nodes import Nodes
 from scripts.story.scene import Stage
 
 TOPOLOGY: Final = "tiers"
+NOT_LOOKED_AT: Final = "NOT looked at:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,17 @@ class Set:
 
     market: Market
     nodes: Nodes
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def stage(self) -> Stage:
         """For telling."""
         return self.market.stage
+
+    def not_looked_at(self, what: str) -> None:
+        """Something that the scenario claims and could not see here: told where it ends, and at the very end."""
+        self.stage.teller.tell(f"{NOT_LOOKED_AT} {what}")
+        self.unseen.append(what)
 
     def now_ms(self) -> int:
         """Unix time, to tell this scenario's documents from earlier ones."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledgers.kinds import BILATERAL, INTERNAL, VERSIONS, contract_table
-from scripts.story.capture import Capture, Captured, is_permitted
+from scripts.story.capture import Capture, Captured, refusal
 from scripts.story.goods import Pool, Stock, line_with_ports, port
 from scripts.story.markers import Marked, markers_of, plain
 from scripts.story.market import Market
@@ -44,19 +44,16 @@ _SAID_EVERYWHERE: Final = ("organization", "member")
 
 async def play(scene: Set) -> None:
     """L-14, and that an internal ledger is nobody else's."""
+    began_ms, refused = scene.now_ms(), refusal()
     capture = Capture(scene.nodes.scratch() / "loopback.frames")
-    can_capture = is_permitted()
-    if can_capture:
-        await capture.start()
-    began_ms = scene.now_ms()
-    async with scene.stage.teller.scene("A purchase over three tiers, with markers planted"):
-        planted = await _plant(scene)
-        quote = await scene.market.quoted(ACME, ALPHA, await scene.market.ask(ACME, ALPHA, line_with_ports(NEAR, FAR)))
-        order = await scene.market.order(ACME, ALPHA, quote)
-        await scene.market.ordered_until(ACME, ALPHA, order, OrderStatus.ACTIVATED)
-        await _control()
-        await scene.stage.network.sleep(_QUIET_S)
-    captured = await capture.stop() if can_capture else None
+    try:
+        if not refused:
+            await capture.start()
+        async with scene.stage.teller.scene("A purchase over three tiers, with markers planted"):
+            planted = await _purchase(scene)
+        captured = None if refused else await capture.stop()
+    finally:
+        await capture.abandon()
     async with scene.stage.teller.scene("Every document's markers"):
         internal = await _internal_markers(scene.market)
         shared = await _shared_markers(scene, began_ms, planted)
@@ -65,7 +62,21 @@ async def play(scene: Set) -> None:
         _search_all(scene, copies, internal, shared)
         shutil.rmtree(copies)
     async with scene.stage.teller.scene("What crossed the loopback interface"):
-        _search_wire(scene, captured, internal, shared)
+        if captured is None:
+            scene.not_looked_at(f"the wire: no raw frames for this user ({refused}), and no network namespace could be made")
+        else:
+            _search_wire(scene, captured, internal, shared)
+
+
+async def _purchase(scene: Set) -> dict[str, bytes]:
+    """Markers planted, and a line bought; the markers by ledger."""
+    planted = await _plant(scene)
+    quote = await scene.market.quoted(ACME, ALPHA, await scene.market.ask(ACME, ALPHA, line_with_ports(NEAR, FAR)))
+    order = await scene.market.order(ACME, ALPHA, quote)
+    await scene.market.ordered_until(ACME, ALPHA, order, OrderStatus.ACTIVATED)
+    await _control()
+    await scene.stage.network.sleep(_QUIET_S)
+    return planted
 
 
 async def _plant(scene: Set) -> dict[str, bytes]:
@@ -174,11 +185,8 @@ def _search_all(
 
 
 def _search_wire(
-    scene: Set, captured: Captured | None, internal: Mapping[str, list[Marked]], shared: Mapping[str, frozenset[bytes]]
+    scene: Set, captured: Captured, internal: Mapping[str, list[Marked]], shared: Mapping[str, frozenset[bytes]]
 ) -> None:
-    if captured is None:
-        scene.stage.teller.tell("NOT looked at: raw frames are not for this user, and no network namespace could be made")
-        return
     wire = b"\x00".join(captured.streams.values())
     require(_CONTROL in wire, "the recording to have what was sent in the clear", f"{captured.size} bytes without it")
     require(not captured.dropped, "a recording without a gap", f"{captured.dropped} frames dropped")

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
 import struct
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import plyvel
 import pytest
 
-from scripts.story import capture
+from scripts.story import __main__ as story
+from scripts.story import capture, rehearsal
+from scripts.story.arguments import arguments
 from scripts.story.capture import Capture, is_permitted, streams_of
 from scripts.story.markers import markers_of, plain, values
+from scripts.story.scenarios.base import Scenario, Set
 from scripts.story.traces import search
+from tests.node.network import ROOT
 
 MARKER = b"planted-0123456789"
 
@@ -90,6 +102,70 @@ async def test_a_recording_has_what_crossed_the_loopback_interface(tmp_path):
     assert list(captured.streams.values()).count(MARKER) == 2
     assert captured.dropped == 0
     assert captured.size >= 2 * len(MARKER)
+
+
+@pytest.mark.skipif(not is_permitted(), reason="raw frames are not for this user")
+async def test_no_recorder_is_left_where_what_was_recorded_failed(tmp_path):
+    recording = Capture(tmp_path / "frames")
+    await recording.start()
+    await recording.abandon()
+    assert recording._process.returncode is not None
+    await recording.abandon()
+
+
+@pytest.mark.skipif(not is_permitted(), reason="raw frames are not for this user")
+def test_no_recorder_is_left_where_its_starter_was_killed(tmp_path):
+    starter = f"""
+import asyncio, os, signal
+from pathlib import Path
+from scripts.story.capture import Capture
+
+async def start():
+    recording = Capture(Path({str(tmp_path / "frames")!r}))
+    await recording.start()
+    print(recording._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(start())
+"""
+    done = subprocess.run([sys.executable, "-c", starter], cwd=ROOT, capture_output=True, text=True, check=False)
+    ended_by = time.monotonic() + 10
+    while Path(f"/proc/{done.stdout.strip()}/cmdline").exists():
+        assert time.monotonic() < ended_by
+        time.sleep(0.1)
+
+
+async def test_a_recorder_that_can_not_begin_is_no_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr(capture, "require_permission", lambda: None)
+    recording = Capture(tmp_path / "no-such-folder" / "frames")
+    with pytest.raises(OSError, match="ended before it began"):
+        await recording.start()
+    await recording.abandon()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT])
+def test_whatever_keeps_raw_frames_from_this_process_is_a_refusal_with_its_reason(number, monkeypatch):
+    def refused(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(capture.socket, "socket", refused)
+    assert (is_permitted(), capture.refusal()) == (False, os.strerror(number))
+
+
+async def test_what_a_scenario_could_not_look_at_is_said_where_it_ends_and_at_the_very_end(monkeypatch, capsys, tmp_path):
+    async def play(scene):
+        scene.not_looked_at("the wire: no raw frames")
+
+    async def rehearsed(names, directory, teller, explain):
+        scene = Set(SimpleNamespace(stage=SimpleNamespace(teller=teller, network=SimpleNamespace(now_ms=lambda: 0))), None)
+        return {} if not await rehearsal._play(names[0], scene, explain) else {names[0]: "failed"}
+
+    monkeypatch.setattr(rehearsal, "scenario", lambda _: Scenario(play=play))
+    monkeypatch.setattr(story, "rehearse", rehearsed)
+    assert await story._rehearse(arguments(["--scenario", "confidentiality", "--directory", str(tmp_path)])) == 0
+    said = capsys.readouterr()
+    assert re.search(r"=== confidentiality: held, .*; NOT looked at: the wire: no raw frames", said.out)
+    assert said.err == "NOT looked at: confidentiality: the wire: no raw frames\n"
 
 
 def test_without_permission_a_namespace_is_offered_or_nothing(monkeypatch):

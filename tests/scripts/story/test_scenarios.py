@@ -12,7 +12,7 @@ from scripts.story.catalogue import ENTRIES, find, listing
 from scripts.story.market import Market
 from scripts.story.rehearsal import cast, pairs_of
 from scripts.story.scenarios import scenario
-from scripts.story.scenarios.base import Set
+from scripts.story.scenarios.base import NOT_LOOKED_AT, Set
 from scripts.story.scene import Stage
 from scripts.story.telling import StepFailed, Teller
 from scripts.story.terms import tier_terms
@@ -71,6 +71,10 @@ def test_a_scenario_holds_on_real_processes(name, tmp_path):
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SCENARIO_S)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     assert f"=== {name}: held" in done.stdout
+    unseen = [line for line in done.stderr.splitlines() if line.startswith(NOT_LOOKED_AT)]
+    if unseen:
+        # What it could look at holds; what the row claims is more, so nothing is counted as shown.
+        pytest.skip(" ".join(unseen))
 
 
 def test_the_register_has_a_module_for_each_of_its_scenarios_and_every_place_belongs_to_one():
