@@ -282,6 +282,13 @@ class ServiceChangedTooOften(Rejected):
     code = 3219
 
 
+class OutageDoesNotFit(Rejected):
+    """The outage that the quote asks for can't be over inside the activation window (C-08, C-10)."""
+
+    code = 3220
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderItem:
     """A requirement as ordered; what is restated must equal the inquiry's item of the same id. Req: O-03, O-04."""
@@ -409,7 +416,7 @@ def place_order(command: PlaceOrder, call: Call) -> Outcome:
 
     Rejects with the first of: QuoteUnknown, QuoteForeign, QuoteOrdered, QuoteSuperseded, QuoteExpired, QuoteNotOrderable,
     QuoteNotTaken, InquiryMismatch, ChangeMismatch, ServiceUnknown, ServiceTerminated, ChangePending, ServiceChangedTooOften,
-    ReplacedOrderUnknown, WindowNotPositive, WindowTooShort, WindowTooLong, ImplementAtInvalid, QuoteMismatch,
+    ReplacedOrderUnknown, WindowNotPositive, WindowTooShort, WindowTooLong, ImplementAtInvalid, OutageDoesNotFit, QuoteMismatch,
     ExpediteNotPriced, TimeOutOfRange, what is wrong with the JSON, DeliveryInfoInvalid, PersonalData, DeliveryInfoPriced,
     WithheldInvalid, PersonalData, ReleaseMissing, ReleaseInvalid.
     """
@@ -420,6 +427,7 @@ def place_order(command: PlaceOrder, call: Call) -> Outcome:
     for name in ("acceptance_window_ms", "activation_window_ms"):
         require_window(getattr(command, name), limits.window_min_ms, limits.window_max_ms, name)
     _require_implement_at(command, now_ms)
+    _require_room_for_outage(command, quote, now_ms)
     items = _ordered_items(command, quote, call.view)
     require_time(command.requested_completion_ms, "requested_completion_ms")
     _require_delivery_info(command, items)
@@ -739,9 +747,25 @@ def _require_implement_at(command: PlaceOrder, now_ms: int) -> None:
         return
     if command.change is None:
         raise ImplementAtInvalid("Only a change has a time of implementation.", "implement_at_ms")
+    if at_ms <= now_ms:
+        raise ImplementAtInvalid("This time is past; leave it out for a change as soon as it can be.", "implement_at_ms")
     # The window runs from the acceptance, so it ends this late at the earliest.
-    if not now_ms < at_ms <= now_ms + command.activation_window_ms:
-        raise ImplementAtInvalid("Give a time in the future, inside the activation window.", "implement_at_ms")
+    if at_ms > now_ms + command.activation_window_ms:
+        raise ImplementAtInvalid(
+            "The activation window may end before this time; give a longer window, or order later.", "implement_at_ms"
+        )
+
+
+def _require_room_for_outage(command: PlaceOrder, quote: Quote, now_ms: int) -> None:
+    """No seller could keep such an order, so it is not taken. Rejects with OutageDoesNotFit. Req: C-08, C-09, C-10."""
+    outage_ms = 0 if quote.change_answer is None else quote.change_answer.outage_ms
+    # It begins after it was agreed on.
+    least_ms = max(command.implement_at_ms - now_ms, 1) + outage_ms
+    if outage_ms and least_ms > command.activation_window_ms:
+        raise OutageDoesNotFit(
+            f"The service is interrupted for {outage_ms} ms; give an activation window of at least {least_ms} ms.",
+            "activation_window_ms",
+        )
 
 
 def _require_delivery_info(command: PlaceOrder, items: tuple[OrderItem, ...]) -> None:

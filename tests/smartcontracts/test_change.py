@@ -43,6 +43,7 @@ from smartcontracts.order import (
     ImplementAtInvalid,
     OrderEnded,
     OrderStatus,
+    OutageDoesNotFit,
     PlaceOrder,
     RejectOrder,
     ServiceChangedTooOften,
@@ -242,6 +243,43 @@ def test_a_change_may_be_ordered_in_advance_for_a_time_inside_the_activation_win
 
 
 # Without an outage
+
+
+@pytest.mark.req("C-08", "C-10")
+@pytest.mark.parametrize("ahead_ms", [0, 1, 5_000])
+def test_an_outage_that_cannot_be_over_inside_the_activation_window_is_not_ordered(ahead_ms):
+    """No seller could keep it, and the buyer learned that from a rejection after a while, if at all."""
+    ledger, service = operating()
+    long_ms = replace(WITH_OUTAGE, outage_ms=30_000)
+    quote = change_quoted(ledger, service, ChangeKind.RELOCATION, answer=long_ms)
+    said = Change(service_id=service.id, kind=ChangeKind.RELOCATION)
+    at = ledger.time_ms + 1
+    least_ms = 30_000 + max(ahead_ms, 1)
+    command = replace(
+        place(quote, said, implement_at_ms=ahead_ms and at + ahead_ms), activation_window_ms=least_ms - 1
+    )
+    with pytest.raises(OutageDoesNotFit) as caught:
+        ledger.run("place_order", command, sender=ledger.sender(BUYER, "b_bus"), at=at)
+    assert (caught.value.field, f"at least {least_ms} ms" in caught.value.sentence) == ("activation_window_ms", True)
+    # It is the first refusal after those of the times, and before what is restated.
+    for change, refusal in (({"implement_at_ms": 1}, ImplementAtInvalid), ({"items": (PORT_A,)}, OutageDoesNotFit)):
+        call = ledger.call(ledger.sender(BUYER, "b_bus"))
+        with pytest.raises(refusal):
+            ledger.table.messages["place_order"].handler(replace(command, **change), call)
+    fits = replace(command, activation_window_ms=least_ms, implement_at_ms=ahead_ms and ledger.time_ms + 1 + ahead_ms)
+    ledger.run("place_order", fits, sender=ledger.sender(BUYER, "b_bus"))
+
+
+@pytest.mark.req("C-08", "C-10")
+def test_the_shortest_window_that_an_outage_is_ordered_with_can_be_kept():
+    ledger, service = operating()
+    at = ledger.time_ms + 10_000
+    order, change = with_outage(ledger, service, implement_at_ms=at, activation_window_ms=10_000 + OUTAGE_MS)
+    assert order.activate_by_ms - order.placed_at_ms > order.activation_window_ms
+    propose(ledger, change, at, at + OUTAGE_MS)
+    consent(ledger, change)
+    start(ledger, change, at=at)
+    assert end(ledger, change, at=at + OUTAGE_MS).outcome == "done"
 
 
 @pytest.mark.req("C-03", "C-05", "C-11")
