@@ -105,10 +105,11 @@ async def tend_of_order(desk: Desk, _port: LedgerPort, order: Order) -> None:
 
 
 async def tend_of_service(desk: Desk, port: LedgerPort, service: Service) -> None:
-    """The service has ended, by this or by somebody's hand."""
+    """The service has ended, by this or by somebody's hand. Elements that were to change it have orders of their own."""
     internal = desk.internal
-    found: tuple[ServiceElement, ...] = await internal.list("service_element", related=service.order_id)
-    for element in found:
+    made: tuple[ServiceElement, ...] = await internal.list("service_element", related=service.order_id)
+    changing: tuple[ServiceElement, ...] = await internal.list("service_element", service=service.id)
+    for element in {one.id: one for one in (*made, *changing)}.values():
         if element.ledger_id == port.id and element.status == ElementStatus.STRANDED:
             await end_stranded(desk, internal, element)
 

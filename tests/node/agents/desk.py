@@ -7,7 +7,8 @@
 
 Every organization with an inventory (also an empty one) has an internal ledger and the four agents. A duty is called exactly for
 documents to which something happened, as in the runtime; `sweep` calls all for all, as a restart does. Every submission is a
-block of its own and takes `step_ms`. `market.commits` tells each of them.
+block of its own and takes `step_ms`. `market.commits` tells each of them. Each time that nothing is left to do, it is checked that
+a round over all documents would find nothing either: no agent depends on its rounds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ledgers.client import Refused
 from ledgers.kinds import contract_table
 from ledgers.receipts import DocumentVersion, Receipt
 from node.agents.boundaries import Observer, ignore, perform
@@ -29,6 +31,7 @@ from node.agents.provisioning.bookings import BookingStore
 from node.agents.provisioning.inventory import Inventory, parse
 from node.agents.provisioning.reference import ReferenceProvisioning
 from node.agents.roster import DUTIES
+from node.agents.runtime import BROKEN_PAUSE_MS, SECOND_LOOK_MS
 from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms
 from smartcontracts.inquiry import Inquiry, SubmitInquiry
 from smartcontracts.internal.rules import SetSourcingRules
@@ -41,6 +44,7 @@ from tests.smartcontracts.trading import TERMS, target
 
 EMPTY = 'currency = "EUR"\npool = []\n'
 CALLS_MAX = 200_000
+_NEVER_MS = 2**62
 import os
 
 STRICT = bool(os.environ.get("STRICT"))
@@ -188,8 +192,8 @@ class Market:
         """`pairs` are (buyer, seller), one ledger each; `terms` change a pair's agreement; `silent` ones have no agents."""
         self.now_ms = START_MS + 1_000
         self.step_ms, self.observe = step_ms, observe
-        # Whether it is checked each time that nothing is left to do, that this is so.
-        self.strict = STRICT
+        # Whether an agent was killed: its restart finds out what it left.
+        self._interrupted = False
         self.commits: list[Commit] = []
         # Documents that agents were given, by id or in lists.
         self.records_read = 0
@@ -200,6 +204,8 @@ class Market:
         self._told: dict[str, int] = {}
         self._work: deque[tuple[str, str, str]] = deque()
         self._later: dict[tuple[str, str, str], int] = {}
+        # What a duty raised once already.
+        self._failed: dict[tuple[tuple[str, str, str], str], None] = {}
         self._salts = 0
         self._inventories = dict(inventories)
         for pair in pairs:
@@ -280,7 +286,7 @@ class Market:
             calls += 1
             assert calls < CALLS_MAX, "agents go around in a circle"
             self._look_at(*self._work.popleft())
-        if self.strict:
+        if not self._interrupted and self.now_ms < min(self._later.values(), default=_NEVER_MS):
             self.check_round()
 
     def check_round(self) -> None:
@@ -295,24 +301,17 @@ class Market:
                     if duty.ledger_kind == ledger.ledger_kind:
                         for record in ledger.all(ledger.table.kinds[duty.kind]):
                             if getattr(record, "status", "") in duty.statuses and duty.applies(desk, record):
-                                entry = (ledger_name, duty.kind, record.id)
-                                self._would_do_nothing(duty, probing, ledger, record, entry, f"{name}/{duty.name}")
+                                self._would_do_nothing(duty, probing, ledger, record, f"{name}/{duty.name}")
 
-    def _would_do_nothing(
-        self, duty: Any, desk: Desk, ledger: MarketLedger, record: Any, entry: Any, label: str
-    ) -> None:
+    def _would_do_nothing(self, duty: Any, desk: Desk, ledger: MarketLedger, record: Any, label: str) -> None:
         call = perform(duty, desk, self._port_of(desk, ledger), record)
         try:
             call.send(None)
-        except StopIteration:
-            return
-        except Later as later:
-            due_ms = self._later.get(entry)
-            if due_ms is None or due_ms > max(later.at_ms, self.now_ms):
-                raise LeftAlone(f"{label} wants {entry} at {later.at_ms}, and has it at {due_ms}") from later
         except _WouldSubmit as found:
-            raise LeftAlone(f"at {self.now_ms} {label} would do about {entry}, in {record.status}: {found}") from None
-        except Exception:  # noqa: BLE001 - was told when the duty was called for the document
+            status = getattr(record, "status", "")
+            raise LeftAlone(f"{label} left a {duty.kind} in {status} alone, {record.id}; it would {found}") from None
+        except (StopIteration, Exception):
+            # What it raises was told when it was called for the document, and what it wants later will be due.
             return
 
     def _probing(self, desk: Desk) -> Desk:
@@ -338,8 +337,14 @@ class Market:
             self.now_ms = max(self.now_ms + 1, due_ms)
             self._let_fire()
 
+    def forget_later(self) -> None:
+        """Nobody looks again at anything for the reason that it is time; until the next restart that may be noticed."""
+        self._later.clear()
+        self._interrupted = True
+
     def sweep(self) -> None:
         """Every duty for every document with one of its statuses, as after a restart without a cursor."""
+        self._interrupted = False
         for ledger in self.ledgers.values():
             for kind in ledger.table.kinds.values():
                 for record in ledger.all(kind):
@@ -370,7 +375,7 @@ class Market:
                     self._perform(name, role, duty, desk, port, record, (ledger_name, kind, document_id))
 
     def _perform(self, name: str, role: Role, duty: Any, desk: Desk, port: Any, record: Any, entry: Any) -> None:
-        call = perform(duty, desk, port, record, self.observe)
+        call = perform(duty, desk, port, record, self._observed)
         try:
             call.send(None)
         except StopIteration:
@@ -379,8 +384,19 @@ class Market:
             self._later[entry] = min(later.at_ms, self._later.get(entry, later.at_ms))
         except Exception as error:  # noqa: BLE001  (as in the runtime, one duty is not the agent)
             self.failures.append((name, role.value, duty.name, error))
+            pause_ms = SECOND_LOOK_MS if isinstance(error, Refused) else BROKEN_PAUSE_MS
+            if (entry, duty.name) not in self._failed:
+                self._failed[entry, duty.name] = None
+                self._later[entry] = min(self.now_ms + pause_ms, self._later.get(entry, _NEVER_MS))
         else:
             raise AssertionError(f"{duty.name} waits for something that is not a port")
+
+    def _observed(self, boundary: Any, document_id: str) -> None:
+        try:
+            self.observe(boundary, document_id)
+        except BaseException:
+            self._interrupted = True
+            raise
 
     def _port_of(self, desk: Desk, ledger: MarketLedger) -> Any:
         if desk.internal.id == ledger.ledger_id:
