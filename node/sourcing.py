@@ -82,6 +82,13 @@ def places_of(items: tuple[InquiryItem, ...]) -> dict[str, dict[str, Json]]:
     return found
 
 
+def location_of(product: bytes) -> dict[str, Json]:
+    """What a product itself says of where it is, as `located` takes it; the plainer words if there are several."""
+    known = _parsed(product)
+    kept = next((one for one in _LOCATION if _listed(known, one)), None)
+    return {} if kept is None else {kept: _listed(known, kept)}
+
+
 def located(product: bytes, shared: dict[str, Json]) -> bytes:
     """The product with what its group knows of where it is, unless it says so itself."""
     known = _parsed(product) if shared else None

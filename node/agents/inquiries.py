@@ -11,8 +11,7 @@ from smartcontracts.agreement import Agreement
 from smartcontracts.internal.answer import AnswerNotCarried, AnswerReleased
 from smartcontracts.internal.assessment import QuoteReleased
 from smartcontracts.internal.decomposition import Element, QueriesOpen, QueryAnswered
-from smartcontracts.internal.elements import Source
-from smartcontracts.internal.inventory import InventoryService
+from smartcontracts.internal.elements import ServiceElement, Source
 from smartcontracts.internal.rules import RULES_ID, SourcingRules
 from smartcontracts.internal.sourcing import AskedAlready, LateQuoteUseless, ResponseRecorded
 from smartcontracts.kernel import AlreadyDone, WrongStatus
@@ -80,7 +79,6 @@ def score_for(scores: Mapping[str, int], offering: str) -> int:
 
 
 async def bought_on(internal: LedgerPort, service_id: str) -> str:
-    """The ledger with the seller of a service that is part of one of ours; empty if it is a reservation of our own."""
-    found: tuple[InventoryService, ...] = await internal.list("inventory_service", service=service_id)
-    parts = (part for service in found for part in service.elements if part.service_id == service_id)
-    return next((part.ledger_id for part in parts if part.source == Source.EXTERNAL), "")
+    """The ledger with the seller of a service that is, or was to be, part of one of ours; empty for a reservation of our own."""
+    found: tuple[ServiceElement, ...] = await internal.list("service_element", service=service_id)
+    return next((one.ledger_id for one in found if one.source == Source.EXTERNAL), "")

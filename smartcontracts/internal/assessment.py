@@ -32,6 +32,7 @@ from smartcontracts.internal.handover import (
     refuse,
     require_handover,
 )
+from smartcontracts.internal.inventory import parts_of
 from smartcontracts.internal.rules import SourcingRules, is_resellable, rules_of
 from smartcontracts.internal.sourcing import ASKED_MAX, RECEIVED_QUOTE, ReceivedQuote, received_quotes_of
 from smartcontracts.kernel import (
@@ -187,9 +188,9 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What is chosen for some elements."""
+    """What is chosen for an element, which serves these items."""
 
-    elements: tuple[Element, ...]
+    item_ids: tuple[str, ...]
     prices: tuple[Price, ...]
     lead_time_ms: int
     subject_to_feasibility: bool
@@ -271,7 +272,7 @@ def _chained(assessment: Assessment, handover: InquiryHandover, call: Call) -> A
     found = call.view.get(DECOMPOSITION, decomposition_id(call.ledger_id, handover.id, handover.attempt))
     if found is None:
         raise LookupError(handover.id)  # an attempt without its decomposition is a bug of ours
-    sources = _sources(assessment.choices, found, handover, call)
+    sources = (*_sources(assessment.choices, found, handover, call), *_untouched(found, handover, call.view))
     ends = [source.valid_until_ms for source in sources if source.valid_until_ms]
     return replace(
         assessment,
@@ -312,7 +313,7 @@ def _internal(choice: Choice, element: Element, handover: InquiryHandover, call:
     if query is None or answer is None or not _is_usable(query, element, handover, call.block.time_ms):
         raise ChoiceNotInternal("Name SOF's YES to this element in this attempt.", f"{path}.query_id")
     return _Source(
-        elements=(element,),
+        item_ids=element.item_ids,
         prices=answer.prices,
         lead_time_ms=answer.lead_time_ms,
         subject_to_feasibility=False,
@@ -355,7 +356,7 @@ def _external(received: ReceivedQuote, elements: dict[str, Element]) -> tuple[_S
         item = answered[element_id]
         sources.append(
             _Source(
-                elements=(elements[element_id],),
+                item_ids=elements[element_id].item_ids,
                 prices=item.prices + (quote.bundle if place == 0 else ()),
                 lead_time_ms=item.installation_interval_ms,
                 subject_to_feasibility=item.subject_to_feasibility,
@@ -366,18 +367,38 @@ def _external(received: ReceivedQuote, elements: dict[str, Element]) -> tuple[_S
     return tuple(sources)
 
 
+def _untouched(decomposition: Decomposition, handover: InquiryHandover, view: View) -> tuple[_Source, ...]:
+    """What a changed item is made of besides, and goes on as it is: it costs what it did, but for what was paid once. Req: C-07, Q-46."""
+    change = handover.inquiry.change
+    if change is None or change.kind == ChangeKind.TERMINATION:
+        return ()
+    changed = {element.id: None for element in decomposition.elements}
+    named = {item.id: None for item in handover.inquiry.items}
+    return tuple(
+        _Source(
+            item_ids=part.item_ids,
+            prices=tuple(price for price in part.cost if price.price_type != PriceType.NON_RECURRING),
+            lead_time_ms=0,
+            subject_to_feasibility=False,
+            valid_until_ms=0,
+            change_answer=None,
+        )
+        for part in parts_of(handover.ledger_id, change.service_id, view)
+        if part.element_id not in changed and any(item_id in named for item_id in part.item_ids)
+    )
+
+
 def _costs(items: tuple[InquiryItem, ...], sources: tuple[_Source, ...]) -> tuple[AssessedItem, ...]:
     """An element's cost goes with the first of the items that it serves, in the inquiry's order. Req: Q-46."""
     places = {item.id: place for place, item in enumerate(items)}
     costs: list[list[Price]] = [[] for _ in items]
     leads, subject = [0] * len(items), [False] * len(items)
     for source in sources:
-        for element in source.elements:
-            served = sorted(places[item_id] for item_id in element.item_ids)
-            costs[served[0]].extend(source.prices)
-            for place in served:
-                leads[place] = max(leads[place], source.lead_time_ms)
-                subject[place] = subject[place] or source.subject_to_feasibility
+        served = sorted(places[item_id] for item_id in source.item_ids if item_id in places)
+        costs[served[0]].extend(source.prices)
+        for place in served:
+            leads[place] = max(leads[place], source.lead_time_ms)
+            subject[place] = subject[place] or source.subject_to_feasibility
     return tuple(
         AssessedItem(
             item_id=item.id,

@@ -29,6 +29,7 @@ from smartcontracts.internal.elements import (
     Source,
     current,
     elements_of,
+    free_all,
     freed,
     moved,
     ordered_by,
@@ -40,8 +41,12 @@ from smartcontracts.internal.inventory import (
     InventoryElement,
     InventoryService,
     InventoryStatus,
+    delivering_order,
     inventory_elements,
+    inventory_id_of,
     out_of_inventory,
+    parts_of,
+    service_in_operation,
 )
 from smartcontracts.internal.inventory import LIFECYCLE as INVENTORY_LIFECYCLE
 from smartcontracts.internal.release import (
@@ -74,7 +79,13 @@ from smartcontracts.trade import Change, ChangeKind, Outage, words
 
 SALT_BYTES: Final = 32
 SELLER_FAILED: Final = "SELLER_FAILED"
-_SERVICES_MAX: Final = 100
+# Plans for one service: it is changed by one order at a time, and not without end.
+_PLANS_MAX: Final = 1_000
+# A neighbour's ledger has an order within this long of its release, as a rule; of a short window, within this part.
+PLACED_WITHIN_MS: Final = 60_000
+PLACED_SHARE: Final = 8
+# Where several sellers change something, at most this part of their activation window is for their acceptance.
+ACCEPTANCE_SHARE: Final = 4
 
 
 class PlanStatus(StrEnum):
@@ -187,6 +198,12 @@ class NotItsTime(Rejected):
     code = 6410
 
 
+class ServiceInDelivery(Rejected):
+    """The service that is to be changed is not delivered yet: its change waits for that (C-01, X-61)."""
+
+    code = 6412
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SellerChange:
     """A change that a seller makes for this one, as its ledger shows it."""
@@ -206,6 +223,8 @@ class ChangePlan:
     change: ServiceChange
     sellers: tuple[SellerChange, ...] = field(default=(), metadata={"list_max": ELEMENTS_MAX})
     planned_at_ms: int
+    # The service is still to be delivered: nothing is agreed on or begun before it is. Req: C-01; X-61.
+    awaits_delivery: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,14 +271,14 @@ def plan_id_of(handover_id: str) -> str:
 
 
 def ordered_change(change: ServiceChange | None, ledger_id: str, order_id: str, view: View) -> OrderedChange | None:
-    """What an order changes, if it is the order of a change. Rejects with ChangeNotOurs. Req: C-06."""
+    """What an order changes, if it is the order of a change. Rejects with ChangeNotOurs. Req: C-01, C-06; X-61."""
     if change is None:
         return None
-    services = view.find(INVENTORY_SERVICE, "service", change.service_id, _SERVICES_MAX)
-    ours = [one for one in services if (one.ledger_id, one.service_id) == (ledger_id, change.service_id)]
-    living = [one for one in ours if one.status == InventoryStatus.IN_OPERATION]
-    if change.order_id != order_id or not living:
-        raise ChangeNotOurs("Give the change of this order, of a service in this inventory.", "change.service_id")
+    inventory_service_id = _inventory_service_id(ledger_id, change.service_id, view)
+    if change.order_id != order_id or not inventory_service_id:
+        raise ChangeNotOurs(
+            "Give the change of this order, of a service in this inventory or in delivery.", "change.service_id"
+        )
     return OrderedChange(
         change_id=change.id,
         service_id=change.service_id,
@@ -267,29 +286,39 @@ def ordered_change(change: ServiceChange | None, ledger_id: str, order_id: str, 
         outage=change.outage,
         outage_ms=change.outage_ms,
         implement_at_ms=change.implement_at_ms,
-        inventory_service_id=living[0].id,
+        inventory_service_id=inventory_service_id,
     )
 
 
-def has_room(change: OrderedChange | None, elements: tuple[ServiceElement, ...], view: View) -> bool:
+def _inventory_service_id(ledger_id: str, service_id: str, view: View) -> str:
+    """Under which id a service is in the inventory, or will be once it is delivered; empty if it is not ours. X-61."""
+    service = service_in_operation(ledger_id, service_id, view)
+    if service is not None:
+        return service.id
+    order = delivering_order(ledger_id, service_id, view)
+    return "" if order is None else inventory_id_of(order.id)
+
+
+def has_room(change: OrderedChange | None, ledger_id: str, elements: tuple[ServiceElement, ...], view: View) -> bool:
     """Whether a service with these elements is not made of more than an inventory's document takes."""
-    service = None if change is None else view.get(INVENTORY_SERVICE, change.inventory_service_id)
-    if service is None:
+    if change is None:
         return True
-    names = (one.element_id for one in (*inventory_elements(service, view), *elements))
+    names = (one.element_id for one in (*parts_of(ledger_id, change.service_id, view), *elements))
     return len(dict.fromkeys(names)) <= ELEMENTS_MAX
 
 
-def planned(handover: OrderHandover, change: ServiceChange | None, time_ms: int) -> Outcome:
+def planned(handover: OrderHandover, change: ServiceChange | None, call: Call) -> Outcome:
     """The plan of an order of a change; nothing for any other order."""
     if change is None:
         return Outcome()
+    service = service_in_operation(handover.ledger_id, change.service_id, call.view)
     plan = ChangePlan(
         id=plan_id_of(handover.id),
         order_handover_id=handover.id,
         ledger_id=handover.ledger_id,
         change=change,
-        planned_at_ms=time_ms,
+        planned_at_ms=call.block.time_ms,
+        awaits_delivery=service is None,
     )
     return Outcome(writes=(plan,), events=(Event("change_plan.planned", plan),))
 
@@ -301,18 +330,82 @@ def change_down(handover: OrderHandover, bought: tuple[ServiceElement, ...]) -> 
     return Change(service_id=bought[0].changes, kind=handover.change.kind)
 
 
-def implement_down_ms(handover: OrderHandover, bought: tuple[ServiceElement, ...], view: View) -> int:
-    """From when a seller may make its change. Req: C-10.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SellersTimes:
+    """What the orders of a change give its sellers. Without `answers_by_ms` their answers are awaited as long as the buyer waits."""
 
-    Where several sellers change something, none does so before it is known that all have accepted: what one of them has
-    changed at once could not be taken back.
+    acceptance_ms: int
+    answers_by_ms: int = 0
+    implement_at_ms: int = 0
+
+
+def sellers_times(
+    handover: OrderHandover, bought: tuple[ServiceElement, ...], windows_ms: tuple[int, int], call: Call
+) -> SellersTimes:
+    """The time for a seller's answer, and from when it may make its change. Req: C-10.
+
+    `windows_ms` are acceptance and activation as for any order. Where several sellers have orders, none makes its change
+    before it is known that all have accepted, since what one of them has changed could not be taken back: their answers
+    are due after a part of their windows, and a little later, when whoever accepted would have heard that another did not,
+    the change may be made.
     """
-    if handover.change is None or not bought[0].changes:
-        return 0
-    external = tuple(one for one in current(elements_of(handover.id, view)) if one.source == Source.EXTERNAL)
+    acceptance_ms, activation_ms = windows_ms
+    now_ms = call.block.time_ms
+    changes = handover.change
+    if changes is None or handover.status != HandoverStatus.ORDERING_EXTERNAL:
+        return SellersTimes(acceptance_ms=acceptance_ms)
+    wished_ms = _wished_ms(changes, activation_ms, now_ms) if bought[0].changes else 0
+    if not _are_several(elements_of(handover.id, call.view)):
+        return SellersTimes(acceptance_ms=acceptance_ms, implement_at_ms=wished_ms)
+    kept_ms = _placed_within_ms(activation_ms)
+    answers_by_ms = handover.answers_by_ms or _answers_by_ms(handover, acceptance_ms, activation_ms, now_ms)
+    return SellersTimes(
+        acceptance_ms=min(acceptance_ms, answers_by_ms - kept_ms - now_ms),
+        answers_by_ms=answers_by_ms,
+        implement_at_ms=max(wished_ms, answers_by_ms + kept_ms) if bought[0].changes else 0,
+    )
+
+
+def leaves_time(
+    handover: OrderHandover, elements: tuple[ServiceElement, ...], windows_ms: tuple[int, int], now_ms: int
+) -> bool:
+    """Whether a change ordered for its time, with its outage, can be over in the windows that are given. Req: C-08, C-10; X-17."""
+    change = handover.change
+    if change is None:
+        return True
+    # Who changes nothing that is there works on its part from its acceptance on.
+    is_bought = any(one.source == Source.EXTERNAL and one.changes for one in elements)
+    activation_ms = windows_ms[1] if is_bought else handover.activation_window_ms
+    begins_ms = max(now_ms, change.implement_at_ms)
+    if is_bought:
+        begins_ms = max(begins_ms, _wished_ms(change, activation_ms, now_ms))
+    if _are_several(elements):
+        answers_by_ms = _answers_by_ms(handover, windows_ms[0], activation_ms, now_ms)
+        begins_ms = max(begins_ms, answers_by_ms + _placed_within_ms(activation_ms))
+    return begins_ms + change.outage_ms <= now_ms + activation_ms
+
+
+def _answers_by_ms(handover: OrderHandover, acceptance_ms: int, activation_ms: int, now_ms: int) -> int:
+    """When all of several sellers must have answered; never later than we must answer ourselves."""
+    wait_ms = min(acceptance_ms, activation_ms // ACCEPTANCE_SHARE) + _placed_within_ms(activation_ms)
+    return min(now_ms + wait_ms, handover.accept_by_ms)
+
+
+def _placed_within_ms(activation_ms: int) -> int:
+    return min(PLACED_WITHIN_MS, activation_ms // PLACED_SHARE)
+
+
+def _wished_ms(change: OrderedChange, activation_ms: int, now_ms: int) -> int:
+    """The ordered time, as a seller can be told: its ledger takes none that is over when the order gets there. 0 is at once."""
+    at_ms = change.implement_at_ms
+    return 0 if at_ms <= now_ms else max(at_ms, now_ms + _placed_within_ms(activation_ms))
+
+
+def _are_several(elements: tuple[ServiceElement, ...]) -> bool:
+    """Whether more than one order goes to sellers, of which one at least changes what is there."""
+    external = tuple(one for one in current(elements) if one.source == Source.EXTERNAL)
     orders = dict.fromkeys((one.ledger_id, one.quote_id) for one in external)
-    together = handover.accept_by_ms + 1 if len(orders) > 1 else 0
-    return max(handover.change.implement_at_ms, together)
+    return len(orders) > 1 and any(one.changes for one in external)
 
 
 def ending_of(handover: OrderHandover) -> tuple[str, Any] | None:
@@ -326,13 +419,37 @@ def ending_of(handover: OrderHandover) -> tuple[str, Any] | None:
 def service_after(handover: OrderHandover, change: OrderedChange, call: Call) -> Outcome:
     """The inventory once the change is done, and what the service is not made of any more on its way out. Req: C-11, D-38; X-63."""
     service = call.view.get(INVENTORY_SERVICE, change.inventory_service_id)
-    if service is None or service.status != InventoryStatus.IN_OPERATION:
-        return Outcome()
     new = current(elements_of(handover.id, call.view))
+    if service is None or service.status != InventoryStatus.IN_OPERATION:
+        # It has ended meanwhile, or a person called done what was to be done once it is there: nothing is held for it.
+        going = free_all(new, call.block.time_ms)
+        return Outcome(writes=going, events=tuple(Event(ELEMENT_EVENTS[one.status], one) for one in going))
     old = inventory_elements(service, call.view)
     if change.kind == ChangeKind.TERMINATION:
         return _ended_service(service, (*old, *new), call.block.time_ms)
     return _changed_service(service, old, new, call.block.time_ms)
+
+
+def service_delivered(order: OrderHandover, call: Call) -> Outcome:
+    """A change of a service that was in delivery is waited for no longer by that. Req: C-01; X-61."""
+    done = Outcome()
+    for plan in call.view.find(CHANGE_PLAN, "service", order.service_id, _PLANS_MAX):
+        if not plan.awaits_delivery or plan.status not in OPEN or plan.ledger_id != order.ledger_id:
+            continue
+        ready = replace(plan, awaits_delivery=False)
+        done = done.then(Outcome(writes=(ready,), events=(Event("change_plan.service_delivered", ready),)))
+        handover = require_handover(plan.order_handover_id, call.view)
+        if plan.status == PlanStatus.BEGUN:
+            done = done.then(_begun(handover, plan.change, call.block.time_ms))
+    return done
+
+
+def _begun(handover: OrderHandover, change: ServiceChange, now_ms: int) -> Outcome:
+    """The order whose change is started on its ledger: its elements can be activated."""
+    if handover.change is None:
+        return Outcome()
+    begun = replace(handover, change=replace(handover.change, begun_at_ms=change.started_at_ms or now_ms))
+    return Outcome(writes=(begun,), events=(Event("order_handover.change_begun", begun),))
 
 
 def _changed_service(
@@ -352,10 +469,11 @@ def _changed_service(
 
 
 def _superseded(element: ServiceElement, by: ServiceElement, time_ms: int) -> ServiceElement:
-    """Own resources are given back; what a seller changed is the same service under the new element."""
-    if element.source == Source.EXTERNAL:
+    """What a seller changed is the same service under the new element; all else is given back, or cancelled."""
+    is_same = element.source == Source.EXTERNAL and by.changes == element.service_id
+    if is_same or (gone := freed(element, time_ms)) is None:
         return moved(element, "supersede", replaced_by=by.id, ended_at_ms=time_ms)
-    return moved(element, "give_back", replaced_by=by.id, ended_at_ms=time_ms)
+    return replace(gone, replaced_by=by.id)
 
 
 def _ended_service(service: InventoryService, elements: tuple[ServiceElement, ...], time_ms: int) -> Outcome:
@@ -458,7 +576,8 @@ def _let_out(command: ReleaseMaintenance, role: Role, subject_kind: str, subject
 def release_start(command: ReleaseStart, call: Call) -> Outcome:
     """Let the start out, once all have agreed and its time has come. Req: C-09, C-10.
 
-    Rejects with the first of: ChangePlanUnknown, ConsentsMissing, WrongStatus, NotItsTime, AlreadyReleased, SaltInvalid.
+    Rejects with the first of: ChangePlanUnknown, ConsentsMissing, WrongStatus, ServiceInDelivery, NotItsTime, AlreadyReleased,
+    SaltInvalid.
     """
     plan = _require_plan(command.plan_id, call.view)
     if plan.status == PlanStatus.PLANNED:
@@ -466,6 +585,8 @@ def release_start(command: ReleaseStart, call: Call) -> Outcome:
     handover = require_handover(plan.order_handover_id, call.view)
     if plan.status != PlanStatus.AGREED or handover.status != HandoverStatus.ACCEPTED:
         raise WrongStatus(f"The change is {plan.status}, and its order {handover.status}.", "status")
+    if plan.awaits_delivery:
+        raise ServiceInDelivery("The service is still to be delivered; its change comes after that.", "plan_id")
     change, now_ms = plan.change, call.block.time_ms
     if now_ms < change.start_from_ms or (change.window is not None and now_ms > change.window.until_ms):
         raise NotItsTime(f"It may start from {change.start_from_ms} on, inside the agreed window.", "plan_id")
@@ -571,9 +692,8 @@ def _settled(plan: ChangePlan, call: Call) -> Outcome:
     after = replace(plan, status=step(LIFECYCLE, plan.status, event))
     name = "mirrored" if after.status == plan.status else after.status.value
     settled = Outcome(writes=(after,), events=(Event(f"change_plan.{name}", after),))
-    if event == "begin" and handover.change is not None:
-        begun = replace(handover, change=replace(handover.change, begun_at_ms=change.started_at_ms or now_ms))
-        settled = settled.then(Outcome(writes=(begun,), events=(Event("order_handover.change_begun", begun),)))
+    if event == "begin" and not plan.awaits_delivery:
+        settled = settled.then(_begun(handover, change, now_ms))
     waits = handover.status == HandoverStatus.ACCEPTED and handover.activate_by_ms > 0
     if waits and after.status in (PlanStatus.PLANNED, PlanStatus.AGREED) and _given_up(after):
         # Nobody is interrupted for what can't be done: S-BUS decides about the order at once.

@@ -30,6 +30,7 @@ PERFORMANCE_BYTES_MAX: Final = 16 * 1024
 # What a message may cost that reads or writes all elements of an order: measured with 128 of them, documents and tree included.
 WHOLE_ORDER_GAS: Final = 10_000
 ACCEPTANCE_WINDOW_ENDS: Final = "acceptance_window_ends"
+ANSWERS_DUE: Final = "answers_due"
 WINDOW_ENDS: Final = "window_ends"
 TIMEOUT: Final = "TIMEOUT"
 TEST_NOT_PASSED: Final = "TEST_NOT_PASSED"
@@ -359,6 +360,8 @@ class OrderHandover:
     extension_refused: bool = False
     ended_at_ms: int = 0
     change: OrderedChange | None = None
+    # Where several sellers change something together: the last millisecond in which their answers count; else 0.
+    answers_by_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -573,6 +576,13 @@ def time_out(handover: OrderHandover, due: Due) -> Outcome:
     return outcome(rejected, "order_handover.rejected", free_all(elements, due.due_ms))
 
 
+def miss_answers(handover: OrderHandover, due: Due) -> Outcome:
+    """Of several sellers of a change not all have accepted in time: none of them is to make it. Req: O-29; X-15."""
+    elements = elements_of(handover.id, due.view)
+    rejected = stepped(handover, "reject", reason=TIMEOUT)
+    return outcome(rejected, "order_handover.to_reject", free_all(elements, due.due_ms))
+
+
 def become_overdue(handover: OrderHandover, _: Due) -> Outcome:
     """A window has ended: SCO has no positive report in time, which S-BUS has to decide about. Req: D-21, D-31; X-24."""
     reason = TEST_NOT_PASSED if handover.status == _H.TESTING else WINDOW_OVER
@@ -592,12 +602,18 @@ def miss_window(element: ServiceElement, due: Due) -> Outcome:
 
 def _handover_deadlines(handover: OrderHandover) -> tuple[Deadline, ...]:
     if handover.status in (_H.CHECKING_INTERNAL, _H.ORDERING_EXTERNAL):
-        return (Deadline(handover.accept_by_ms, ACCEPTANCE_WINDOW_ENDS),)
+        answers = (Deadline(handover.answers_by_ms, ANSWERS_DUE),) if _is_awaiting(handover) else ()
+        return (*answers, Deadline(handover.accept_by_ms, ACCEPTANCE_WINDOW_ENDS))
     window_ms = end_of(handover)
     # An activation that is let out is the bilateral ledger's to judge.
     if window_ms and handover.status in (_H.ACCEPTED, *DELIVERING, _H.TESTING):
         return (Deadline(window_ms, WINDOW_ENDS),)
     return ()
+
+
+def _is_awaiting(handover: OrderHandover) -> bool:
+    """Whether sellers must have answered before we must."""
+    return 0 < handover.answers_by_ms < handover.accept_by_ms
 
 
 def _element_deadlines(element: ServiceElement) -> tuple[Deadline, ...]:
@@ -648,7 +664,9 @@ ORDER_HANDOVER: Final = Kind(
     record=OrderHandover,
     terms=_handover_terms,
     deadlines=_handover_deadlines,
-    on_deadline=MappingProxyType({ACCEPTANCE_WINDOW_ENDS: time_out, WINDOW_ENDS: become_overdue}),
+    on_deadline=MappingProxyType(
+        {ACCEPTANCE_WINDOW_ENDS: time_out, ANSWERS_DUE: miss_answers, WINDOW_ENDS: become_overdue}
+    ),
     lifecycle=LIFECYCLE,
     filters=("status", "party", "service", "related"),
 )

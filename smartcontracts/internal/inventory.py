@@ -44,6 +44,8 @@ from smartcontracts.trade import require_time, words
 
 # Orders of one service that are looked at: it is changed by one at a time, and not without end.
 CHANGES_MAX: Final = 1_000
+# Services that hold one id: one does, unless it is used on two ledgers.
+SERVICES_MAX: Final = 100
 
 
 class InventoryStatus(StrEnum):
@@ -146,6 +148,29 @@ def inventory_of(handover: OrderHandover, elements: tuple[ServiceElement, ...], 
         elements=parts,
         in_operation_since_ms=time_ms,
     )
+
+
+def service_in_operation(ledger_id: str, service_id: str, view: View) -> InventoryService | None:
+    """The service that a buyer has under this id on its ledger, if it is in operation. Req: D-23."""
+    found = view.find(INVENTORY_SERVICE, "service", service_id, SERVICES_MAX)
+    ours = (one for one in found if (one.ledger_id, one.service_id) == (ledger_id, service_id))
+    return next((one for one in ours if one.status == InventoryStatus.IN_OPERATION), None)
+
+
+def delivering_order(ledger_id: str, service_id: str, view: View) -> OrderHandover | None:
+    """The order by which a service is still to be delivered. X-61."""
+    found = view.find(ORDER_HANDOVER, "service", service_id, CHANGES_MAX)
+    ours = (one for one in found if (one.ledger_id, one.service_id) == (ledger_id, service_id))
+    return next((one for one in ours if one.change is None and one.status in OPEN), None)
+
+
+def parts_of(ledger_id: str, service_id: str, view: View) -> tuple[ServiceElement, ...]:
+    """What a service is made of, or will be once it is delivered; empty if it is not of this provider. Req: C-01; X-61."""
+    service = service_in_operation(ledger_id, service_id, view)
+    if service is not None:
+        return inventory_elements(service, view)
+    order = delivering_order(ledger_id, service_id, view)
+    return () if order is None else current(elements_of(order.id, view))
 
 
 def inventory_elements(service: InventoryService, view: View) -> tuple[ServiceElement, ...]:

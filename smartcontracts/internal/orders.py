@@ -18,10 +18,12 @@ from smartcontracts.internal.assessment import ASSESSMENT, Choice
 from smartcontracts.internal.change import (
     change_down,
     has_room,
-    implement_down_ms,
+    leaves_time,
     ordered_change,
     planned,
+    sellers_times,
     service_after,
+    service_delivered,
 )
 from smartcontracts.internal.decomposition import DECOMPOSITION, SOF_QUERY, Element, decomposition_id
 from smartcontracts.internal.elements import (
@@ -269,12 +271,9 @@ def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
     elements: tuple[ServiceElement, ...] = ()
     if inquiry.status == InquiryStatus.QUOTED:
         elements = _planned(inquiry, handover_id, call)
-    status, reason = _first_status(command, elements, inquiry)
-    if not has_room(change, elements, call.view):
-        status, reason = HandoverStatus.TO_REJECT, SERVICE_FULL
     handover = OrderHandover(
         id=handover_id,
-        status=status,
+        status=HandoverStatus.CHECKING_INTERNAL,
         ledger_id=command.ledger_id,
         order_id=command.order_id,
         quote_id=command.quote_id,
@@ -288,14 +287,15 @@ def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
         activation_window_ms=command.activation_window_ms,
         ordering_ms=command.ordering_ms,
         delivery_ms=command.delivery_ms,
-        reason=reason,
         service_id="" if change is None else change.service_id,
         change=change,
     )
+    status, reason = _first_status(handover, elements, inquiry, call)
+    handover = replace(handover, status=status, reason=reason)
     if reason:
         elements = merged(elements, free_all(elements, call.block.time_ms))
     taken_in = outcome(handover, "order_handover.handed_over", elements)
-    return taken_in.then(planned(handover, command.change, call.block.time_ms))
+    return taken_in.then(planned(handover, command.change, call))
 
 
 def _require_inquiry(command: HandOverOrder, view: View) -> InquiryHandover:
@@ -313,15 +313,18 @@ def _require_inquiry(command: HandOverOrder, view: View) -> InquiryHandover:
 
 
 def _first_status(
-    command: HandOverOrder, elements: tuple[ServiceElement, ...], inquiry: InquiryHandover
+    handover: OrderHandover, elements: tuple[ServiceElement, ...], inquiry: InquiryHandover, call: Call
 ) -> tuple[HandoverStatus, str]:
     """Where the order begins, and why if it is to be rejected at once. X-14, X-17."""
     if not elements:
         return HandoverStatus.TO_REJECT, inquiry.reason or NOT_CHAINABLE
+    if not has_room(handover.change, handover.ledger_id, elements, call.view):
+        return HandoverStatus.TO_REJECT, SERVICE_FULL
     is_bought = any(element.source == Source.EXTERNAL for element in elements)
-    window_ms = command.accept_by_ms - command.placed_at_ms
-    short = command.ordering_ms >= window_ms or command.delivery_ms >= command.activation_window_ms
-    if is_bought and short:
+    window_ms = handover.accept_by_ms - handover.placed_at_ms
+    short = handover.ordering_ms >= window_ms or handover.delivery_ms >= handover.activation_window_ms
+    now_ms = call.block.time_ms
+    if (is_bought and short) or not leaves_time(handover, elements, _first_windows(handover, now_ms), now_ms):
         return HandoverStatus.TO_REJECT, WINDOW_TOO_SHORT
     if any(element.source == Source.INTERNAL for element in elements):
         return HandoverStatus.CHECKING_INTERNAL, ""
@@ -476,8 +479,9 @@ def release_order(command: ReleaseOrder, call: Call) -> Outcome:
     bought = _bought_by_quote(handover, command.ledger_id, command.quote_id, call.view)
     if bought[0].order_release_id:
         raise AlreadyReleased("This quote was ordered before.", "quote_id", existing_id=bought[0].order_release_id)
-    acceptance_ms, activation_ms = _windows_down(handover, call.block.time_ms)
-    if acceptance_ms <= 0 or activation_ms <= 0:
+    acceptance_ms, activation_ms = windows_ms = _windows_down(handover, call.block.time_ms)
+    times = sellers_times(handover, bought, windows_ms, call)
+    if min(acceptance_ms, times.acceptance_ms, activation_ms) <= 0:
         raise WindowTooShort("No time is left for a seller.", "order_handover_id")
     release = open_release(
         call,
@@ -489,32 +493,37 @@ def release_order(command: ReleaseOrder, call: Call) -> Outcome:
         subject_id=handover.id,
         command_record=PlaceOrder(
             quote_id=command.quote_id,
-            acceptance_window_ms=acceptance_ms,
+            acceptance_window_ms=times.acceptance_ms,
             activation_window_ms=activation_ms,
             delivery_info=command.delivery_info,
             change=change_down(handover, bought),
-            implement_at_ms=implement_down_ms(handover, bought, call.view),
+            implement_at_ms=times.implement_at_ms,
         ),
         salt=command.salt,
     )
     order_id = outward_id(release, ORDER, call)
     ordered = tuple(replace(element, order_release_id=release.id, order_id=order_id) for element in bought)
     news = tuple(Event("service_element.ordered", element) for element in ordered)
-    return Outcome(writes=ordered, events=news).then(opened(release))
+    done = Outcome(writes=ordered, events=news).then(opened(release))
+    if times.answers_by_ms == handover.answers_by_ms:
+        return done
+    awaiting = replace(handover, answers_by_ms=times.answers_by_ms)
+    return done.then(outcome(awaiting, "order_handover.answers_awaited"))
 
 
 def _windows_down(handover: OrderHandover, now_ms: int) -> tuple[int, int]:
-    """Acceptance and activation window of an order that serves this one. Req: O-33; X-22.
-
-    At first the buyer's windows less what is kept, and never longer than what is left. In recovery both together fill
-    what is left until the service window ends.
-    """
+    """Acceptance and activation window of an order that serves this one; in recovery both fill what is left. Req: O-33; X-22."""
     if handover.status == HandoverStatus.ORDERING_EXTERNAL:
-        window_ms = handover.accept_by_ms - handover.placed_at_ms
-        acceptance_ms = min(window_ms - handover.ordering_ms, handover.accept_by_ms - now_ms)
-        return acceptance_ms, handover.activation_window_ms - handover.delivery_ms
+        return _first_windows(handover, now_ms)
     left_ms = end_of(handover) - now_ms
     return left_ms // ACCEPTANCE_SHARE, left_ms - left_ms // ACCEPTANCE_SHARE
+
+
+def _first_windows(handover: OrderHandover, now_ms: int) -> tuple[int, int]:
+    """At first: the buyer's windows less what is kept, and never longer than what is left. Req: O-33."""
+    window_ms = handover.accept_by_ms - handover.placed_at_ms
+    acceptance_ms = min(window_ms - handover.ordering_ms, handover.accept_by_ms - now_ms)
+    return acceptance_ms, handover.activation_window_ms - handover.delivery_ms
 
 
 def _bought_by_quote(handover: OrderHandover, ledger_id: str, quote_id: str, view: View) -> tuple[ServiceElement, ...]:
@@ -674,7 +683,8 @@ def _activated(
     if handover.change is not None:
         return done.then(service_after(activated, handover.change, call))
     service = inventory_of(activated, elements, now_ms)
-    return done.then(Outcome(writes=(service,), events=(Event("inventory_service.in_operation", service),)))
+    done = done.then(Outcome(writes=(service,), events=(Event("inventory_service.in_operation", service),)))
+    return done.then(service_delivered(activated, call))
 
 
 CONTRACT: Final = Contract(

@@ -34,6 +34,8 @@ async def tend_change(desk: Desk, port: LedgerPort, plan: ChangePlan) -> None:
     waits = plan.status in (PlanStatus.PLANNED, PlanStatus.AGREED)
     if not waits or handover is None or handover.status != HandoverStatus.ACCEPTED or not handover.activate_by_ms:
         return
+    if plan.awaits_delivery:
+        return  # a window would be agreed on for nothing, as long as nobody knows when the service will be there
     if await let_rest(desk, port, plan.id, plan.ledger_id):
         return
     saying = to_buyer(desk, plan, handover.activate_by_ms)

@@ -1,70 +1,146 @@
-"""SCO and changes: finds in the inventory what a change is about, so that only who makes an affected element is asked. Req: C-07, X-63."""
+"""SCO and changes: finds what of a service a change is about, so that only who makes an affected element is asked. Req: C-01, C-07, X-63."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from node.agents.desk import Desk
+from node.agents.duties import outside
+from node.agents.orders import current_on, handover_on
 from node.agents.policies import Asked
 from node.agents.ports import LedgerPort
 from node.agents.sco.elements import elements_of
+from node.sourcing import located, location_of
 from smartcontracts.inquiry import Inquiry
 from smartcontracts.internal.decomposition import Element, expected_lineage, serving_of
-from smartcontracts.internal.elements import ServiceElement, Source
+from smartcontracts.internal.elements import OPEN, ElementStatus, ServiceElement, Source
 from smartcontracts.internal.handover import InquiryHandover
 from smartcontracts.internal.inventory import InventoryService, InventoryStatus
+from smartcontracts.internal.orders import handover_id_of
+from smartcontracts.service import Service
 from smartcontracts.trade import Action, ChangeKind
 
+# Reasons for an answer: the service is none that this provider delivers or has in operation; a part of it is just being
+# replaced, or was not decided about yet; by no way that policy knows it is made of what is there.
+SERVICE_UNKNOWN: Final = "SERVICE_UNKNOWN"
+SERVICE_UNSETTLED: Final = "SERVICE_UNSETTLED"
+NOT_DECOMPOSED: Final = "NOT_DECOMPOSED"
+# Where an element of a service in delivery can be changed: somebody works on it, or has done so.
+_SETTLED: Final = (
+    ElementStatus.AVAILABLE,
+    ElementStatus.ACCEPTED,
+    ElementStatus.ACTIVATING,
+    ElementStatus.ACTIVATED,
+    ElementStatus.CHAINED,
+)
 # Ways to make an item that are tried to find the one by which it was made.
 _WAYS_MAX: Final = 16
 
 
-async def changed_elements(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Element, ...]:
-    """The elements that a change is about; empty if the service is not in the inventory, or is made in another way. Req: C-07."""
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """The elements that a change is about; without any, why it can't be made."""
+
+    elements: tuple[Element, ...] = ()
+    reason: str = ""
+
+
+async def changed_elements(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Affected:
+    """What a change is about, of a service in operation or still in delivery. Req: C-01, C-07; X-61."""
     inquiry = handover.inquiry
-    running = await _running(port, handover)
+    running = await _running(desk, port, handover)
     if inquiry.change is None or not running:
-        return ()
+        return Affected(reason=SERVICE_UNKNOWN)
+    if any(one.status not in _SETTLED or not in_operation(one) for one in running):
+        return Affected(reason=SERVICE_UNSETTLED)
     if inquiry.change.kind == ChangeKind.TERMINATION:
-        return _ends(inquiry, running)
+        return Affected(_ends(inquiry, running))
     if not any(item.id in one.item_ids for item in inquiry.items for one in running):
         # New elements of the service, made like any others. Req: C-03.
-        return _made(desk, handover, 1)
+        return Affected(_made(desk, handover, 1), NOT_DECOMPOSED)
+    known = {one.element_id: one for one in running}
     for attempt in range(1, _WAYS_MAX + 1):
         elements = _made(desk, handover, attempt)
         if not elements:
             break
-        known = {one.element_id: one for one in running}
         if all(element.id in known for element in elements):
-            return tuple(
-                replace(element, action=Action.MODIFY, service_id=in_operation(known[element.id]))
-                for element in elements
+            # What says nothing of where it is stays where it is.
+            there = tuple(
+                replace(one, product=located(one.product, location_of(known[one.id].product))) for one in elements
             )
-    return ()
+            return Affected(_touched(inquiry, there, known))
+    return Affected(reason=NOT_DECOMPOSED)
 
 
 def in_operation(element: ServiceElement) -> str:
-    """The reservation that is active for an element, or the seller's service."""
+    """The reservation that is made for an element, or the seller's service; empty if there is none yet."""
     return element.service_id if element.source == Source.EXTERNAL else element.reservation_id
 
 
-async def _running(port: LedgerPort, handover: InquiryHandover) -> tuple[ServiceElement, ...]:
-    """What the service is made of, by the inventory."""
+async def _running(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[ServiceElement, ...]:
+    """What the service is made of, by the inventory, or else by the order that is delivering it."""
     change = handover.inquiry.change
     if change is None:
         return ()
     services: tuple[InventoryService, ...] = await port.list(
         "inventory_service", service=change.service_id, status=InventoryStatus.IN_OPERATION
     )
-    found = []
     for service in services:
         if (service.ledger_id, service.service_id) == (handover.ledger_id, change.service_id):
-            for part in service.elements:
-                element: ServiceElement | None = await port.get("service_element", part.element_id)
-                if element is not None:
-                    found.append(element)
-    return tuple(found)
+            found = [await port.get("service_element", part.element_id) for part in service.elements]
+            return tuple(element for element in found if element is not None)
+    promised: Service | None = await outside(desk, handover.ledger_id).get("service", change.service_id)
+    if promised is None:
+        return ()
+    order = await handover_on(port, handover_id_of(port.id, handover.ledger_id, promised.order_id))
+    return await current_on(port, order.id) if order is not None and order.status in OPEN else ()
+
+
+def _touched(inquiry: Inquiry, made: tuple[Element, ...], known: Mapping[str, ServiceElement]) -> tuple[Element, ...]:
+    """Of the elements of the named items those that are to be others than they are; nobody is asked for the rest. Req: C-07.
+
+    What shows no difference, though its item is named, is asked for in all of its parts, and so is what one seller delivers
+    as one service, or what an item shares with others that are not named: nobody knows which of it is meant.
+    """
+    named = {item.id for item in inquiry.items}
+    parts = [one for one in known.values() if named.intersection(one.item_ids)]
+    touched = {element.id for element in made if _differs(element, known[element.id])}
+    if any(not named.issuperset(part.item_ids) for part in parts):
+        touched = {element.id for element in made}
+    plain = {item_id for element in made if element.id in touched for item_id in element.item_ids}
+    touched.update(element.id for element in made if not plain.intersection(element.item_ids))
+    services = {_bought_as(known[one]) for one in touched} - {None}
+    touched.update(element.id for element in made if _bought_as(known[element.id]) in services)
+    return tuple(
+        _asked_alone(element, touched, made, inquiry, known[element.id]) for element in made if element.id in touched
+    )
+
+
+def _differs(element: Element, running: ServiceElement) -> bool:
+    return (element.offering, element.product, element.term) != (running.offering, running.product, running.term)
+
+
+def _bought_as(running: ServiceElement) -> tuple[str, str] | None:
+    """The seller's service that an element is part of; none if it is made."""
+    return (running.ledger_id, running.service_id) if running.source == Source.EXTERNAL else None
+
+
+def _asked_alone(
+    element: Element, touched: set[str], made: tuple[Element, ...], inquiry: Inquiry, running: ServiceElement
+) -> Element:
+    """An element as a change, without relations to what is not asked for, and named after how much of its item is."""
+    serving = serving_of(one.item_ids for one in made if one.id in touched)
+    return replace(
+        element,
+        action=Action.MODIFY,
+        service_id=in_operation(running),
+        relations=tuple(relation for relation in element.relations if relation.item_id in touched),
+        lineage_id=expected_lineage(
+            element.id, element.item_ids, serving[element.item_ids[0]], inquiry.items, inquiry.lineage_key
+        ),
+    )
 
 
 def _made(desk: Desk, handover: InquiryHandover, attempt: int) -> tuple[Element, ...]:

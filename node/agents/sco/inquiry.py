@@ -10,7 +10,7 @@ from node.agents.duties import Duty, Later
 from node.agents.inquiries import part_of, rules_on, submit_unless_overtaken
 from node.agents.policies import Asked, OwnOffer, Process, RankedQuote
 from node.agents.ports import LedgerPort, Outward, Refused
-from node.agents.sco.change import changed_elements
+from node.agents.sco.change import NOT_DECOMPOSED, changed_elements
 from node.agents.sco.elements import elements_of
 from smartcontracts.internal.assessment import Assess, Assessment, AssessVerdict, Choice
 from smartcontracts.internal.decomposition import (
@@ -50,7 +50,6 @@ WINDOW_OVER: Final = "WINDOW_OVER"
 WINDOW_TOO_SHORT: Final = "WINDOW_TOO_SHORT"
 NO_CAPACITY: Final = "NO_CAPACITY"
 NOT_CHAINABLE: Final = "NOT_CHAINABLE"
-NOT_DECOMPOSED: Final = "NOT_DECOMPOSED"
 SUPPLY_ENDED: Final = "SUPPLY_ENDED"
 NOT_QUOTED: Final = "NOT_QUOTED"
 # How long S-BUS may take to let a quote out that was decided in a window that is over.
@@ -75,11 +74,15 @@ async def _begin(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Non
         if handover.decision_due:
             await _refuse_if_late(desk, port, handover)
         return
-    is_first_of_new = handover.attempt == 0 and handover.inquiry.change is None
-    acts = await _reuse(desk, port, handover) if is_first_of_new else ()
-    acts = acts or await _next_attempt(desk, port, handover)
+    reason = NOT_DECOMPOSED
+    if handover.inquiry.change is not None:
+        affected = await changed_elements(desk, port, handover)
+        acts, reason = _decomposed(handover, affected.elements), affected.reason or reason
+    else:
+        acts = await _reuse(desk, port, handover) if handover.attempt == 0 else ()
+        acts = acts or await _next_attempt(desk, port, handover)
     if not acts:
-        await _refuse(port, handover, NOT_DECOMPOSED)
+        await _refuse(port, handover, reason)
         return
     # What the policy makes of it may be impossible.
     await _submit_or_refuse(port, handover, acts, DECOMPOSE, NOT_DECOMPOSED)
@@ -110,9 +113,7 @@ async def _next_attempt(desk: Desk, port: LedgerPort, handover: InquiryHandover)
     """Another decomposition, if policy has one; else, once, the last one with each element asked for by itself. Req: Q-41."""
     attempt = handover.attempt + 1
     if handover.inquiry.change is not None:
-        # There is one way to change what runs. Req: C-07.
-        affected = await changed_elements(desk, port, handover) if attempt == 1 else ()
-        return (Outward("decompose", Decompose(handover_id=handover.id, elements=affected)),) if affected else ()
+        return ()  # there is one way to change what runs: C-07
     asked = Asked(
         handover_id=handover.id,
         buyer=handover.inquiry.buyer,
@@ -128,7 +129,12 @@ async def _next_attempt(desk: Desk, port: LedgerPort, handover: InquiryHandover)
         elements = (await _decomposition(port, handover)).elements
     else:
         return ()
-    return (Outward("decompose", Decompose(handover_id=handover.id, elements=elements)),)
+    return _decomposed(handover, elements)
+
+
+def _decomposed(handover: InquiryHandover, elements: tuple[Element, ...]) -> tuple[Outward, ...]:
+    """The act that takes an inquiry apart; none without elements."""
+    return (Outward("decompose", Decompose(handover_id=handover.id, elements=elements)),) if elements else ()
 
 
 async def _was_asked_together(port: LedgerPort, handover: InquiryHandover) -> bool:
@@ -265,11 +271,14 @@ async def _reconsider(desk: Desk, port: LedgerPort, handover: InquiryHandover) -
     if handover.release_id or assessment is None:
         return
     now_ms = desk.now_ms()
+    out_by_ms = max(handover.respond_by_ms, assessment.decided_at_ms + QUOTE_OUT_MS)
     if assessment.valid_until_ms <= now_ms:
         await _refuse(port, handover, SUPPLY_ENDED)
-    elif now_ms > max(handover.respond_by_ms, assessment.decided_at_ms + QUOTE_OUT_MS):
+    elif now_ms > out_by_ms:
         # The agreement's currency has changed, say, or a policy's mark-up makes a price that can't be.
         await _refuse(port, handover, NOT_QUOTED)
+    else:
+        raise Later(min(assessment.valid_until_ms, out_by_ms + 1))
 
 
 async def _quote(port: LedgerPort, handover: InquiryHandover, choices: tuple[Choice, ...]) -> None:

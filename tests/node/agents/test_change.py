@@ -13,6 +13,7 @@ from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings, Recipe, RecipePart
 from node.agents.provisioning.inventory import parse
 from node.agents.s_bus import change as s_bus_change
+from node.sourcing import located, location_of
 from smartcontracts.change import ProposeMaintenance, StartChange
 from smartcontracts.delivery import FailOrder
 from smartcontracts.order import PlaceOrder
@@ -111,12 +112,12 @@ class Story:
         )
         return ledger.get(ledger.table.kinds["inquiry"], inquiry.id)
 
-    def order(self, implement_in_ms=0, acceptance_ms=600_000):
+    def order(self, implement_in_ms=0, acceptance_ms=600_000, activation_ms=ACTIVATION_MS):
         """acme orders what was quoted last."""
         command = PlaceOrder(
             quote_id=self.the(("acme", "alpha"), "quote").id,
             acceptance_window_ms=acceptance_ms,
-            activation_window_ms=ACTIVATION_MS,
+            activation_window_ms=activation_ms,
             change=self.change,
             implement_at_ms=self.market.now_ms + implement_in_ms if implement_in_ms else 0,
         )
@@ -127,6 +128,10 @@ class Story:
 
     def wait(self, ms=ACTIVATION_MS + HOUR_MS):
         self.market.run_until(self.market.now_ms + ms)
+
+    def asked(self, seller):
+        """How many inquiries alpha has made there."""
+        return len(self.market.records(self.market.between("alpha", seller), "inquiry"))
 
     def booked(self):
         return {name: units_in_use(self.market, name) for name in sorted({seller for _, seller in self.pairs})}
@@ -366,8 +371,60 @@ def test_of_several_sellers_none_changes_anything_before_all_have_accepted():
     }
     story.wait()
     assert set(story.statuses().values()) == {"done"}
+    accepted_ms = max(story.changes()[pair].accepted_at_ms for pair in WIDE[1:])
     for pair in WIDE[1:]:
-        assert story.changes()[pair].started_at_ms > order.accept_by_ms
+        seller = story.the(pair, "order")
+        assert story.changes()[pair].started_at_ms >= seller.implement_at_ms > accepted_ms
+        assert seller.implement_at_ms > seller.accept_by_ms
+        assert story.changes()[pair].started_at_ms < order.accept_by_ms + 60_000
+
+
+@pytest.mark.req("C-10")
+@pytest.mark.parametrize("kind", [PARAMETER, TERMINATION])
+@pytest.mark.parametrize("activation_ms", [600_000, 300_000, 60_000])
+def test_several_sellers_need_no_activation_window_longer_than_the_acceptance(activation_ms, kind):
+    own = {"alpha": pool(), "bravo": makes("line"), "charlie": makes("port")}
+    story = in_operation(own, WIDE)
+    story.ask(LINE, PORT_A, PORT_Z, kind=kind)
+    story.order(acceptance_ms=600_000, activation_ms=activation_ms)
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    assert story.market.failures == []
+    assert [one.reason for one in story.inside("alpha", "order_handover")] == ["", ""]
+
+
+@pytest.mark.req("C-08", "X-17")
+@pytest.mark.parametrize(
+    ("outage_ms", "implement_in_ms"),
+    [(OUTAGE_MS, ACTIVATION_MS), (0, ACTIVATION_MS), (ACTIVATION_MS - HOUR_MS // 2, 0)],
+)
+def test_what_several_sellers_can_not_do_in_the_windows_is_refused_at_once_and_no_seller_is_asked(
+    outage_ms, implement_in_ms
+):
+    own = {"alpha": pool(), "bravo": makes("line", outage_ms=outage_ms), "charlie": makes("port")}
+    story = in_operation(own, WIDE)
+    story.ask(LINE, PORT_A, PORT_Z)
+    story.order(implement_in_ms=implement_in_ms and implement_in_ms - 1_000)
+    story.market.run()
+    order = story.the(("acme", "alpha"), "order")
+    assert (order.status, order.reason) == ("rejected", "WINDOW_TOO_SHORT")
+    assert story.statuses() == {("acme", "alpha"): "refused"}
+
+
+@pytest.mark.req("C-10", "X-15")
+def test_a_seller_that_is_silent_holds_back_all_and_the_buyer_hears_it_before_its_own_window_is_over():
+    own = {"alpha": pool(), "bravo": makes("line"), "charlie": makes("port")}
+    story = in_operation(own, WIDE, acceptance_ms=2 * ACTIVATION_MS)
+    story.ask(LINE, PORT_A, PORT_Z)
+    story.market.desks = {key: desk for key, desk in story.market.desks.items() if key[0] != "charlie"}
+    order = story.order(acceptance_ms=2 * ACTIVATION_MS)
+    story.wait(ACTIVATION_MS)
+    ended = story.the(("acme", "alpha"), "order")
+    assert ended.status == "rejected"
+    assert ended.ended_at_ms < order.accept_by_ms
+    assert [story.statuses()[pair] for pair in WIDE] == ["refused", "cancelled", "refused"]
+    assert [change.started_at_ms for change in story.changes().values()] == [0, 0, 0]
+    assert story.services() == ["in_operation"] * 4
 
 
 def test_a_seller_that_rejects_leaves_all_as_it_was():
@@ -409,9 +466,12 @@ def test_the_outcome_is_on_every_ledger_and_the_inventories_have_what_runs_now()
     assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 5}
     (service,) = story.inside("charlie", "inventory_service")
     (part,) = service.elements
-    element = next(one for one in story.inside("charlie", "service_element") if one.id == part.element_id)
-    assert (element.product, element.status, element.action) == (wider(LINE, 500).product, "chained", "modify")
     old = next(one for one in story.inside("charlie", "service_element") if one.id != part.element_id)
+    element = next(one for one in story.inside("charlie", "service_element") if one.id == part.element_id)
+    # What says nothing of where it is stays where it was.
+    product_now = located(wider(LINE, 500).product, location_of(old.product))
+    assert (element.product, element.status, element.action) == (product_now, "chained", "modify")
+    assert b"washington" in element.product
     assert (old.status, old.replaced_by) == ("replaced", element.id)
     assert [one.outcome for one in (story.plan("alpha").sellers[0].change, story.plan("alpha").change)] == [
         "done",
@@ -546,7 +606,7 @@ def test_a_window_that_was_missed_is_followed_by_another_one():
     story.order()
     story.market.run()
     missed = story.changes()["acme", "alpha"].window
-    story.market._later.clear()  # nobody is there for an hour
+    story.market.forget_later()  # nobody is there for an hour
     story.market.now_ms = missed.until_ms + HOUR_MS
     story.market.sweep()
     story.wait()
@@ -606,7 +666,7 @@ def test_a_persons_start_is_taken_note_of_and_the_rest_follows():
     story.order(implement_in_ms=HOUR_MS)
     story.market.run()
     change = story.changes()["acme", "alpha"]
-    story.market._later.clear()
+    story.market.forget_later()
     story.market.now_ms = change.implement_at_ms + 1_000
     command = StartChange(change_id=change.id, service_id=change.service_id)
     story.say("start_change", command, by="alpha", role="s_bus")
@@ -615,6 +675,156 @@ def test_a_persons_start_is_taken_note_of_and_the_rest_follows():
     story.market.sweep()
     story.wait()
     assert set(story.statuses().values()) == {"done"}
+
+
+def in_parts(own, **options):
+    """alpha makes a line of a core, which is the same for all, and an access, which has the bandwidth."""
+    core = RecipePart(name="core", offering="core", keep=("@type", "carrierEthernetSls"))
+    access = RecipePart(name="access", offering="access")
+    policies = {"alpha": Policies(PolicySettings(recipe=(Recipe(offering="line", part=(core, access)),)))}
+    return in_operation({"alpha": stock("port"), **own}, WIDE, policies=policies, **options)
+
+
+@pytest.mark.req("C-07", "Q-46")
+def test_of_an_item_in_parts_only_the_seller_of_what_is_to_be_another_is_asked_and_the_rest_costs_what_it_did():
+    story = in_parts({"bravo": makes("core"), "charlie": makes("access", outage_ms=OUTAGE_MS, mbps_per_unit=100)})
+    before = {price.price_type: price.rate.nano for price in story.the(("acme", "alpha"), "quote").items[0].prices}
+    asked = story.asked("bravo"), story.asked("charlie")
+    inquiry = story.ask(wider(LINE, 500))
+    assert inquiry.status == "quoted"
+    assert (story.asked("bravo"), story.asked("charlie")) == (asked[0], asked[1] + 1)
+    assert [item.id for item in story.the(("alpha", "charlie"), "inquiry").items] == ["item-001.access"]
+    after = {price.price_type: price.rate.nano for price in story.the(("acme", "alpha"), "quote").items[0].prices}
+    assert {"recurring"} == set(before)
+    # Five units cost what one did; the change itself comes on top, once.
+    assert after == {**before, "nonRecurring": 33_062_500_000}
+    story.order()
+    story.wait()
+    assert story.statuses() == {("acme", "alpha"): "done", ("alpha", "charlie"): "done"}
+    assert story.market.failures == []
+    assert story.booked() == {"alpha": 2, "bravo": 1, "charlie": 5}
+    (service,) = story.inside("alpha", "inventory_service")
+    assert len(service.elements) == 4
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    story.order()
+    story.wait()
+    assert (story.services(), story.booked()) == (["terminated"] * 3, {"alpha": 0, "bravo": 0, "charlie": 0})
+
+
+@pytest.mark.req("C-07")
+def test_what_shows_no_difference_is_asked_for_in_all_of_its_parts():
+    story = in_parts({"bravo": makes("core"), "charlie": makes("access")})
+    asked = story.asked("bravo"), story.asked("charlie")
+    story.ask(LINE, PORT_A, PORT_Z, kind=ChangeKind.QOS)
+    assert (story.asked("bravo"), story.asked("charlie")) == (asked[0] + 1, asked[1] + 1)
+
+
+# In delivery
+
+
+def in_delivery(delay_ms=HOUR_MS, **options):
+    """The line takes its time: acme's order is accepted on all tiers, and the service is still to come."""
+    slow = f'[[fault]]\nname = "slow"\noperation = "activate"\ndelay_ms = {delay_ms}\n'
+    own = {"alpha": stock("port"), "bravo": pool(), "charlie": makes("line", mbps_per_unit=100, faults=slow, **options)}
+    chain = ordered(own, DEEP, activation_ms=ACTIVATION_MS)
+    chain.market.run_until(chain.market.now_ms + 60_000)
+    assert (chain.the_order().status, chain.market.failures) == ("accepted", [])
+    return Story(chain, DEEP)
+
+
+@pytest.mark.req("C-01", "C-11", "X-61")
+@pytest.mark.parametrize("outage_ms", [0, OUTAGE_MS])
+def test_a_service_in_delivery_is_changed_by_the_same_process_as_soon_as_it_is_delivered(outage_ms):
+    story = in_delivery(outage_ms=outage_ms)
+    inquiry = story.ask(wider(LINE, 500))
+    assert inquiry.status == "quoted"
+    story.order()
+    story.market.run()
+    assert set(story.statuses().values()) == {"accepted"}
+    assert story.services() == ["in_delivery"] * 3
+    assert story.plan("alpha").awaits_delivery
+    story.wait(HOUR_MS)
+    story.wait()
+    assert set(story.statuses().values()) == {"done"}
+    assert story.services() == ["in_operation"] * 3
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 5}
+    first = min(story.market.records(story.market.between("acme", "alpha"), "order"), key=lambda one: one.placed_at_ms)
+    assert story.changes()["acme", "alpha"].started_at_ms > first.ended_at_ms > 0
+    (service,) = story.inside("charlie", "inventory_service")
+    assert len(service.elements) == 1
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-01", "X-63")
+def test_a_service_in_delivery_is_ended_once_it_is_delivered():
+    story = in_delivery()
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    story.order()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "done")
+    assert story.services() == ["terminated"] * 3
+    assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-01", "C-11")
+def test_a_service_that_is_never_delivered_takes_its_change_with_it():
+    story = in_delivery()
+    story.ask(wider(LINE, 500))
+    story.order()
+    story.market.run()
+    story.chain.cancel()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "cancelled")
+    assert story.services() == ["terminated"] * 3
+    assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+    assert {story.plan(name).status.value for name in ("alpha", "bravo", "charlie")} == {"cancelled"}
+    for name in ("alpha", "bravo", "charlie"):
+        assert {one.status.value for one in story.inside(name, "service_element")} <= {"released", "cancelled"}
+    assert story.market.failures == []
+
+
+def test_a_change_that_a_person_starts_before_the_service_is_there_is_made_once_it_is():
+    story = in_delivery()
+    story.ask(wider(LINE, 500))
+    story.order()
+    story.market.run()
+    change = story.changes()["acme", "alpha"]
+    command = StartChange(change_id=change.id, service_id=change.service_id)
+    story.say("start_change", command, by="alpha", role="s_bus")
+    story.market.run()
+    (_, order) = sorted(story.inside("alpha", "order_handover"), key=lambda one: one.placed_at_ms)
+    assert (story.plan("alpha").status, order.change.begun_at_ms) == ("begun", 0)
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "done")
+    assert story.booked() == {"alpha": 2, "bravo": 0, "charlie": 5}
+
+
+@pytest.mark.req("C-01")
+def test_what_is_no_service_of_this_provider_any_more_is_refused_with_a_reason():
+    story = deep()
+    internal = story.market.internal("alpha")
+    (service,) = story.inside("alpha", "inventory_service")
+    internal.write(replace(service, status=type(service.status).TERMINATED))
+    assert story.ask(LINE).unable_reason == "SERVICE_UNKNOWN"
+
+
+@pytest.mark.req("C-01")
+def test_a_service_of_which_a_part_is_just_being_replaced_is_not_changed_then_and_the_answer_says_so():
+    broken = '[[fault]]\nname = "broken"\noperation = "activate"\ncause = "BROKEN"\n'
+    pairs = (*DEEP[:2], ("alpha", "charlie"))
+    own = {"alpha": stock("port"), "bravo": stock("line", faults=broken), "charlie": stock("line", monthly="11.00")}
+    chain = ordered(own, pairs, activation_ms=ACTIVATION_MS)
+    market = chain.market
+    market.desks = {key: desk for key, desk in market.desks.items() if key[0] != "charlie"}
+    market.run_until(
+        stop=lambda: any(
+            one.status == "sourcing" for one in market.records(market.internal("alpha"), "service_element")
+        )
+    )
+    story = Story(chain, pairs)
+    inquiry = story.ask(LINE)
+    assert (inquiry.status, inquiry.unable_reason) == ("unable", "SERVICE_UNSETTLED")
 
 
 def test_an_item_that_is_made_of_several_parts_is_changed_in_all_of_them():

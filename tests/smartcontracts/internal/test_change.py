@@ -26,14 +26,15 @@ from smartcontracts.internal.inventory import (
     InventoryStatus,
     RecordTermination,
     TerminationUnderWay,
+    inventory_id_of,
 )
 from smartcontracts.internal.recovery import ChangedElsewhere
 from smartcontracts.internal.release import RELEASE, RecordCarried, ReleaseStatus, SaltInvalid, released_command
 from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.service import ChangeStatus, MaintenanceWindow, ServiceChange
-from smartcontracts.trade import Change, ChangeKind, ChangeMethod, Outage
+from smartcontracts.trade import Change, ChangeKind, ChangeMethod, Outage, WindowTooShort
 from tests.smartcontracts.internal.deals import (
-    ACCEPT_MS,
+    ACTIVATE_MS,
     BRAVO,
     SALT,
     UPSTREAM,
@@ -43,6 +44,7 @@ from tests.smartcontracts.internal.deals import (
     deciding,
     element,
     handing,
+    in_delivery,
     in_recovery,
     ordering,
     passed_test,
@@ -260,7 +262,7 @@ def test_a_service_is_not_made_of_more_than_its_document_takes(others, status):
 @pytest.mark.req("C-05", "C-10")
 def test_sellers_are_ordered_the_same_change_of_their_service_for_the_same_time():
     ledger = available()
-    at_ms = ledger.time_ms + 5_000
+    at_ms = ledger.time_ms + 500_000
     change = OrderedChange(
         change_id="chg_up",
         service_id="svc_up",
@@ -278,24 +280,111 @@ def test_sellers_are_ordered_the_same_change_of_their_service_for_the_same_time(
     assert (order.change, order.implement_at_ms) == (Change(service_id="svc_down", kind=ChangeKind.QOS), at_ms)
 
 
-def test_of_several_orders_to_sellers_none_is_made_before_the_buyers_window_is_over():
-    ledger = available()
+def changing(ledger, *sellers, outage_ms=0, implement_at_ms=0):
+    """The order is one of a change; each port is bought from its seller by a quote of its own."""
     change = OrderedChange(
         change_id="chg_up",
         service_id="svc_up",
         kind=ChangeKind.QOS,
-        outage=Outage.NO,
-        outage_ms=0,
-        implement_at_ms=0,
+        outage=Outage.YES if outage_ms else Outage.NO,
+        outage_ms=outage_ms,
+        implement_at_ms=implement_at_ms,
         inventory_service_id="isv_1",
     )
     put(ledger, the_handover(ledger), change=change)
-    put(ledger, element(ledger, "item-002"), changes="svc_down")
-    put(ledger, element(ledger, "item-003"), changes="svc_down_2", quote_id="quo_2")
-    send(ledger, "release_order", ordering(ledger), "b_bus")
-    order = released_command(release_of(ledger, "place_order"))
-    assert order.implement_at_ms == the_handover(ledger).accept_by_ms + 1
-    assert the_handover(ledger).accept_by_ms - the_handover(ledger).placed_at_ms == ACCEPT_MS
+    for place, name in enumerate(("item-002", "item-003")):
+        put(ledger, element(ledger, name), changes=f"svc_{place}", quote_id=f"quo_{place}")
+    return ledger
+
+
+def let_out(ledger, quote_id):
+    send(ledger, "release_order", ordering(ledger, quote_id=quote_id), "b_bus")
+    (order,) = [
+        one
+        for one in (released_command(one) for one in ledger.all(RELEASE) if one.act == "place_order")
+        if one.quote_id == quote_id
+    ]
+    return order
+
+
+@pytest.mark.req("C-10", "X-15")
+def test_of_several_sellers_none_makes_its_change_before_all_must_have_answered():
+    ledger = changing(available())
+    first = let_out(ledger, "quo_0")
+    due_ms, now_ms = the_handover(ledger).answers_by_ms, ledger.time_ms
+    assert first.implement_at_ms == due_ms + c.PLACED_WITHIN_MS
+    assert first.acceptance_window_ms + c.PLACED_WITHIN_MS == due_ms - now_ms
+    assert first.acceptance_window_ms == first.activation_window_ms // c.ACCEPTANCE_SHARE
+    ledger.advance(ledger.time_ms + 30_000)
+    second = let_out(ledger, "quo_1")
+    assert (second.implement_at_ms, the_handover(ledger).answers_by_ms) == (first.implement_at_ms, due_ms)
+    assert ledger.time_ms + second.acceptance_window_ms + c.PLACED_WITHIN_MS == due_ms
+    ledger.advance(due_ms)
+    assert the_handover(ledger).status == "ordering_external"
+    ledger.advance(due_ms + 1)
+    assert (the_handover(ledger).status, the_handover(ledger).reason) == ("to_reject", "TIMEOUT")
+    assert {one.status.value for one in ledger.all(SERVICE_ELEMENT)} == {"releasing", "cancelling"}
+
+
+def test_invalid_order_to_another_seller_of_a_change_when_no_time_is_left_for_its_answer():
+    ledger = changing(available())
+    let_out(ledger, "quo_0")
+    ledger.advance(the_handover(ledger).answers_by_ms - c.PLACED_WITHIN_MS)
+    refusal = refusal_of(ledger, "release_order", ordering(ledger, quote_id="quo_1"), "b_bus")
+    assert refusal == (WindowTooShort, "order_handover_id")
+
+
+@pytest.mark.req("C-10")
+@pytest.mark.parametrize("in_ms", [-1_000, 1_000, c.PLACED_WITHIN_MS + 1_000])
+def test_one_seller_is_told_the_ordered_time_unless_its_ledger_would_not_take_it_any_more(in_ms):
+    ledger = available()
+    at_ms = ledger.time_ms + in_ms
+    changing(ledger, implement_at_ms=at_ms)
+    for name in ("item-002", "item-003"):
+        put(ledger, element(ledger, name), quote_id="quo_0", changes="svc_0")
+    order = let_out(ledger, "quo_0")
+    expected = 0 if in_ms < 0 else max(at_ms, ledger.time_ms + c.PLACED_WITHIN_MS)
+    assert (order.implement_at_ms, the_handover(ledger).answers_by_ms) == (expected, 0)
+
+
+@pytest.mark.req("C-08", "C-10", "X-17")
+@pytest.mark.parametrize(
+    ("outage_ms", "implement_in_ms", "status"),
+    [
+        (0, 0, "checking_internal"),
+        (OUTAGE_MS, 0, "checking_internal"),
+        (ACTIVATE_MS, 0, "checking_internal"),
+        (ACTIVATE_MS + 1, 0, "to_reject"),
+        (0, ACTIVATE_MS, "checking_internal"),
+        (1, ACTIVATE_MS, "to_reject"),
+    ],
+)
+def test_a_change_that_its_window_is_too_short_for_is_rejected_at_once(outage_ms, implement_in_ms, status):
+    ledger = operated()
+    at_ms = ledger.time_ms + 1 + implement_in_ms if implement_in_ms else 0
+    outage = Outage.YES if outage_ms else Outage.NO
+    change = service_change("ordered", outage=outage, outage_ms=outage_ms, implement_at_ms=at_ms)
+    send(ledger, "hand_over_order", handing(ledger, change=change), "s_bus")
+    assert the_handover(ledger).status == status
+    assert the_handover(ledger).reason == ("" if status == "checking_internal" else "WINDOW_TOO_SHORT")
+
+
+# In delivery
+
+
+@pytest.mark.req("C-01", "X-61")
+def test_a_change_of_a_service_in_delivery_is_planned_and_waits_for_it():
+    ledger = in_delivery()
+    first = the_handover(ledger)
+    change = service_change("ordered", order_id="ord_change", outage=Outage.NO, outage_ms=0)
+    send(ledger, "hand_over_order", handing(ledger, order_id="ord_change", change=change), "s_bus")
+    (order,) = [one for one in ledger.all(ORDER_HANDOVER) if one.id != first.id]
+    assert order.change.inventory_service_id == inventory_id_of(first.id)
+    assert plan(ledger).awaits_delivery
+    put(ledger, plan(ledger), status=c.PlanStatus.AGREED)
+    put(ledger, order, status=HandoverStatus.ACCEPTED, activate_by_ms=first.activate_by_ms)
+    refusal = refusal_of(ledger, "release_start", starting(ledger), "s_bus")
+    assert refusal == (c.ServiceInDelivery, "plan_id")
 
 
 # Mirroring
