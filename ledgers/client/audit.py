@@ -8,20 +8,74 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from ledgers.client.errors import Refused
 from ledgers.client.ledger import Ledger
-from ledgers.kinds import BILATERAL
-from smartcontracts.internal.release import outward_data, release_hash
+from ledgers.kinds import BILATERAL, INTERNAL
+from smartcontracts.codec import decode
+from smartcontracts.internal.release import MESSAGES, ReleaseStatus, outward_data, release_hash
 from smartcontracts.lineage import pseudonym
 
-__all__ = ("BILATERAL", "AuditReport", "Finding", "audit_outward_acts")
+__all__ = ("BILATERAL", "INTERNAL", "AuditReport", "Finding", "audit_outward_acts")
 
-CARRIED: Final = "carried"
 # Documents that one organization alone creates, and the field that names it.
 _AUTHORS: Final = (("inquiry", "buyer"), ("quote", "seller"), ("unable", "seller"))
 _RELEASED: Final = ("inquiry", "quote", "unable", "order", "service_change")
+# What an act creates out there, and the members that go from the command into the document as they are.
+_CREATED: Final = MappingProxyType(
+    {
+        "submit_inquiry": (
+            "inquiry",
+            [
+                "seller",
+                "agreement_id",
+                "level",
+                "items",
+                "ancestors",
+                "lineage_key",
+                "change",
+                "replaces",
+                "buyer_reference",
+                "project",
+                "requested_completion_ms",
+                "withheld",
+            ],
+        ),
+        "issue_quote": (
+            "quote",
+            [
+                "inquiry_id",
+                "level",
+                "valid_until_ms",
+                "items",
+                "one_time_total",
+                "term_total",
+                "form",
+                "bundle",
+                "change_answer",
+                "seller_reference",
+                "withheld",
+            ],
+        ),
+        "declare_unable": ("unable", ["inquiry_id", "reason"]),
+        "place_order": (
+            "order",
+            [
+                "quote_id",
+                "activation_window_ms",
+                "delivery_info",
+                "implement_at_ms",
+                "change",
+                "replaces",
+                "buyer_reference",
+                "requested_completion_ms",
+                "withheld",
+            ],
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +91,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """How much was compared, and what was found; no findings is a pass."""
+    """How much was compared, and what was found; no findings is a pass.
+
+    `releases` are those for ledgers that were read, `unread` all others; `acts` are documents outside that were compared with
+    the command that created them, `inquiries` those of them whose upstream buyers were compared with their parent's.
+    """
 
     releases: int
+    unread: int
+    acts: int
     inquiries: int
     findings: tuple[Finding, ...]
 
@@ -50,9 +110,17 @@ async def audit_outward_acts(internal: Ledger, bilateral: Sequence[Ledger], orga
     apart = {document.body.id: document.body async for document in internal.list("outward_items")}
     outside = {ledger.id: await _documents(ledger) for ledger in bilateral}
     findings = _release_findings(internal, releases, apart, outside)
-    findings += _author_findings(releases, outside, organization)
+    acts, differing = _act_findings(releases, apart, outside)
+    findings += differing + _author_findings(releases, outside, organization)
     inquiries, of_lineage = await _lineage_findings(internal, releases, outside, organization)
-    return AuditReport(releases=len(releases), inquiries=inquiries, findings=tuple(findings + of_lineage))
+    read = sum(release.ledger_id in outside for release in releases)
+    return AuditReport(
+        releases=read,
+        unread=len(releases) - read,
+        acts=acts,
+        inquiries=inquiries,
+        findings=tuple(findings + of_lineage),
+    )
 
 
 async def _documents(ledger: Ledger) -> dict[str, list[Any]]:
@@ -62,8 +130,11 @@ async def _documents(ledger: Ledger) -> dict[str, list[Any]]:
 def _release_findings(
     internal: Ledger, releases: Sequence[Any], apart: dict[str, Any], outside: dict[str, dict[str, list[Any]]]
 ) -> list[Finding]:
-    """Each release is what its hash says, and what was carried stands outside."""
-    carried = {
+    """Each release is what its hash says; what was carried stands outside, and nothing else does.
+
+    One that is open may be on its way: its carrier has not written down yet what became of it.
+    """
+    stands = {
         ledger_id: {one for records in documents.values() for record in records for one in record.releases}
         for ledger_id, documents in outside.items()
     }
@@ -74,12 +145,38 @@ def _release_findings(
             found.append(
                 Finding(name="RELEASE_ALTERED", sentence="Its hash is not that of its command and salt.", **where)
             )
-        if release.status != CARRIED or release.ledger_id not in carried:
+        if release.ledger_id not in stands or release.status == ReleaseStatus.OPEN:
             continue
-        if release.sha256 not in carried[release.ledger_id]:
+        is_outside = release.sha256 in stands[release.ledger_id]
+        if release.status == ReleaseStatus.CARRIED and not is_outside:
             sentence = f"It counts as carried, but no document of {release.ledger_id} carries its hash."
             found.append(Finding(name="RELEASE_NOT_OUTSIDE", sentence=sentence, **where))
+        if release.status != ReleaseStatus.CARRIED and is_outside:
+            sentence = f"It counts as {release.status}, but a document of {release.ledger_id} carries its hash."
+            found.append(Finding(name="RELEASE_OUTSIDE", sentence=sentence, **where))
     return found
+
+
+def _act_findings(
+    releases: Sequence[Any], apart: dict[str, Any], outside: dict[str, dict[str, list[Any]]]
+) -> tuple[int, list[Finding]]:
+    """What an act created outside is what its release let out: only the audit knows both."""
+    compared, found = 0, []
+    for release in releases:
+        kind, members = _CREATED.get(release.act, ("", []))
+        if release.ledger_id not in outside or not kind or not _is_as_hashed(release, apart):
+            continue
+        command = decode(MESSAGES[release.act].command, outward_data(release, apart.get(release.items_id)))
+        for record in outside[release.ledger_id][kind]:
+            if release.sha256 not in record.releases:
+                continue
+            compared += 1
+            differing = [name for name in members if getattr(record, name) != getattr(command, name)]
+            if differing:
+                sentence = f"It is not what its release let out: {', '.join(differing)} differ."
+                where = {"ledger_id": release.ledger_id, "kind": kind, "id": record.id}
+                found.append(Finding(name="ACT_ALTERED", sentence=sentence, **where))
+    return compared, found
 
 
 def _is_as_hashed(release: Any, apart: dict[str, Any]) -> bool:

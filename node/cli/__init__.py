@@ -40,7 +40,7 @@ def main() -> None:
       syngraph tx submit acme-alpha acts.json  sign and submit; prints the receipt
       syngraph watch acme-alpha                events as they happen
       syngraph watch acme-alpha --order ID     an order and all below it, live
-      syngraph audit alpha-int                 what agents let out against what stands outside
+      syngraph audit alpha-internal            what agents let out against what stands outside
       syngraph proof get acme-alpha order ID > order.proof
 
     \b

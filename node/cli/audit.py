@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ledgers.client.audit import BILATERAL, AuditReport, audit_outward_acts
+from ledgers.client.audit import BILATERAL, INTERNAL, AuditReport, audit_outward_acts
 from node.cli.output import REFUSED
 from node.cli.settings import Settings, common
 
@@ -19,14 +19,14 @@ from node.cli.settings import Settings, common
 def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) -> None:
     """Compare what the ledger INTERNAL let out with what stands on BILATERAL ledgers (default: all that you see).
 
-    Each release must be what its hash says and stand outside where it counts as carried; what agents created outside must
-    have been released; and the upstream buyers of each forwarded inquiry must be its parent's with the forwarder at the
-    end. Exit code 0 if nothing was found, 1 if something was.
+    Each release must be what its hash says, and stand outside if it counts as carried and only then; what agents created
+    outside must have been released, and be what was released; and the upstream buyers of each forwarded inquiry must be its
+    parent's with the forwarder at the end. Exit code 0 if nothing was found, 1 if something was.
 
     \b
     Examples:
-      syngraph audit alpha-int
-      syngraph audit alpha-int acme-alpha alpha-bravo --json
+      syngraph audit alpha-internal
+      syngraph audit alpha-internal acme-alpha alpha-bravo --json
     """
     report = asyncio.run(_audit(settings, internal, bilateral))
     rows = [(one.name, one.kind, one.id, one.ledger_id, one.sentence) for one in report.findings]
@@ -34,8 +34,11 @@ def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) ->
         settings.output.rows(("finding", "kind", "id", "ledger", "what"), rows, report)
     else:
         click.echo(
-            f"{report.releases} releases and {report.inquiries} forwarded inquiries agree with what stands outside."
+            f"{report.releases} releases agree with what stands outside: {report.acts} inquiries, quotes and orders are what was"
+            f" let out, {report.inquiries} forwarded inquiries name their buyers."
         )
+        if report.unread:
+            click.echo(f"Not compared: {report.unread} releases for ledgers that were not read.")
     if rows:
         sys.exit(REFUSED)
 
@@ -43,6 +46,9 @@ def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) ->
 async def _audit(settings: Settings, internal: str, bilateral: tuple[str, ...]) -> AuditReport:
     async with settings.client() as client:
         status = await client.node_status()
+        kept = await client.ledger(internal)
+        if kept.kind != INTERNAL:
+            raise click.UsageError(f"{internal} is {kept.kind}: name an internal ledger first, like alpha-internal.")
         named = [await client.ledger(name) for name in bilateral]
         ledgers = named or [await client.ledger_of(one) for one in status.ledgers if one.kind == BILATERAL]
-        return await audit_outward_acts(await client.ledger(internal), ledgers, status.organization_id)
+        return await audit_outward_acts(kept, ledgers, status.organization_id)
