@@ -30,6 +30,7 @@ from smartcontracts import (
 from smartcontracts.internal import (
     answer,
     assessment,
+    counterparty,
     decomposition,
     handover,
     inventory,
@@ -109,6 +110,7 @@ _V1: Final[dict[str, tuple[Contract, ...]]] = {
         *_GOVERNANCE,
         rules.CONTRACT,
         release.CONTRACT,
+        counterparty.CONTRACT,
         handover.CONTRACT,
         decomposition.CONTRACT,
         sourcing.CONTRACT,

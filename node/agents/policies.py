@@ -10,12 +10,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from node.agents.policy_settings import ALL_MEMBERS, PolicySettings, Recipe, RecipePart
 from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.internal.rules import Prefer, SourcingRules, markup_of
 from smartcontracts.trade import Action, InquiryItem, QuoteForm, Term
+
+# Why an organization is not asked; words that stand on INT.
+NOT_NAMED: Final = "NOT_NAMED"
+BUYS_ONLY: Final = "BUYS_ONLY"
+SILENT: Final = "SILENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,13 @@ class Seller:
     ledger_id: str
     # Its score in tenths, 0..99; -1 where it has none.
     score_tenths: int = -1
+    # Whether it has given a sign of selling (an answer, a score, the offering in its catalogue, an agreement under which it
+    # alone sells), and whether it has bought from us.
+    sells: bool = True
+    buys: bool = False
+    # Requests in a row that it left without an answer, and how long ago the last one was over.
+    silences: int = 0
+    silent_for_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,11 +230,32 @@ class Policies:
         return rules.prefer == Prefer.CHEAPEST
 
     def sellers(self, part: Part, candidates: tuple[Seller, ...]) -> tuple[Seller, ...]:
-        """Which of the candidates are asked (none is upstream of the inquiry). Default: those of the file's rule, else all. Req: Q-30."""
+        """Which of the candidates are asked (none is upstream of the inquiry). Req: Q-30.
+
+        Default: those that `passes_over` has nothing against; if there is none, those that were silent, and then customers.
+        """
+        reasons = [self.passes_over(part, one) for one in candidates]
+        for accepted in ("", SILENT, BUYS_ONLY):
+            chosen = tuple(one for one, reason in zip(candidates, reasons, strict=True) if reason == accepted)
+            if chosen:
+                return chosen[: self.settings.sellers_max]
+        return ()
+
+    def passes_over(self, part: Part, seller: Seller) -> str:
+        """Why a candidate is not asked while there are others, a word in capitals for INT; empty where it is. Req: Q-31.
+
+        Default: by the file's rule for the offering. Without one, who has only bought from us so far; and who was silent, once
+        if it never gave a sign of selling, else `silences_max` times in a row, until `silence_pause_ms` have passed.
+        """
         rules = {rule.offering: rule.organizations for rule in self.settings.seller}
         named = rules.get(part.offering, rules.get(""))
-        chosen = candidates if named is None else [one for one in candidates if one.organization in named]
-        return tuple(chosen[: self.settings.sellers_max])
+        if named is not None:
+            return "" if seller.organization in named else NOT_NAMED
+        if seller.buys and not seller.sells:
+            return BUYS_ONLY
+        patience = self.settings.silences_max if seller.sells else 1
+        is_silent = seller.silences >= patience and seller.silent_for_ms < self.settings.silence_pause_ms
+        return SILENT if is_silent else ""
 
     def prefer(self, part: Part, ranked: tuple[RankedQuote, ...]) -> Preference | None:
         """A quote to take though another ranks first. Default: the ranking decides. Req: Q-37."""

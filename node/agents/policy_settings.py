@@ -68,6 +68,8 @@ class PolicySettings(_Table):
     seller: tuple[SellerRule, ...] = Field(default=(), strict=False, max_length=1_000)
     delivery_info: tuple[DeliveryInfoRule, ...] = Field(default=(), strict=False, max_length=1_000)
     sellers_max: int = Field(default=100, ge=1, le=1_000)
+    silences_max: int = Field(default=3, ge=1, le=1_000)
+    silence_pause_ms: int = Field(default=86_400_000, ge=0)
     failures_max: int = Field(default=3, ge=1, le=100)
     extensions_max: int = Field(default=1, ge=0, le=100)
     extension_ms: int = Field(default=3_600_000, ge=1_000)

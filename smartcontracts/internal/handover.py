@@ -16,6 +16,7 @@ from typing import Final
 from smartcontracts.codec import encode
 from smartcontracts.ids import derive_id
 from smartcontracts.inquiry import Inquiry, InquiryStatus
+from smartcontracts.internal.counterparty import has_asked
 from smartcontracts.internal.rules import MARKUPS_MAX, OfferingMarkup, SourcingRules, rules_of
 from smartcontracts.kernel import (
     AlreadyDone,
@@ -210,9 +211,9 @@ def hand_over_inquiry(command: HandOverInquiry, call: Call) -> Outcome:
         standing_quote_id=command.standing_quote_id,
     )
     if not command.standing_quote_id and _is_duplicate(handover, call):
-        refused = refuse(handover, DUPLICATE, now_ms)
-        return Outcome(writes=(refused,), events=(Event("inquiry_handover.to_refuse", refused),))
-    return Outcome(writes=(handover,), events=(Event("inquiry_handover.in_assessment", handover),))
+        handover = refuse(handover, DUPLICATE, now_ms)
+    asking = has_asked(call.view, command.ledger_id, inquiry.buyer)
+    return Outcome(writes=(handover, *asking), events=(Event(f"inquiry_handover.{handover.status.value}", handover),))
 
 
 def own_time_ms(rules: SourcingRules, window_ms: int) -> int:

@@ -15,6 +15,7 @@ from typing import Final
 
 from smartcontracts.ids import derive_id
 from smartcontracts.inquiry import INQUIRY, SubmitInquiry
+from smartcontracts.internal.counterparty import Counterparty, has_answered, was_silent
 from smartcontracts.internal.decomposition import (
     DECOMPOSITION,
     SOF_QUERY,
@@ -233,6 +234,13 @@ class AskMixed(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class PassedOverInvalid(Rejected):
+    """Somebody who is passed over is asked, or named twice."""
+
+    code = 6057
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcedElement:
     """An element that is to be bought, and why no seller is asked for it, if so."""
@@ -268,6 +276,15 @@ class AskedSeller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """An organization that is not asked for anything, and why: a word in capitals."""
+
+    ledger_id: str
+    seller: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sourcing:
     """Document: what is bought for a subject, an inquiry's handover or an order in recovery."""
 
@@ -290,6 +307,7 @@ class Sourcing:
     asked: tuple[AskedSeller, ...] = ()
     ranking_ids: tuple[str, ...] = ()
     ranked_at_ms: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,9 +336,10 @@ class DeclareUnsourced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseAsking:
-    """Nobody else is asked."""
+    """Nobody else is asked, and why not."""
 
     sourcing_id: str
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -507,7 +526,7 @@ def declare_unsourced(command: DeclareUnsourced, call: Call) -> Outcome:
 def close_asking(command: CloseAsking, call: Call) -> Outcome:
     """End the asking: what is left is to wait. Req: Q-30.
 
-    Rejects with the first of: SourcingUnknown, WrongStatus, ElementNotAsked.
+    Rejects with the first of: SourcingUnknown, WrongStatus, ElementNotAsked, PassedOverInvalid, ReasonInvalid.
     """
     sourcing = require_sourcing(command.sourcing_id, call.view)
     status = step(LIFECYCLE, sourcing.status, "close")
@@ -517,7 +536,8 @@ def close_asking(command: CloseAsking, call: Call) -> Outcome:
             raise ElementNotAsked(
                 f"Ask a seller for {element.element_id}, or declare it unsourced.", f"elements[{place}]"
             )
-    closed = replace(sourcing, status=status)
+    _require_passed_over(command.passed_over, sourcing)
+    closed = replace(sourcing, status=status, passed_over=command.passed_over)
     return Outcome(writes=(closed,), events=(Event("sourcing.asked", closed),))
 
 
@@ -550,7 +570,8 @@ def record_response(command: RecordResponse, call: Call) -> Outcome:
     )
     answers = tuple(recorded if one is asked else one for one in sourcing.asked)
     told = replace(sourcing, status=status, asked=answers)
-    return outcome.then(Outcome(writes=(told,), events=(Event("sourcing.response_recorded", told),)))
+    known = _conduct(recorded, sourcing, call)
+    return outcome.then(Outcome(writes=(told, *known), events=(Event("sourcing.response_recorded", told),)))
 
 
 def release_late_quote(command: ReleaseLateQuote, call: Call) -> Outcome:
@@ -671,6 +692,16 @@ def _require_not_asked(command: ReleaseInquiry, sourcing: Sourcing) -> None:
         raise TooManyAsked(f"At most {ASKED_MAX} inquiries are made for one sourcing.", "sourcing_id")
 
 
+def _require_passed_over(passed_over: tuple[PassedOver, ...], sourcing: Sourcing) -> None:
+    """Rejects with PassedOverInvalid, ReasonInvalid."""
+    named = {asked.ledger_id: None for asked in sourcing.asked}
+    for place, one in enumerate(passed_over):
+        if one.ledger_id in named:
+            raise PassedOverInvalid("Name who is not asked, each once.", f"passed_over[{place}].ledger_id")
+        named[one.ledger_id] = None
+        require_reason(one.reason)
+
+
 def _inquiry_for(
     command: ReleaseInquiry, sourcing: Sourcing, elements: tuple[Element, ...], now_ms: int
 ) -> SubmitInquiry:
@@ -741,6 +772,15 @@ def _received(command: RecordResponse, asked: AskedSeller, sourcing: Sourcing, c
         recorded_at_height=call.block.height,
     )
     return Outcome(writes=(received,), events=(Event("received_quote.recorded", received),))
+
+
+def _conduct(asked: AskedSeller, sourcing: Sourcing, call: Call) -> tuple[Counterparty, ...]:
+    """What the response says of the seller itself. What its ledger refused never reached it. Req: Q-31."""
+    if asked.outcome == AskedOutcome.DEEMED:
+        return was_silent(call.view, asked.ledger_id, asked.seller, sourcing.requested_at_ms, call.block.time_ms)
+    if asked.outcome in (AskedOutcome.QUOTED, AskedOutcome.UNABLE, AskedOutcome.LATE):
+        return has_answered(call.view, asked.ledger_id, asked.seller)
+    return ()
 
 
 def _is_undecided(sourcing: Sourcing, view: View) -> bool:

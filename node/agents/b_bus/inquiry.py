@@ -18,10 +18,13 @@ from node.agents.inquiries import (
     scores_on,
     submit_unless_overtaken,
 )
-from node.agents.policies import RankedQuote, Seller
+from node.agents.policies import BUYS_ONLY, RankedQuote, Seller
 from node.agents.ports import LedgerPort, Outward, Refused
+from smartcontracts.agreement import Agreement
+from smartcontracts.catalogue import OfferingStatus
 from smartcontracts.codec import encode
 from smartcontracts.inquiry import Inquiry, InquiryStatus
+from smartcontracts.internal.counterparty import Counterparty, counterparty_id
 from smartcontracts.internal.decomposition import Decomposition, Element
 from smartcontracts.internal.handover import HandoverStatus, InquiryHandover
 from smartcontracts.internal.ranking import LATE, Preference, RankQuotes, ranked
@@ -31,6 +34,7 @@ from smartcontracts.internal.sourcing import (
     AskedSeller,
     CloseAsking,
     DeclareUnsourced,
+    PassedOver,
     Purpose,
     ReceivedQuote,
     RecordResponse,
@@ -50,6 +54,10 @@ RECORD: Final = "record"
 NO_SELLER: Final = "NO_SELLER"
 LOOP: Final = "LOOP"
 WINDOW_TOO_SHORT: Final = "WINDOW_TOO_SHORT"
+NO_AGREEMENT: Final = "NO_AGREEMENT"
+NOT_CHOSEN: Final = "NOT_CHOSEN"
+# Who is passed over is named with the reason, as many as one list holds.
+PASSED_OVER_MAX: Final = 1_000
 QUOTE_TOO_LARGE: Final = "QUOTE_TOO_LARGE"
 # A copy must go into a transaction with what it is recorded by. Nobody who sells needs so much; it keeps nobody else from counting.
 QUOTE_BYTES_MAX: Final = 256 * 1024
@@ -77,7 +85,7 @@ async def ask_sellers(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
         return
     wanted = {one.element_id for one in sourcing.elements if not one.unsourced_reason}
     elements = tuple(element for element in decomposition.elements if element.id in wanted)
-    candidates, passed_over = await _candidates(desk, sourcing)
+    candidates, barred = await _candidates(desk, sourcing, elements)
     chosen: dict[str, tuple[_Candidate, list[Element]]] = {}
     unsourced = []
     for element in elements:
@@ -92,10 +100,13 @@ async def ask_sellers(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
             unsourced.append(element.id)
     acts = list(_asks(desk, sourcing, chosen.values()))
     if unsourced:
-        reason = NO_SELLER if candidates or not passed_over else passed_over[0]
+        reason = NO_SELLER if candidates else _unsourced_reason(barred)
         unable = DeclareUnsourced(sourcing_id=sourcing.id, element_ids=tuple(unsourced), reason=reason)
         acts.append(Outward("declare_unsourced", unable))
-    acts.append(Outward("close_asking", CloseAsking(sourcing_id=sourcing.id)))
+    asked = {*chosen, *(one.ledger_id for one in sourcing.asked)}
+    left = [candidate for candidate in candidates if candidate.seller.ledger_id not in asked]
+    passed_over = (*barred, *_passed_over(desk, left, elements))[:PASSED_OVER_MAX]
+    acts.append(Outward("close_asking", CloseAsking(sourcing_id=sourcing.id, passed_over=passed_over)))
     if not chosen and not sourcing.asked:
         acts.append(Outward("rank_quotes", RankQuotes(sourcing_id=sourcing.id)))
     await _submit(port, acts, ASK)
@@ -164,24 +175,72 @@ async def collect_of_release(desk: Desk, port: LedgerPort, release: Release) -> 
         await collect_responses(desk, port, sourcing)
 
 
-async def _candidates(desk: Desk, sourcing: Sourcing) -> tuple[tuple[_Candidate, ...], tuple[str, ...]]:
+async def _candidates(
+    desk: Desk, sourcing: Sourcing, elements: tuple[Element, ...]
+) -> tuple[tuple[_Candidate, ...], tuple[PassedOver, ...]]:
     """Who may be asked, in order of ledger ids, and why others may not. Req: Q-08, Q-11."""
     upstream = (*sourcing.ancestors, pseudonym(sourcing.lineage_key, desk.organization))
     left_ms = sourcing.respond_by_ms - desk.now_ms()
-    found, passed_over = [], []
+    found, barred = [], []
     for ledger_id in sorted(desk.bilateral):
         other = desk.counterparty(ledger_id)
         agreement = await agreement_on(desk.bilateral[ledger_id], desk.organization)
-        if agreement is None or agreement.terms.only_seller not in ("", other):
-            continue
-        if pseudonym(sourcing.lineage_key, other) in upstream:
-            passed_over.append(LOOP)
+        if agreement is None:
+            reason = NO_AGREEMENT
+        elif agreement.terms.only_seller not in ("", other):
+            reason = BUYS_ONLY
+        elif pseudonym(sourcing.lineage_key, other) in upstream:
+            reason = LOOP
         elif left_ms < agreement.terms.response_window_min_ms:
-            passed_over.append(WINDOW_TOO_SHORT)
+            reason = WINDOW_TOO_SHORT
         else:
-            scores = await scores_on(desk.bilateral[ledger_id], other)
-            found.append(_Candidate(Seller(organization=other, ledger_id=ledger_id), agreement.id, scores))
-    return tuple(found), tuple(sorted(passed_over, reverse=True))
+            found.append(await _candidate(desk, sourcing, ledger_id, agreement, elements))
+            continue
+        barred.append(PassedOver(ledger_id=ledger_id, seller=other, reason=reason))
+    return tuple(found), tuple(barred)
+
+
+async def _candidate(
+    desk: Desk, sourcing: Sourcing, ledger_id: str, agreement: Agreement, elements: tuple[Element, ...]
+) -> _Candidate:
+    """The other party of a ledger, with what is known of it as a seller; reading that takes the same however long they have traded."""
+    other, outside = desk.counterparty(ledger_id), desk.bilateral[ledger_id]
+    known: Counterparty | None = await desk.internal.get("counterparty", counterparty_id(ledger_id))
+    scores = await scores_on(outside, other)
+    has_sold = bool(scores) or (known is not None and known.answers > 0)
+    seller = Seller(
+        organization=other,
+        ledger_id=ledger_id,
+        sells=has_sold or agreement.terms.only_seller == other or await _offers(outside, other, elements),
+        buys=known is not None and known.buys,
+        silences=0 if known is None else known.silences,
+        # By the ledger's clock, so that the same is asked after a crash.
+        silent_for_ms=0 if known is None else max(0, sourcing.requested_at_ms - known.silent_at_ms),
+    )
+    return _Candidate(seller, agreement.id, scores)
+
+
+async def _offers(outside: LedgerPort, seller: str, elements: tuple[Element, ...]) -> bool:
+    """Whether one of the offerings stands in the seller's catalogue: of each there is one version at most."""
+    for offering in dict.fromkeys(element.offering for element in elements):
+        if await outside.list("offering", status=OfferingStatus.PUBLISHED, party=seller, offering=offering):
+            return True
+    return False
+
+
+def _unsourced_reason(barred: tuple[PassedOver, ...]) -> str:
+    """Why there is nobody to ask, the reason that more time would mend first. Req: Q-30."""
+    reasons = [one.reason for one in barred]
+    return next((one for one in (WINDOW_TOO_SHORT, LOOP) if one in reasons), NO_SELLER)
+
+
+def _passed_over(desk: Desk, left: list[_Candidate], elements: tuple[Element, ...]) -> Iterator[PassedOver]:
+    """Why policy asks these for nothing, in the words that it has for the first element."""
+    for candidate in left:
+        seller, reason = candidate.seller, ""
+        if elements:
+            reason = desk.policies.passes_over(part_of(elements[0]), candidate.scored(elements[0].offering))
+        yield PassedOver(ledger_id=seller.ledger_id, seller=seller.organization, reason=reason or NOT_CHOSEN)
 
 
 async def _holders(desk: Desk, element: Element) -> set[str]:

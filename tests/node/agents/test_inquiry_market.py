@@ -32,7 +32,7 @@ from smartcontracts.quote import IssueQuote, QuoteItem, totals
 from smartcontracts.trade import QuoteForm, QuoteLevel, SaltedHash
 from tests.node.agents.desk import Market, pool
 from tests.smartcontracts.support import org
-from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE, monthly
+from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE, monthly, product
 
 TIERS = (("acme", "alpha"), ("alpha", "bravo"), ("bravo", "charlie"))
 DIAMOND = (
@@ -44,6 +44,8 @@ DIAMOND = (
     ("charlie", "delta"),
 )
 ALL = (LINE, PORT_A, PORT_Z)
+# What alpha makes itself, where it has nothing but a line.
+OWN = replace(SINGLE, offering="line", product=product("line", place="rome", sls=True))
 # What becomes of an inquiry in the end.
 ENDED = {"quoted", "unable", "late_quoted"}
 
@@ -247,6 +249,87 @@ def test_a_silent_seller_is_waited_for_until_its_window_ends():
     quote = customers_quote(market)
     assert sourcing.respond_by_ms < quote.issued_at_ms <= asked.respond_by_ms
     assert market.failures == []
+
+
+def passed_over(market, name="alpha"):
+    """Who was not asked at the last sourcing, and why."""
+    sourced = max(market.records(market.internal(name), "sourcing"), key=lambda one: one.requested_at_ms)
+    return {one.seller: one.reason for one in sourced.passed_over}
+
+
+@pytest.mark.req("Q-29", "Q-30")
+def test_a_customer_that_never_sold_is_not_asked_and_not_waited_for():
+    pairs = (("acme", "alpha"), ("bolt", "alpha"), ("alpha", "bravo"))
+    market = Market(pairs=pairs, inventories={"alpha": pool("line"), "bravo": pool("port")})
+    market.ask("bolt", "alpha", (OWN,))
+    market.run()
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    assert customers_quote(market).items
+    assert passed_over(market) == {org("acme"): "LOOP", org("bolt"): "BUYS_ONLY"}
+    assert len(market.records(market.between("bolt", "alpha"), "inquiry")) == 1
+    assert market.failures == []
+
+
+def test_a_customer_is_asked_all_the_same_once_it_offers_something():
+    pairs = (("acme", "alpha"), ("bolt", "alpha"), ("alpha", "bravo"))
+    market = Market(pairs=pairs, inventories={"alpha": pool("line"), "bravo": pool("port")})
+    market.ask("bolt", "alpha", (OWN,))
+    market.run()
+    offer = PublishOffering(
+        agreement_id="agr_bolt_alpha",
+        offering=SINGLE.offering,
+        product=SINGLE.product,
+        prices=(monthly(1_000_000_000),),
+        term=SINGLE.term,
+        quote_validity_ms=60_000,
+    )
+    market.act(market.between("bolt", "alpha"), "publish_offering", offer, "bolt", "s_bus")
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    assert passed_over(market) == {org("acme"): "LOOP"}
+    assert len(market.records(market.between("bolt", "alpha"), "inquiry")) == 2
+
+
+@pytest.mark.req("Q-31")
+def test_a_seller_that_keeps_silent_is_passed_over_for_a_while():
+    own = {"alpha": pool(), "bravo": pool("port"), "charlie": pool("port")}
+    only = {("alpha", "bravo"): {"only_seller": org("bravo")}}
+    market = Market(pairs=DIAMOND[:3], inventories=own, silent=("bravo",), terms=only)
+    asked, reasons = [], []
+    for pause_ms in (0, 0, 0, 0, 86_400_000):
+        market.run_until(market.now_ms + pause_ms)
+        market.ask("acme", "alpha", (SINGLE,))
+        market.run_until()
+        asked.append(len(market.records(market.between("alpha", "bravo"), "inquiry")))
+        reasons.append(passed_over(market).get(org("bravo"), ""))
+    assert asked == [1, 2, 3, 3, 4]
+    assert reasons == ["", "", "", "SILENT", ""]
+    assert len(market.records(market.between("acme", "alpha"), "quote")) == 5
+    assert market.failures == []
+
+
+@pytest.mark.req("Q-30", "Q-31")
+def test_a_silent_seller_is_asked_when_nobody_else_is_left():
+    market = Market(pairs=DIAMOND[:2], inventories={"alpha": pool(), "bravo": pool()}, silent=("bravo",))
+    for times in (1, 2, 3):
+        market.ask("acme", "alpha", (SINGLE,))
+        market.run_until()
+        assert len(market.records(market.between("alpha", "bravo"), "inquiry")) == times
+    (known,) = [one for one in market.records(market.internal("alpha"), "counterparty") if not one.buys]
+    assert (known.organization, known.silences) == (org("bravo"), 3)
+
+
+def test_policy_need_not_say_why_it_asks_somebody_not():
+    class First(Policies):
+        def sellers(self, part, candidates):
+            return candidates[:1]
+
+    own = {"alpha": pool(), "bravo": pool("port"), "charlie": pool("port")}
+    market = Market(pairs=DIAMOND[:3], inventories=own, policies={"alpha": First()})
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    assert sorted(passed_over(market).values()) == ["LOOP", "NOT_CHOSEN"]
 
 
 def late_market(**policies):

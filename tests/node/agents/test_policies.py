@@ -156,6 +156,37 @@ def test_sellers_are_all_candidates_or_those_that_the_file_names_for_the_offerin
     assert chosen("sellers_max = 2") == ["org_a", "org_b"]
 
 
+PART = Part(id="1", item_ids=("1",), offering="line", product=b"{}", term=None, action=Action.ADD)
+
+
+def seller(name, **known):
+    return Seller(organization=f"org_{name}", ledger_id=f"sg_{name}", **known)
+
+
+def test_who_only_buys_or_keeps_silent_is_asked_when_nobody_else_is_left(tmp_path):
+    policies = Policies(settings(tmp_path, ""))
+    good, new = seller("good", buys=True, silences=2), seller("new", sells=False)
+    silent, shy = seller("silent", silences=3), seller("shy", sells=False, silences=1)
+    buyer = seller("buyer", sells=False, buys=True, silences=9)
+    assert policies.sellers(PART, (good, silent, new, buyer, shy)) == (good, new)
+    assert policies.sellers(PART, (silent, buyer, shy)) == (silent, shy)
+    assert policies.sellers(PART, (buyer,)) == (buyer,)
+    assert policies.sellers(PART, ()) == ()
+    reasons = [policies.passes_over(PART, one) for one in (good, new, silent, shy, buyer)]
+    assert reasons == ["", "", "SILENT", "SILENT", "BUYS_ONLY"]
+
+
+def test_the_file_says_how_often_and_how_long_a_silence_counts_and_a_named_seller_is_always_asked(tmp_path):
+    patient = Policies(settings(tmp_path, "silences_max = 4\nsilence_pause_ms = 1000"))
+    for silences, ago_ms, reason in ((3, 0, ""), (4, 999, "SILENT"), (4, 1_000, "")):
+        assert patient.passes_over(PART, seller("a", silences=silences, silent_for_ms=ago_ms)) == reason
+    named = Policies(settings(tmp_path, '[[seller]]\noffering = "line"\norganizations = ["org_a"]\n'))
+    silent_buyer = {"sells": False, "buys": True, "silences": 9}
+    assert named.passes_over(PART, seller("a", **silent_buyer)) == ""
+    assert named.passes_over(PART, seller("b")) == "NOT_NAMED"
+    assert named.sellers(PART, (seller("b"),)) == ()
+
+
 def ranked(total=10, currency="EUR"):
     return RankedQuote(
         quote_id="q", seller="org_b", rank=1, total_minor=total, currency=currency, lead_time_ms=0, score_tenths=-1

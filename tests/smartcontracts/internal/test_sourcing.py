@@ -8,6 +8,7 @@ from smartcontracts.canonical_json import dump, load
 from smartcontracts.codec import encode
 from smartcontracts.inquiry import INQUIRY
 from smartcontracts.internal import sourcing as s
+from smartcontracts.internal.counterparty import COUNTERPARTY, Counterparty, counterparty_id, was_silent
 from smartcontracts.internal.decomposition import DECOMPOSITION, SOF_QUERY, AnswerSofQueries, Decompose
 from smartcontracts.internal.handover import INQUIRY_HANDOVER
 from smartcontracts.internal.ranking import RankQuotes
@@ -26,6 +27,7 @@ from tests.smartcontracts.internal.inquiries import (
     KEY,
     NOW,
     PORTS,
+    UPSTREAM,
     VALID_MS,
     WINDOW_MS,
     asked,
@@ -282,6 +284,31 @@ def test_asking_ends_when_every_element_is_asked_for_or_declared_unsourced():
     assert refusal_of(ledger, "close_asking", close, "b_bus")[0] is WrongStatus
 
 
+@pytest.mark.req("Q-30")
+def test_who_is_not_asked_is_named_with_the_reason():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    send(ledger, "release_inquiry", asking(found, BRAVO), "b_bus")
+    silent = s.PassedOver(ledger_id=CHARLIE, seller=org("charlie"), reason="SILENT")
+    faults = [
+        (s.PassedOverInvalid, "passed_over[1].ledger_id", replace(silent, ledger_id=BRAVO)),
+        (s.PassedOverInvalid, "passed_over[1].ledger_id", silent),
+        (ReasonInvalid, "reason", replace(silent, ledger_id=DELTA, reason="keeps silent")),
+    ]
+    for refusal, field, wrong in faults:
+        command = s.CloseAsking(sourcing_id=found.id, passed_over=(silent, wrong))
+        assert refusal_of(ledger, "close_asking", command, "b_bus") == (refusal, field)
+    both = replace(faults[0][2], reason="keeps silent")
+    command = s.CloseAsking(sourcing_id=found.id, passed_over=(silent, both))
+    assert refusal_of(ledger, "close_asking", command, "b_bus")[0] is s.PassedOverInvalid
+    send(ledger, "close_asking", s.CloseAsking(sourcing_id=found.id, passed_over=(silent,)), "b_bus")
+    assert ledger.the(s.SOURCING).passed_over == (silent,)
+    unasked = internal_ledger()
+    found = sourcing(unasked)
+    command = s.CloseAsking(sourcing_id=found.id, passed_over=(silent, silent))
+    assert refusal_of(unasked, "close_asking", command, "b_bus")[0] is s.ElementNotAsked
+
+
 @pytest.mark.parametrize(
     ("refusal", "field", "changes"),
     [
@@ -315,6 +342,45 @@ def test_every_answer_is_kept_a_quote_as_a_copy():
     assert received.id == told.asked[0].received_quote_id
     assert (received.quote, received.score_tenths, received.lead_time_ms) == (quote_for(found), 87, 1_000)
     assert (received.element_ids, received.recorded_at_height) == (PORTS, ledger.height - 2)
+
+
+@pytest.mark.req("Q-31")
+def test_what_a_seller_does_when_it_is_asked_is_kept_in_one_document():
+    ledger = internal_ledger()
+    found = asked(ledger, BRAVO, CHARLIE, DELTA)
+    ledger.write(Counterparty(id=counterparty_id(BRAVO), ledger_id=BRAVO, organization=org("bravo"), silences=2))
+    for place, outcome in enumerate(("quoted", "unable", "deemed")):
+        send(ledger, "record_response", response(found, place, outcome), "b_bus")
+
+    def known(ledger_id):
+        one = ledger.the(COUNTERPARTY, counterparty_id(ledger_id))
+        return (one.organization, one.buys, one.answers, one.silences, one.silent_at_ms)
+
+    assert known(BRAVO) == (org("bravo"), False, 1, 0, 0)
+    assert known(CHARLIE) == (org("charlie"), False, 1, 0, 0)
+    assert known(DELTA) == (org("delta"), False, 0, 1, ledger.time_ms)
+    assert known(UPSTREAM) == (org("acme"), True, 0, 0, 0)
+    send(ledger, "record_response", response(found, 2, "late"), "b_bus")
+    assert known(DELTA)[2:4] == (1, 0)
+
+
+@pytest.mark.req("Q-31")
+def test_a_seller_is_silent_once_a_sourcing_and_one_that_never_heard_of_it_is_not():
+    ledger = internal_ledger()
+    found = sourcing(ledger)
+    for element_id in PORTS:
+        send(ledger, "release_inquiry", asking(found, BRAVO, element_id), "b_bus")
+    send(ledger, "release_inquiry", asking(found, CHARLIE), "b_bus")
+    send(ledger, "close_asking", s.CloseAsking(sourcing_id=found.id), "b_bus")
+    found = ledger.the(s.SOURCING)
+    for place in (0, 1):
+        send(ledger, "record_response", response(found, place, "deemed"), "b_bus")
+    send(ledger, "record_response", response(found, 2, "refused"), "b_bus")
+    silent = ledger.get(COUNTERPARTY, counterparty_id(BRAVO))
+    assert (silent.silences, silent.silent_at_ms) == (1, ledger.time_ms - 2)
+    assert ledger.get(COUNTERPARTY, counterparty_id(CHARLIE)) is None
+    again = was_silent(ledger, BRAVO, org("bravo"), silent.silent_at_ms + 1, ledger.time_ms)
+    assert again == (replace(silent, silences=2, silent_at_ms=ledger.time_ms),)
 
 
 def other_quote(**changes):

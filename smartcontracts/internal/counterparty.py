@@ -1,0 +1,69 @@
+"""Counterparty: what the other party of a bilateral ledger has done as a buyer, and when it was asked as a seller.
+
+Kept by the contracts of inquiries, one small document a ledger, so that whom to ask is known by one read, however long the two
+have traded. Req: Q-30, Q-31; docs/decisions/sourcing.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from smartcontracts.ids import derive_id
+from smartcontracts.kernel import Contract, Kind, Terms, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counterparty:
+    """Document: the other party of one bilateral ledger."""
+
+    id: str
+    ledger_id: str
+    organization: str
+    # Whether it has ever asked us for something.
+    buys: bool = False
+    # Quotes, late ones too, and 'Unable to Quote' to what we asked; and requests in a row that it left without an answer.
+    answers: int = 0
+    silences: int = 0
+    silent_at_ms: int = 0
+
+
+def counterparty_id(ledger_id: str) -> str:
+    """The id of what is known of the other party of this bilateral ledger, whether or not there is anything yet."""
+    return derive_id(COUNTERPARTY.prefix, ledger_id)
+
+
+def has_asked(view: View, ledger_id: str, organization: str) -> tuple[Counterparty, ...]:
+    """What is to write once it has asked us; nothing if it has before."""
+    known = _known(view, ledger_id, organization)
+    return () if known.buys else (replace(known, buys=True),)
+
+
+def has_answered(view: View, ledger_id: str, organization: str) -> tuple[Counterparty, ...]:
+    """What is to write once it has answered, in time or not: nobody calls it silent any more."""
+    known = _known(view, ledger_id, organization)
+    return (replace(known, answers=known.answers + 1, silences=0),)
+
+
+def was_silent(view: View, ledger_id: str, organization: str, since_ms: int, now_ms: int) -> tuple[Counterparty, ...]:
+    """What is to write once it has left an inquiry without an answer. All that it was asked since `since_ms` counts once. Req: Q-31."""
+    known = _known(view, ledger_id, organization)
+    if known.silences and known.silent_at_ms >= since_ms:
+        return ()
+    return (replace(known, silences=known.silences + 1, silent_at_ms=now_ms),)
+
+
+def _known(view: View, ledger_id: str, organization: str) -> Counterparty:
+    found = view.get(COUNTERPARTY, counterparty_id(ledger_id))
+    return found or Counterparty(id=counterparty_id(ledger_id), ledger_id=ledger_id, organization=organization)
+
+
+COUNTERPARTY: Final = Kind(
+    name="counterparty",
+    prefix="cpy",
+    record=Counterparty,
+    terms=lambda one: Terms(party=(one.organization,)),
+    filters=("party",),
+)
+
+CONTRACT: Final = Contract(name="counterparty", kinds=(COUNTERPARTY,))
