@@ -7,8 +7,9 @@ reader sees that one, and below that what the seller bought for it, on its other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from ledgers.client.errors import Refused
@@ -93,8 +94,12 @@ class TradeTree:
         return found
 
     async def _inquiry_parts(self, internal: Ledger, handover: Any, depth: int) -> tuple[TreeNode, ...]:
-        queries = await internal.page("sof_query", related=handover.id, page_size=CHILDREN_MAX)
-        sourcings = await internal.page("sourcing", related=handover.id, page_size=CHILDREN_MAX)
+        return tuple(await self._asked(internal, handover.id, depth))
+
+    async def _asked(self, internal: Ledger, subject_id: str, depth: int) -> list[TreeNode]:
+        """What was asked for an inquiry, or anew for an order in recovery: SOF about elements, then sellers."""
+        queries = await internal.page("sof_query", related=subject_id, page_size=CHILDREN_MAX)
+        sourcings = await internal.page("sourcing", related=subject_id, page_size=CHILDREN_MAX)
         parts = [
             _node(f"own element {query.body.element.id}", internal, "sof_query", query.body)
             for query in sorted(queries.documents, key=lambda d: (d.body.attempt, d.body.element.id))
@@ -102,8 +107,8 @@ class TradeTree:
         for document in sorted(sourcings.documents, key=lambda d: d.body.attempt):
             asked = await asyncio.gather(*(self._seller(seller, depth) for seller in document.body.asked))
             below = tuple(node for node in asked if node is not None)
-            parts.append(_node("sourcing", internal, "sourcing", document.body, below))
-        return tuple(parts)
+            parts.append(_node(f"{document.body.purpose} sourcing", internal, "sourcing", document.body, below))
+        return parts
 
     async def _seller(self, asked: Any, depth: int) -> TreeNode | None:
         if not asked.inquiry_id or asked.ledger_id not in self._by_id:
@@ -129,41 +134,45 @@ class TradeTree:
             parts.append(
                 _node(f"{element.source} element {element.element_id}", internal, "service_element", element, bought)
             )
+        parts += await self._asked(internal, handover.id, depth)
+        plans = await internal.page("change_plan", related=handover.id, page_size=CHILDREN_MAX)
+        parts += [_node("change", internal, "change_plan", document.body) for document in plans.documents]
         return tuple(parts)
 
 
+_CHANGE_ENDED: Final = frozenset(("done", "refused", "failed", "cancelled"))
+_ASSESSED: Final = ("in_assessment", "internal_known", "sourcing", "collected")
+_DELIVERED: Final = ("accepted", "in_delivery", "recovery", "to_activate", "extension_requested")
+_ELEMENT_WINDOW: Final = ("activate_by_ms", "element window")
+_ACTIVATION_WINDOW: Final = ("activate_by_ms", "activation window")
 # Which window is open in a status: the field that holds its last millisecond, and what it is called.
-_WINDOWS: Final[dict[tuple[str, str], tuple[str, str]]] = {
-    ("inquiry", "received"): ("respond_by_ms", "response window"),
-    ("quote", "issued"): ("valid_until_ms", "validity"),
-    ("order", "placed"): ("accept_by_ms", "acceptance window"),
-    ("order", "accepted"): ("activate_by_ms", "activation window"),
-    ("inquiry_handover", "in_assessment"): ("decide_by_ms", "time to decide"),
-    ("inquiry_handover", "internal_known"): ("decide_by_ms", "time to decide"),
-    ("inquiry_handover", "sourcing"): ("decide_by_ms", "time to decide"),
-    ("inquiry_handover", "collected"): ("decide_by_ms", "time to decide"),
-    ("sourcing", "open"): ("respond_by_ms", "sellers' window"),
-    ("sourcing", "asked"): ("respond_by_ms", "sellers' window"),
-    ("order_handover", "checking_internal"): ("accept_by_ms", "acceptance window"),
-    ("order_handover", "ordering_external"): ("accept_by_ms", "acceptance window"),
-    ("order_handover", "in_delivery"): ("activate_by_ms", "activation window"),
-    ("order_handover", "recovery"): ("activate_by_ms", "activation window"),
-    ("order_handover", "to_chain"): ("service_by_ms", "service window"),
-    ("order_handover", "testing"): ("service_by_ms", "service window"),
-    ("service_element", "activating"): ("activate_by_ms", "element window"),
-}
+WINDOWS: Final[Mapping[tuple[str, str], tuple[str, str]]] = MappingProxyType(
+    {
+        ("inquiry", "received"): ("respond_by_ms", "response window"),
+        ("quote", "issued"): ("valid_until_ms", "validity"),
+        ("order", "placed"): ("accept_by_ms", "acceptance window"),
+        ("order", "accepted"): _ACTIVATION_WINDOW,
+        **{("inquiry_handover", status): ("decide_by_ms", "time to decide") for status in _ASSESSED},
+        **{("inquiry_handover", status): ("respond_by_ms", "time to answer") for status in ("to_quote", "to_refuse")},
+        ("sourcing", "open"): ("respond_by_ms", "sellers' window"),
+        ("sourcing", "asked"): ("respond_by_ms", "sellers' window"),
+        ("order_handover", "checking_internal"): ("accept_by_ms", "acceptance window"),
+        ("order_handover", "ordering_external"): ("accept_by_ms", "acceptance window"),
+        ("order_handover", "to_reject"): ("accept_by_ms", "acceptance window"),
+        **{("order_handover", status): _ACTIVATION_WINDOW for status in _DELIVERED},
+        ("order_handover", "to_chain"): ("service_by_ms", "service window"),
+        ("order_handover", "testing"): ("service_by_ms", "service window"),
+        ("service_element", "accepted"): _ELEMENT_WINDOW,
+        ("service_element", "activating"): _ELEMENT_WINDOW,
+        ("service_element", "available"): ("hold_until_ms", "reservation"),
+        ("service_change", "accepted"): ("due_at_ms", "implementation in"),
+    }
+)
 
 
 def _node(title: str, ledger: Ledger, kind: str, record: Any, children: tuple[TreeNode, ...] = ()) -> TreeNode:
     status = str(record.status)
-    ends_ms, window = 0, ""
-    field, name = _WINDOWS.get((kind, status), ("", ""))
-    if field and getattr(record, field):
-        ends_ms, window = getattr(record, field), name
-    elif kind == "order" and status == "extension_requested" and record.extension is not None:
-        ends_ms, window = record.extension.answer_by_ms, "answer to the extension"
-    elif kind == "service_change" and record.window is not None and status in ("agreeing", "agreed", "implementing"):
-        ends_ms, window = record.window.until_ms, "maintenance window"
+    window, ends_ms = _window(kind, status, record)
     return TreeNode(
         title=title,
         ledger=ledger.name or ledger.id,
@@ -178,11 +187,22 @@ def _node(title: str, ledger: Ledger, kind: str, record: Any, children: tuple[Tr
     )
 
 
+def _window(kind: str, status: str, record: Any) -> tuple[str, int]:
+    """The window that is open in a document, and its last millisecond; nothing and 0 where none is."""
+    change = record.change if kind == "change_plan" else record
+    if kind in ("service_change", "change_plan") and change.window is not None and status not in _CHANGE_ENDED:
+        return "maintenance window", change.window.until_ms
+    if kind == "order" and status == "extension_requested" and record.extension is not None:
+        return "answer to the extension", record.extension.answer_by_ms
+    field, name = WINDOWS.get((kind, status), ("", ""))
+    ends_ms = getattr(record, field) if field else 0
+    return (name, ends_ms) if ends_ms else ("", 0)
+
+
 def _detail(kind: str, record: Any) -> str:
     """What a reader wants to know of it besides its status; never more than its own ledger shows."""
     if kind == "quote":
-        total = record.term_total
-        return f"{total.minor} minor units of {total.currency} over the term"
+        return f"{record.term_total.text()} over the term"
     if kind == "service_element" and record.reason:
         return f"{record.reason}{f', {record.cause}' if record.cause else ''}"
     if kind == "sof_query" and record.answer is not None:

@@ -8,6 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from types import SimpleNamespace
 
 from nacl.signing import SigningKey
 
@@ -139,6 +140,10 @@ class FakeView:
         return self.world.id
 
     @property
+    def name(self):
+        return self.world.name
+
+    @property
     def kind(self):
         return self.world.genesis.kind
 
@@ -179,6 +184,10 @@ class FakeView:
         answer = refusing(lambda: drained(list_documents(request, self.committed)))
         for document in answer.documents:
             yield read_document(document, self.kind, 1, answer.height)
+
+    async def page(self, kind, *, page_size=100, **filters):
+        found = [document async for document in self.list(kind, **filters)]
+        return SimpleNamespace(documents=tuple(found[:page_size]))
 
     async def app_hash(self, height=0):
         answer = reads.app_hash(wire.GetAppHashRequest(ledger_id=self.id, height=height), self.committed)
