@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from abci_app.execution.batch import add_height, add_tree, block_batch, file_document
+from abci_app.execution.batch import add_height, add_tree, block_batch, block_places, file_document
 from abci_app.records import CLOCK, MINUTE_MS, Clock
 from abci_app.state.committed import Committed, TableFor, read_committed, read_genesis
 from abci_app.state.documents import Document, DocumentCache, commitments, write_document
 from abci_app.state.view import StoredView
 from abci_app.store import keys
+from abci_app.store.filing import no_place
 from abci_app.store.kv import StoreDamagedError
 from abci_app.store.memory import MemoryStore
 from abci_app.store.pruning import prune_events, prune_history, prune_replay
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ledgers.genesis import LedgerGenesis
     from smartcontracts.kernel import Kind
 
-STORE_FORMAT: Final = b"syngraph-store/1"
+STORE_FORMAT: Final = b"syngraph-store/2"
 GENESIS_HEIGHT: Final = 0
 
 
@@ -79,7 +80,7 @@ class Ledger:
         """Everything that committing `block` writes."""
         committed, tree = self._running()
         batch = dict(self._begun or {})
-        batch.update(block_batch(block, committed))
+        batch.update(block_batch(block, committed, self.cache.places))
         parameters = committed.parameters
         prune_history(
             batch,
@@ -103,6 +104,8 @@ class Ledger:
         """Write a block's batch, synced, and go on from there. Raises what the store raises, then nothing has changed."""
         committed, tree = self._running()
         self.store.write(batch)
+        for part, place in block_places(block):
+            self.cache.places.learn(part, place)
         view = committed.view.after(self.store.snapshot(), block.documents)
         after = read_committed(view, committed.genesis, self.ledger_id, self._table_for)
         if self._begun is not None:
@@ -136,7 +139,7 @@ def genesis_batch(genesis: LedgerGenesis, tree: Tree, empty: Reader) -> Batch:
     for kind, record in records:
         document = write_document(kind, record, None, time_ms)
         documents[document.key] = document
-        file_document(batch, empty, document.key, None, document, height=GENESIS_HEIGHT)
+        file_document(batch, empty, document.key, None, document, no_place, height=GENESIS_HEIGHT)
     update = tree.update(GENESIS_HEIGHT, commitments(documents, genesis.secret))
     add_tree(batch, update)
     add_height(batch, GENESIS_HEIGHT, update.version, update.root)

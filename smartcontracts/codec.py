@@ -154,6 +154,13 @@ def parse(message: type[Message], data: bytes) -> Message:
     return parsed
 
 
+def large_bytes(record: object, bytes_min: int) -> list[bytes]:
+    """The byte strings of at least `bytes_min` bytes that a record holds, nested ones too, in the order of its encoding."""
+    found: list[bytes] = []
+    _add_large(record, bytes_min, found)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """A message that is one oneof, as the name of the field that is given and its encoded message.
@@ -231,6 +238,34 @@ def _choice_plan(record_type: type[Any], message: type[Message]) -> _Plan:
         return typing.cast("Choice", record_type(name=name, data=data))
 
     return _Plan(message, to_value, from_message)
+
+
+def _add_large(record: Any, bytes_min: int, found: list[bytes]) -> None:
+    for name, nested, repeated in _bytes_fields(type(record)):  # type: ignore[arg-type]  # as in _plan
+        value = getattr(record, name)
+        if not value:
+            continue
+        for one in value if repeated else (value,):
+            if nested:
+                _add_large(one, bytes_min, found)
+            elif len(one) >= bytes_min:
+                found.append(one)
+
+
+@cache
+def _bytes_fields(record_type: Any) -> tuple[tuple[str, bool, bool], ...]:
+    """(name, whether it is a record or records, whether there are several) of the fields that hold bytes at any depth."""
+    if issubclass(record_type, Choice):
+        return (("data", False, False),)
+    numbers = _plan(record_type).message.DESCRIPTOR.fields_by_name
+    hints = typing.get_type_hints(record_type)
+    found = []
+    for spec in fields(record_type):
+        inner, repeated = _inner(hints[spec.name])
+        nested = is_dataclass(inner)
+        if spec.init and (inner is bytes or (nested and _bytes_fields(inner))):
+            found.append((numbers[spec.name].number, spec.name, nested, repeated))
+    return tuple((name, nested, repeated) for _, name, nested, repeated in sorted(found))
 
 
 def _is_nested(hint: Any) -> bool:

@@ -6,22 +6,30 @@ from typing import TYPE_CHECKING
 
 from abci_app.records import MINUTE_MS
 from abci_app.store import keys
+from abci_app.store.filing import PART_BYTES_MIN, file, places_in
 from abci_app.store.versioned import write_at, write_new
 from ledgers.receipts import encode_receipt
+from smartcontracts.codec import large_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from abci_app.execution.outcomes import BlockResult
     from abci_app.state.committed import Committed
     from abci_app.state.documents import Document
+    from abci_app.store.filing import Place, Places
     from abci_app.store.kv import Batch, Reader
     from abci_app.tree import TreeUpdate
 
 
-def block_batch(block: BlockResult, committed: Committed) -> Batch:
-    """Everything that the commit of `block` writes, but for pruning."""
+def block_batch(block: BlockResult, committed: Committed, places: Places) -> Batch:
+    """Everything that the commit of `block` writes, but for pruning. `places` are as committed."""
     batch: Batch = {}
+    new = dict(block_places(block))
+
+    def find(part: bytes) -> Place | None:
+        return new.get(part) or places.find(part)
+
     tree_version = committed.tree_version
     for key, document in block.documents.items():
         before = None if document is None else committed.view.document(document.kind, document.id)
@@ -31,6 +39,7 @@ def block_batch(block: BlockResult, committed: Committed) -> Batch:
             key,
             before,
             document,
+            find,
             height=block.height,
             was_quarantined=key in committed.quarantined,
             is_quarantined=key in block.quarantined,
@@ -52,19 +61,22 @@ def file_document(
     key: str,
     before: Document | None,
     after: Document | None,
+    find: Callable[[bytes], Place | None],
     *,
     height: int,
     was_quarantined: bool = False,
     is_quarantined: bool = False,
 ) -> None:
-    """A document's new version, and what finds it. `before` is as committed."""
+    """A document's new version, and what finds it. `before` is as committed; `find` knows where large parts stand."""
     if after is None:
         write_at(batch, reader, keys.DOCUMENTS, key.encode(), None, height)
         return
+    parts = large_bytes(after.record, PART_BYTES_MIN) if len(after.stored) >= PART_BYTES_MIN else ()
+    filed = file(after.stored, parts, find)
     if before is None:
-        write_new(batch, keys.DOCUMENTS, key.encode(), after.stored, height)
+        write_new(batch, keys.DOCUMENTS, key.encode(), filed, height)
     else:
-        write_at(batch, reader, keys.DOCUMENTS, key.encode(), after.stored, height)
+        write_at(batch, reader, keys.DOCUMENTS, key.encode(), filed, height)
     old_terms = {} if before is None else before.terms
     for term, value in old_terms.keys() - after.terms.keys():
         entry = keys.index_prefix(after.kind.name, term, value) + after.id.encode()
@@ -78,6 +90,13 @@ def file_document(
         batch[keys.deadline_key(*entry_)] = None
     for entry_ in new.keys() - old.keys():
         batch[keys.deadline_key(*entry_)] = b""
+
+
+def block_places(block: BlockResult) -> Iterator[tuple[bytes, Place]]:
+    """Where large parts of the transactions stand that the commit of `block` keeps."""
+    for raw, result in zip(block.transactions, block.results, strict=True):
+        if result.remembered and result.parts:
+            yield from places_in(result.receipt.transaction_id, raw, result.parts)
 
 
 def add_tree(batch: Batch, update: TreeUpdate) -> None:

@@ -21,7 +21,7 @@ class Result:
     """What became of one entry of a block.
 
     `fit`: it has a place in a block (stages 1-5 passed). `remembered`: it reached its contract, so it has a receipt and
-    can't be replayed. `raised`: the application failed on it.
+    can't be replayed. `raised`: the application failed on it. `parts`: large byte strings of its commands.
     """
 
     receipt: Receipt
@@ -34,6 +34,7 @@ class Result:
     # Bytes of documents that it read and wrote.
     handled: int = 0
     expires_at_ms: int = 0
+    parts: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,11 +25,13 @@ from abci_app.failures import (
 from abci_app.records import CLOCK, MINUTE_MS, REPLAY, REPLAY_ID_PREFIX, Clock, ReplayMinute
 from abci_app.state.documents import commitments
 from abci_app.state.view import Layer
+from abci_app.store.filing import PART_BYTES_MIN
 from ledgers.receipts import Receipt, result_data
 from ledgers.refusals import TransactionReplayed
 from ledgers.standing import check_expiry, check_ledger, check_signers
 from ledgers.transaction import BLOCK_GAS_MAX, SIGNATURE_GAS, Prepared, encode_timestamp
 from smartcontracts import kernel
+from smartcontracts.codec import large_bytes
 from smartcontracts.kernel import HANDLED_BYTES_MAX, Block, Rejected
 from smartcontracts.parameters import begin_version
 from syngraph.v1.common_pb2 import Cause
@@ -65,6 +67,12 @@ def _wire_cause(cause: kernel.Cause | None) -> Cause | None:
     if cause is None:
         return None
     return Cause(ledger_id=cause.ledger_id, event_id=cause.event_id, purpose=cause.purpose)
+
+
+def _large_parts(transaction: Prepared) -> tuple[bytes, ...]:
+    if len(transaction.body) < PART_BYTES_MIN:
+        return ()
+    return tuple(part for c in transaction.commands for part in large_bytes(c.record, PART_BYTES_MIN))
 
 
 class BlockRun:
@@ -208,6 +216,7 @@ class BlockRun:
             gas=transaction.gas,
             handled=meter.handled,
             expires_at_ms=transaction.expires_at_ms,
+            parts=_large_parts(transaction),
         )
 
     def _refuse_handled(self, message_index: int, blank: Receipt) -> Receipt:

@@ -9,8 +9,7 @@ from tendermint.crypto import proof_pb2
 
 from abci_app.queries.reads import provable_height, prove_key, require_committed
 from abci_app.queries.refusals import RequestMalformed
-from abci_app.store.keys import DOCUMENTS
-from abci_app.store.versioned import read_at
+from abci_app.store.filing import read_stored_at
 from smartcontracts.kernel import Rejected
 from smartcontracts.verify.hashing import document_commitment, document_salt
 
@@ -36,7 +35,7 @@ def answer_foreign(request: abci.RequestQuery, committed: Committed | None) -> a
 
 def _prove(request: abci.RequestQuery, committed: Committed) -> abci.ResponseQuery:
     height = provable_height(request.height, committed)
-    stored = read_at(committed.reader, DOCUMENTS, request.data, height)
+    stored = read_stored_at(committed.reader, request.data, height)
     value = b""
     if stored is not None:
         value = document_commitment(document_salt(committed.genesis.secret, request.data), stored)

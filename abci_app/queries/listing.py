@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from abci_app.queries.reads import require_kept, resolve_height, wire_document
 from abci_app.queries.refusals import FilterUnsupported, KindUnknown, PageTokenInvalid, PageTooLarge
+from abci_app.store.filing import read_stored_at
 from abci_app.store.keys import DOCUMENTS, INDEX, NUMBER_BYTES, index_prefix
-from abci_app.store.versioned import read_at, scan_at_in_steps, scan_live
+from abci_app.store.versioned import scan_at_in_steps, scan_live
 from smartcontracts.codec import check_text
 from smartcontracts.kernel import Rejected
 from syngraph.v1 import application_pb2 as wire
@@ -69,7 +70,7 @@ def list_documents(request: wire.ListRequest, committed: Committed) -> Generator
             page.next_page_token = _encode_token(query, found)
             break
         document_id = found.decode()
-        stored = read_at(committed.reader, DOCUMENTS, f"{query.kind.name}/{document_id}".encode(), query.height)
+        stored = read_stored_at(committed.reader, f"{query.kind.name}/{document_id}".encode(), query.height)
         if stored is None or not _matches(query, document_id, stored, committed):
             continue
         if page.documents and page_bytes + len(stored) > PAGE_BYTES_MAX:

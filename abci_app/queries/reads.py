@@ -14,8 +14,8 @@ from abci_app.queries.refusals import (
     NotProvableYet,
     TransactionUnknown,
 )
-from abci_app.store.keys import DOCUMENTS, RECEIPTS, TRANSACTIONS
-from abci_app.store.versioned import read_at
+from abci_app.store.filing import read_stored_at
+from abci_app.store.keys import RECEIPTS, TRANSACTIONS
 from abci_app.tree import Tree
 from smartcontracts.codec import check_text
 from smartcontracts.kernel import Rejected
@@ -66,7 +66,7 @@ def get(request: wire.GetRequest, committed: Committed) -> wire.GetResponse:
     """Rejects with KeyMalformed, HeightPruned, HeightUnknown, DocumentUnknown."""
     key = checked_key(request.kind, request.id)
     height = resolve_height(request.height, committed)
-    stored = read_at(committed.reader, DOCUMENTS, key, height)
+    stored = read_stored_at(committed.reader, key, height)
     if stored is None:
         raise DocumentUnknown(f"There is no {request.kind} with this id at height {height}.", "id")
     document = wire_document(request.kind, request.id, stored, committed)
@@ -95,7 +95,7 @@ def prove(request: wire.ProveRequest, committed: Committed) -> wire.ProveRespons
     key = checked_key(request.kind, request.id)
     height = provable_height(request.height, committed)
     proof, root = prove_key(key, height, committed)
-    stored = read_at(committed.reader, DOCUMENTS, key, height)
+    stored = read_stored_at(committed.reader, key, height)
     response = wire.ProveResponse(key=key, proof=proof, height=height, app_hash=root)
     if stored is not None:
         response.document.CopyFrom(wire_document(request.kind, request.id, stored, committed))

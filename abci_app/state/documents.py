@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from abci_app.store.filing import Places
 from abci_app.store.kv import StoreDamagedError
 from smartcontracts.codec import encode, from_message, message_class
 from smartcontracts.kernel import Deadline, Kind, Rejected, Terms
@@ -111,10 +112,11 @@ def commitments(documents: Mapping[str, Document | None], secret: bytes) -> dict
 class DocumentCache:
     """Decoded documents by key and stored bytes: what is in here is right at every height. First in, first out.
 
-    The threads of a ledger share it; each step is one operation of a dictionary.
+    The threads of a ledger share it; each step is one operation of a dictionary. `places`: where their large parts stand.
     """
 
     def __init__(self) -> None:
+        self.places = Places()
         self._documents: dict[tuple[str, bytes], Document] = {}
         self._bytes = 0
 

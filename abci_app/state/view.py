@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from abci_app.state.documents import Document, DocumentCache, write_document
+from abci_app.store.filing import unfile
 from abci_app.store.keys import DOCUMENTS, INDEX, index_prefix
 from abci_app.store.versioned import read_live, scan_live
 
@@ -76,11 +77,12 @@ class StoredView(_Reading):
             return found
         if key in self._absent:
             return None
-        stored = read_live(self.reader, DOCUMENTS, key.encode())
-        if stored is None:
+        filed = read_live(self.reader, DOCUMENTS, key.encode())
+        if filed is None:
             if len(self._absent) < KNOWN_MAX:
                 self._absent.add(key)
             return None
+        stored = unfile(self.reader, filed, self._cache.places)
         document = self.read(kind, document_id, stored)
         if len(self._known) < KNOWN_MAX and self._known_bytes + len(stored) <= KNOWN_BYTES_MAX:
             self._known[key] = document

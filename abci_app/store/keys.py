@@ -1,11 +1,11 @@
 """The layout of a ledger's store: every key it ever holds is made here.
 
-    live      d|<kind/id>   i|<kind 0 term 0 value 0 id>        -> first height 8 | value
+    live      d|<kind/id>   i|<kind 0 term 0 value 0 id>        -> first height 8 | value: of documents as `filing` has it
     past      D|... 0 last height 8   I|... 0 last height 8     -> first height 8 | value
     queue     s| last height 8 | past key                       -> nothing: what pruning deletes, in order
     deadline  k| due 8 | document key 0 transition              -> nothing
     replay    y| minute 8 | transaction id                      -> nothing
-    receipt   r| transaction id     raw   x| transaction id
+    receipt   r| transaction id     raw   x| transaction id      documents name places in the raw ones: they stay
     event     e| height 8 | index 4
     executed  b| height 8 | record 4                            -> transaction ids of the block, 32 each, at most 64
     app hash  a| height 8                                       -> tree version 8 | root 32

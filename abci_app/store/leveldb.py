@@ -38,6 +38,7 @@ class LevelStore:
         self._database = plyvel.DB(
             str(directory),
             create_if_missing=True,
+            compression=None,
             write_buffer_size=WRITE_BUFFER_BYTES,
             lru_cache_size=CACHE_BYTES,
             bloom_filter_bits=BLOOM_BITS,

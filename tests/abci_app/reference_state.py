@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abci_app.state.documents import TERMS, read_document
+from abci_app.store.filing import unfile
 from abci_app.store.keys import DEADLINES, DOCUMENTS, INDEX, NUMBER_BYTES, parse_deadline_key, past_end
 from smartcontracts.verify.hashing import document_commitment, document_salt
 from tests.abci_app.reference_tree import leaves_of, root_of
@@ -17,7 +18,7 @@ class ReferenceState:
     def follow(self, committed):
         """Take all documents as they stand after a block."""
         self.heights[committed.height] = {
-            key[1:].decode(): value[NUMBER_BYTES:]
+            key[1:].decode(): unfile(committed.reader, value[NUMBER_BYTES:])
             for key, value in committed.reader.scan(DOCUMENTS, past_end(DOCUMENTS))
         }
 
@@ -52,7 +53,7 @@ def rebuilt_index(committed):
         kind = committed.table.kinds.get(name)
         if kind is None or name == "sys":
             continue
-        document = read_document(kind, document_id, value[NUMBER_BYTES:])
+        document = read_document(kind, document_id, unfile(committed.reader, value[NUMBER_BYTES:]))
         index |= {(name, term, value_, document_id) for term, value_ in document.terms}
         if document.key not in committed.quarantined:
             queue |= set(document.deadlines)

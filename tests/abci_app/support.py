@@ -7,6 +7,7 @@ import contextlib
 from tendermint.abci import types_pb2 as abci
 
 from abci_app.records import CLOCK_KEY, REPLAY_KEY_PREFIX
+from abci_app.store.filing import unfile
 from abci_app.store.keys import DOCUMENTS
 from abci_app.store.versioned import scan_live
 from ledgers.transaction import encode_timestamp
@@ -63,7 +64,7 @@ def check_code(world, raw, *, recheck=False):
 
 
 def documents(committed):
-    return dict(scan_live(committed.reader, DOCUMENTS, b""))
+    return {key: unfile(committed.reader, filed) for key, filed in scan_live(committed.reader, DOCUMENTS, b"")}
 
 
 def root_over(committed, chosen):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abci_app.store import LevelStore, MemoryStore
+from abci_app.store.filing import read_stored_at
 from abci_app.store.keys import DOCUMENTS, EVENTS, EXECUTED, PAST, STALE, index_prefix, parse_event_key, past_end
 from abci_app.store.versioned import STEP, read_at, read_live, scan_at, scan_at_in_steps, scan_live, write_at
 from tests.abci_app.reference_state import ReferenceState, stored_index
@@ -108,7 +109,7 @@ def test_pruning_keeps_the_last_heights_whole_and_drops_the_rest(tmp_path):
             # After every block, so that every way to lie to the oldest height comes up.
             for height in range(max(committed.oldest, 3), committed.height + 1):
                 for key in keys_:
-                    assert read_at(committed.reader, DOCUMENTS, key.encode(), height) == reference.get(key, height)
+                    assert read_stored_at(committed.reader, key.encode(), height) == reference.get(key, height)
                 if height < committed.height:
                     verify_at(world, b"sys/clock", height)
     committed = world.committed
@@ -143,7 +144,7 @@ def test_pruning_keeps_no_pages_of_heights_that_are_gone(tmp_path):
 def _value(world, key, height):
     from smartcontracts.verify.hashing import document_commitment, document_salt
 
-    stored = read_at(world.committed.reader, DOCUMENTS, key, height)
+    stored = read_stored_at(world.committed.reader, key, height)
     return document_commitment(document_salt(world.genesis.secret, key), stored)
 
 
