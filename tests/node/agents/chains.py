@@ -106,10 +106,11 @@ def ordered(
     activation_ms: int = ACTIVATION_MS,
     policies: Mapping[str, Policies] | None = None,
     delivery_info: bytes = b"",
+    made: type[Market] = Market,
     **options: Any,
 ) -> Chain:
     """acme has asked, alpha has quoted, and acme has placed its order; no agent has seen it yet."""
-    market = Market(pairs=pairs, inventories={"acme": pool(), **inventories}, policies=policies, **options)
+    market = made(pairs=pairs, inventories={"acme": pool(), **inventories}, policies=policies, **options)
     market.ask("acme", "alpha", items)
     market.run_until(market.now_ms + 120_000, stop=lambda: market.records(market.between("acme", "alpha"), "quote"))
     ledger = market.between("acme", "alpha")
