@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from ledgers.client.proofs import ProofFileInvalid, read_genesis
-from node.api.access import Access
+from node.api.access import Access, Changes
 from node.api.server import ApiServer, ServerSettings
 from node.api.trust import Trust
 from node.application_client import ApplicationClient
@@ -58,6 +58,7 @@ class Node:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._run_dir = runtime_folder(self._data_dir)
         self._links: dict[str, LedgerLink] = {}
+        self._changes = Changes()
         self._supervisor: Supervisor | None = None
         try:
             self._binary = binary()
@@ -215,11 +216,12 @@ class Node:
             streams_max=node.streams_max,
         )
         try:
-            return ApiServer(settings, Access(self._links), trust.credentials())
+            return ApiServer(settings, Access(self._links, self._changes), trust.credentials())
         except RuntimeError as error:
             raise ConfigurationWrong([f"node.grpc_address: cannot listen on {node.grpc_address}."]) from error
 
     def _membership_changed(self, link: LedgerLink, before: Membership, after: Membership) -> None:
+        self._changes.tell()
         if self._supervisor is not None:
             self._supervisor.membership_changed(link, before, after)
 

@@ -74,6 +74,8 @@ class LedgerLink:
         self.standings = Standings()
         self.height = 0
         self.halt = ""
+        # How often another membership was read.
+        self.memberships = 0
         self._membership_changed = membership_changed
         self._settled_height = -1
         self._settled = asyncio.Condition()
@@ -166,6 +168,7 @@ class LedgerLink:
         self.standings.replace(after)
         await self._settle(height)
         if after != before:
+            self.memberships += 1
             self._log.info("membership_read", organizations=len(after.organizations), members=len(after.members))
             if self._membership_changed is not None:
                 self._membership_changed(self, before, after)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from ledgers.client.connection import Calls, Connection, Credentials
 from ledgers.client.errors import RefusalDetail, Refused
 from ledgers.client.ledger import PAGE_SIZE, Ledger
-from ledgers.client.records import LedgerStatus, NodeStatus, read_status
+from ledgers.client.records import LedgerStatus, NodeStatus, WatchedLedger, WatchedLedgers, read_status
 from ledgers.kinds import INTERNAL
 from smartcontracts.membership import OrganizationStatus
 from syngraph.v1 import api_pb2 as api
@@ -72,6 +72,24 @@ class Client:
             version=answer.version,
             ledgers=tuple(read_status(status) for status in answer.ledgers),
         )
+
+    async def watch_ledgers(self) -> AsyncIterator[WatchedLedgers]:
+        """The ledgers that the caller may see, now and whenever they are others; ends if there are none."""
+        async for answer in self._connection.stream("WatchLedgers", api.WatchLedgersRequest()):
+            yield WatchedLedgers(
+                ledgers=tuple(
+                    WatchedLedger(
+                        ledger_id=one.ledger_id,
+                        name=one.name,
+                        kind=one.kind,
+                        contracts_version=one.contracts_version,
+                        halted=one.halted,
+                        membership=one.membership,
+                    )
+                    for one in answer.ledgers
+                ),
+                starting=answer.starting,
+            )
 
     async def ledger(self, name: str) -> Ledger:
         """A ledger by its id, or by the node's local name for it. Raises Refused (LEDGER_UNKNOWN)."""

@@ -74,15 +74,14 @@ class Connection:
 
     async def call(self, method: str, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Call a unary method of LedgerService, or of NodeService if that has it."""
-        stub = self.ledger if hasattr(self.ledger, method) else self.node
         try:
-            return await getattr(stub, method)(request, timeout=timeout_s)
+            return await self._method(method)(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise of_rpc_error(error) from error
 
     async def stream(self, method: str, request: Any) -> AsyncIterator[Any]:
         """Call a method that answers with a stream."""
-        call = getattr(self.ledger, method)(request)
+        call = self._method(method)(request)
         try:
             async for answer in call:
                 yield answer
@@ -90,3 +89,6 @@ class Connection:
             raise of_rpc_error(error) from error
         finally:
             call.cancel()
+
+    def _method(self, name: str) -> Any:
+        return getattr(self.ledger if hasattr(self.ledger, name) else self.node, name)

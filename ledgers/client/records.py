@@ -94,6 +94,26 @@ class NodeStatus:
     ledgers: tuple[LedgerStatus, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedLedger:
+    """One of the caller's ledgers on a node. `membership` is another number whenever the membership is another."""
+
+    ledger_id: str
+    name: str
+    kind: str
+    contracts_version: int
+    halted: bool
+    membership: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedLedgers:
+    """All of them, as far as the node knows; while it is `starting` there may be more."""
+
+    ledgers: tuple[WatchedLedger, ...]
+    starting: bool
+
+
 def read_document(document: wire.Document, ledger_kind: str, contracts_version: int, height: int) -> Document:
     """Decode what the node answered. Raises ValueError where this software does not know the kind or its form."""
     stored = system_pb2.StoredDocument.FromString(document.stored)

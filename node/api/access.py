@@ -6,6 +6,7 @@ A stranger gets the same answer, no sooner and no later, for a ledger that exist
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -44,12 +45,34 @@ class Caller:
             refuse(StandingEnded("Your standing on this ledger has ended.", "ledger_id"))
 
 
+class Changes:
+    """Tells those who wait when something about the node's ledgers is another."""
+
+    def __init__(self) -> None:
+        """Nothing has changed yet."""
+        self.count = 0
+        self._next = asyncio.Event()
+
+    def tell(self) -> None:
+        """Something is another now."""
+        self.count += 1
+        told, self._next = self._next, asyncio.Event()
+        told.set()
+
+    async def after(self, count: int, timeout_s: float) -> None:
+        """Return once `tell` was called more than `count` times, or the time is over."""
+        if self.count == count:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._next.wait(), timeout_s)
+
+
 class Access:
     """Judges calls by the ledgers of this node."""
 
-    def __init__(self, links: Mapping[str, LedgerLink]) -> None:
-        """`links` by ledger id; may change while the node runs."""
+    def __init__(self, links: Mapping[str, LedgerLink], changes: Changes | None = None) -> None:
+        """`links` by ledger id; may change while the node runs. `changes` tells when the membership of one does."""
         self._links = links
+        self.changes = changes or Changes()
         self._log = structlog.get_logger()
 
     async def caller(self, context: Context, ledger_id: str) -> Caller:
@@ -67,11 +90,15 @@ class Access:
             except Untrusted as problem:
                 reason = str(problem)
         await asyncio.sleep(max(0.0, started + STRANGER_ANSWER_S - time.monotonic()))
-        if not all(each.standings.known or each.halt for each in self._links.values()):
+        if self.is_starting():
             # Just started: a member would be told that its ledger does not exist, and give up.
             return refuse(NodeStarting("The node is starting; try again.", "ledger_id"))
         self._log.warning("call_refused", ledger=link.name if link else "", reason=reason)
         return refuse(LedgerUnknown("There is no such ledger here.", "ledger_id"))
+
+    def is_starting(self) -> bool:
+        """Whether it is not known yet of some ledger who has a standing on it."""
+        return not all(each.standings.known or each.halt for each in self._links.values())
 
     def visible(self, context: Context) -> list[tuple[LedgerLink, Identity]]:
         """The ledgers on which the caller has a standing."""

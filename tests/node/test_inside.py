@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from ledgers.client import Client, ClientError, NodeUnreachable, Refused, TimedOut
-from node.api.access import Access
+from node.api.access import Access, Changes
 from node.api.inside import InsideCalls
 from node.api.ledger_service import LedgerService
 from node.api.node_service import NodeService
@@ -61,10 +61,16 @@ class Application:
 
 
 class Link:
-    name, halt = "shared", ""
+    ledger_id, name, halt, memberships = LEDGER, "shared", "", 1
 
     def __init__(self, standings):
         self.standings, self.application = standings, Application()
+        self.version, self.away = 1, False
+
+    async def read_status(self):
+        if self.away:
+            raise ApplicationAway("starting")
+        return wire.LedgerStatus(kind="bilateral", contracts_version=self.version)
 
     async def ask(self, method, request):
         return await method(request)
@@ -104,6 +110,67 @@ async def test_methods_of_both_services_are_found(link):
     link.standings.trusted = b"another"
     found = await Client.through(calls(link)).node_status()
     assert (found.organization_id, found.ledgers) == ("org_a", ())
+
+
+def watched(links, changes, certificate=PEM):
+    service = NodeService(Access(links, changes), "org_a", "1")
+    return Client.through(InsideCalls((service,), certificate)).watch_ledgers()
+
+
+async def test_who_watches_is_told_of_a_ledger_at_once_and_of_nothing_that_is_as_it_was(link):
+    links, changes = {LEDGER: link}, Changes()
+    told = watched(links, changes)
+    first = await anext(told)
+    assert [(one.ledger_id, one.name, one.kind, one.halted) for one in first.ledgers] == [
+        (LEDGER, "shared", "bilateral", False)
+    ]
+    assert not first.starting
+    following = asyncio.ensure_future(anext(told))
+    changes.tell()
+    await asyncio.sleep(0.05)
+    assert not following.done()
+    link.memberships += 1
+    changes.tell()
+    assert (await asyncio.wait_for(following, 1)).ledgers[0].membership == 2
+    other = Link(Standings())
+    other.ledger_id = "sg_" + "b" * 32
+    links[other.ledger_id] = other
+    changes.tell()
+    assert len((await asyncio.wait_for(anext(told), 1)).ledgers) == 2
+    await told.aclose()
+
+
+async def test_a_node_that_is_starting_says_so_and_tells_the_rest_when_it_knows(link):
+    unknown = Link(Standings())
+    unknown.standings.known = False
+    unknown.standings.trusted = b""
+    link.away = True
+    told = watched({LEDGER: link, "sg_other": unknown}, Changes())
+    first = await anext(told)
+    assert (first.ledgers, first.starting) == ((), True)
+    link.away = False
+    second = await asyncio.wait_for(anext(told), 2)
+    assert (len(second.ledgers), second.starting) == (1, True)
+    unknown.standings.known = True
+    third = await asyncio.wait_for(anext(told), 2)
+    assert (len(third.ledgers), third.starting) == (1, False)
+    await told.aclose()
+
+
+async def test_what_nobody_tells_of_is_found_by_looking(link, monkeypatch):
+    monkeypatch.setattr("node.api.node_service._LOOK_S", 0.05)
+    told = watched({LEDGER: link}, Changes())
+    assert (await anext(told)).ledgers[0].contracts_version == 1
+    link.version = 2
+    assert (await asyncio.wait_for(anext(told), 1)).ledgers[0].contracts_version == 2
+    link.halt = "a reason"
+    assert (await asyncio.wait_for(anext(told), 1)).ledgers[0].halted
+    await told.aclose()
+
+
+async def test_a_stranger_watches_nothing(link):
+    found = [one async for one in watched({LEDGER: link}, Changes(), b"another")]
+    assert [(one.ledgers, one.starting) for one in found] == [((), False)]
 
 
 async def test_what_may_pass_says_so(link):
