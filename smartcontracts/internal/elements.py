@@ -213,6 +213,8 @@ ELEMENT_LIFECYCLE: Final = MappingProxyType(
         # Its service has ended by a termination: stranded.py, or a person's.
         (_E.STRANDED, "ended"): _E.CANCELLED,
         (_E.STRANDED, "replace"): _E.REPLACED,
+        # Its order is out there, though nobody saw it there in time: it is cancelled like any that is not needed.
+        **{(s, "surface"): _E.CANCELLING for s in (_E.REJECTED, _E.CANCELLED, _E.REPLACED)},
     }
 )
 

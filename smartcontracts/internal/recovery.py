@@ -18,8 +18,10 @@ from smartcontracts.internal.decomposition import Decomposition, Element, decomp
 from smartcontracts.internal.delivery import ElementWindow, WindowsUnordered, require_ordered, windows_of
 from smartcontracts.internal.elements import (
     ELEMENT_EVENTS,
+    ELEMENT_LIFECYCLE,
     ELEMENTS_MAX,
     FAILED,
+    OPEN,
     ORDER_HANDOVER,
     REPLACEMENTS_MAX,
     SERVICE_ELEMENT,
@@ -60,7 +62,16 @@ from smartcontracts.internal.elements import (
 )
 from smartcontracts.internal.handover import require_handover as require_inquiry_handover
 from smartcontracts.internal.orders import bought_by
-from smartcontracts.internal.release import RELEASE, Release, ReleaseStatus, open_release, opened
+from smartcontracts.internal.release import (
+    RELEASE,
+    Release,
+    ReleaseStatus,
+    ReleaseUnknown,
+    open_release,
+    opened,
+    outward_id,
+    surfaced,
+)
 from smartcontracts.internal.sourcing import (
     Purpose,
     SourcedElement,
@@ -70,7 +81,7 @@ from smartcontracts.internal.sourcing import (
     require_sourcing,
     sourcing_for,
 )
-from smartcontracts.internal.stranded import service_ended
+from smartcontracts.internal.stranded import STRANDED_SERVICE, order_surfaced, service_ended
 from smartcontracts.kernel import (
     AlreadyDone,
     Call,
@@ -85,6 +96,7 @@ from smartcontracts.kernel import (
     Terms,
     WrongStatus,
 )
+from smartcontracts.order import ORDER
 from smartcontracts.trade import QuoteLevel, WindowTooShort, require_reason, require_time, words
 
 SALT_BYTES: Final = 32
@@ -275,6 +287,13 @@ class RecordCancellation:
 
     element_id: str
     outcome: CancellationOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSurfaced:
+    """The order that a release lets out is on its ledger, though its carrier took it for refused. Req: D-40; X-15."""
+
+    release_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -745,6 +764,35 @@ def _ended(element: ServiceElement) -> Outcome:
     return Outcome(writes=(element,), events=(Event(ELEMENT_EVENTS[element.status], element),))
 
 
+def record_surfaced(command: RecordSurfaced, call: Call) -> Outcome:
+    """B-BUS sees an order out there that was taken for refused, since its node was behind: it is looked after again. Req: D-40; X-15.
+
+    What INT has given up meanwhile is cancelled there; what still waits for the seller's answer goes on. A rejection that SCO
+    has to decide about first is not touched.
+
+    Rejects with the first of: ReleaseUnknown, NothingNew, WrongStatus.
+    """
+    release = call.view.get(RELEASE, command.release_id)
+    if release is None or release.act != "place_order":
+        raise ReleaseUnknown("No order was let out under this id.", "release_id")
+    if release.status != ReleaseStatus.REFUSED:
+        raise NothingNew("This order is not taken for refused.", "release_id")
+    order_id = outward_id(release, ORDER, call)
+    known = surfaced(release, order_id, call.block.time_ms)
+    done = Outcome(writes=(known,), events=(Event("release.carried", known),))
+    if release.subject_kind == STRANDED_SERVICE.name:
+        return done.then(order_surfaced(known, order_id, call))
+    bought = tuple(one for one in elements_of(release.subject_id, call.view) if one.order_release_id == release.id)
+    handover = require_handover(release.subject_id, call.view)
+    undecided = any(one.status == ElementStatus.REJECTED and not one.replaced_by for one in bought)
+    if undecided and handover.status in OPEN:
+        raise WrongStatus("What becomes of the order is still to be decided.", "status")
+    back = tuple(
+        moved(one, "surface", cancel_release_id="") for one in bought if (one.status, "surface") in ELEMENT_LIFECYCLE
+    )
+    return done.then(Outcome(writes=back, events=tuple(Event(ELEMENT_EVENTS[one.status], one) for one in back)))
+
+
 # B-BUS: windows of orders that were placed
 
 
@@ -990,6 +1038,13 @@ CONTRACT: Final = Contract(
             name="release_window_change",
             command=ReleaseWindowChange,
             handler=release_window_change,
+            roles=(Role.B_BUS,),
+            gas=WHOLE_ORDER_GAS,
+        ),
+        MessageType(
+            name="record_surfaced",
+            command=RecordSurfaced,
+            handler=record_surfaced,
             roles=(Role.B_BUS,),
             gas=WHOLE_ORDER_GAS,
         ),

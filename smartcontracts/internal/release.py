@@ -73,6 +73,8 @@ LIFECYCLE: Final = MappingProxyType(
         (ReleaseStatus.OPEN, "void"): ReleaseStatus.VOID,
         (ReleaseStatus.VOID, "carry"): ReleaseStatus.CARRIED,  # it was out there before it was taken back
         (ReleaseStatus.VOID, "refuse"): ReleaseStatus.REFUSED,
+        # Its carrier's node was behind, and did not see that it was out.
+        (ReleaseStatus.REFUSED, "surface"): ReleaseStatus.CARRIED,
     }
 )
 
@@ -222,6 +224,18 @@ def void_releases(view: View, subject_id: str, time_ms: int) -> Outcome:
         replace(release, status=step(LIFECYCLE, release.status, "void"), voided_at_ms=time_ms) for release in of_subject
     )
     return Outcome(writes=voided, events=tuple(Event("release.voided", release) for release in voided))
+
+
+def surfaced(release: Release, outcome_id: str, time_ms: int) -> Release:
+    """A release that was taken for refused, as carried after all. Rejects with WrongStatus."""
+    return replace(
+        release,
+        status=step(LIFECYCLE, release.status, "surface"),
+        outcome_id=outcome_id,
+        refusal_code=0,
+        refusal_name="",
+        carried_at_ms=time_ms,
+    )
 
 
 def releases_of(view: View, subject_id: str) -> tuple[Release, ...]:

@@ -28,6 +28,7 @@ from smartcontracts.internal.elements import (
 from smartcontracts.internal.inventory import INVENTORY_SERVICE, InventoryStatus
 from smartcontracts.internal.release import (
     RELEASE,
+    Release,
     ReleaseStatus,
     open_release,
     opened,
@@ -87,6 +88,8 @@ LIFECYCLE: Final = MappingProxyType(
         (_S.ASKING, "fail"): _S.WAITING,
         (_S.ORDERING, "fail"): _S.WAITING,
         (_S.WAITING, "ask"): _S.ASKING,
+        # The order of an attempt that was taken for failed is out there.
+        **{(status, "surface"): _S.ORDERING for status in (_S.ASKING, _S.WAITING)},
         # The service has ended, by this or because a person has ended it.
         **{(status, "end"): _S.ENDED for status in (_S.ASKING, _S.ORDERING, _S.WAITING)},
     }
@@ -206,6 +209,20 @@ def service_ended(element: ServiceElement, call: Call) -> Outcome:
     ended = replace(found, status=step(LIFECYCLE, found.status, "end"), again_at_ms=0, ended_at_ms=now_ms)
     over = Outcome(writes=(ended,), events=(Event("stranded_service.ended", ended),))
     return over.then(void_releases(call.view, found.id, now_ms))
+
+
+def order_surfaced(release: Release, order_id: str, call: Call) -> Outcome:
+    """The order of an attempt that was taken for failed is out there: it is the attempt under way. Rejects with WrongStatus."""
+    found = _require(release.subject_id, call.view)
+    ordering = replace(
+        found,
+        status=step(LIFECYCLE, found.status, "surface"),
+        order_release_id=release.id,
+        termination_order_id=order_id,
+        cancel_release_id="",
+        again_at_ms=0,
+    )
+    return _told(ordering, "stranded_service.ordered")
 
 
 # Transitions

@@ -109,6 +109,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.REFUSED,),
+        settled=(ReleaseStatus.REFUSED,),
         applies=lambda _desk, release: release.subject_kind in ("change_plan", "service_change"),
         related=f"role/{Role.B_BUS.value}",
         submits=(MIRROR, SAY),

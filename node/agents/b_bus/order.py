@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, is_buyer
-from node.agents.orders import current_on, elements_on, submit_unless_overtaken
+from node.agents.duties import Duty, is_buyer, outside
+from node.agents.orders import current_on, elements_on, order_outside, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.internal.delivery import ActivationOutcome, RecordActivation
@@ -23,6 +23,7 @@ from smartcontracts.internal.recovery import (
     CancellationOutcome,
     RecordCancellation,
     RecordExtensionRequest,
+    RecordSurfaced,
     RecordWindow,
 )
 from smartcontracts.internal.release import Release, ReleaseStatus
@@ -33,6 +34,9 @@ ORDER: Final = "order"
 RECORD: Final = "record"
 _ENDED: Final = (OrderStatus.REJECTED, OrderStatus.FAILED, OrderStatus.CANCELLED)
 _WORKED_ON: Final = (ElementStatus.ACCEPTED, ElementStatus.ACTIVATING)
+# What INT thinks is at its end there, or never was there; and what it still waits for.
+_GONE: Final = (ElementStatus.REJECTED, ElementStatus.CANCELLED, ElementStatus.REPLACED)
+_UNSETTLED: Final = (ElementStatus.QUOTED_EXTERNAL, ElementStatus.CANCELLING)
 _GIVEN_UP: Final = (OrderStatus.FAILED, OrderStatus.CANCELLED)
 
 
@@ -93,8 +97,31 @@ async def report_order(desk: Desk, port: LedgerPort, order: Order) -> None:
     """Write down what an order placed for elements is on its own ledger, where INT does not know it. Req: O-23, D-14..D-16, D-28."""
     found: tuple[ServiceElement, ...] = await desk.internal.list("service_element", related=order.id)
     bought = tuple(one for one in found if one.ledger_id == port.id and one.order_id == order.id)
+    if any(one.status in _GONE for one in bought) and await is_surfaced(desk, bought[0]):
+        return
     if bought:
         await submit_unless_overtaken(desk.internal, list(_news(order, bought)), purpose=RECORD)
+
+
+async def is_surfaced(desk: Desk, element: ServiceElement) -> bool:
+    """Whether an element's order is out there, though it was taken for refused; then INT is told. Req: D-40; X-15.
+
+    A node that is behind answers by what it knows: it may refuse what it submitted before and did not see in a block yet.
+    """
+    internal = desk.internal
+    placed: Release | None = await internal.get("release", element.order_release_id)
+    if placed is None or placed.status != ReleaseStatus.REFUSED:
+        return False
+    order = await order_outside(desk, element.ledger_id, element.order_id)
+    if order is None:
+        return False
+    await submit_unless_overtaken(internal, [surfaced(placed)], purpose=RECORD)
+    return True
+
+
+def surfaced(placed: Release) -> Outward:
+    """News of an order that was taken for refused."""
+    return Outward("record_surfaced", RecordSurfaced(release_id=placed.id))
 
 
 def _news(order: Order, bought: tuple[ServiceElement, ...]) -> tuple[Outward, ...]:
@@ -186,10 +213,15 @@ def _cancelled(element: ServiceElement) -> Outward:
     return Outward("record_cancellation", RecordCancellation(element_id=element.id, outcome=CancellationOutcome.ENDED))
 
 
-async def settle_order(_desk: Desk, port: LedgerPort, release: Release) -> None:
+async def settle_order(desk: Desk, port: LedgerPort, release: Release) -> None:
     """A seller's ledger did not take an order: that is a rejection, or nothing to cancel. Req: O-23."""
     elements = await elements_on(port, release.subject_id)
     ordered = tuple(one for one in elements if one.order_release_id == release.id)
+    if any(one.status in _UNSETTLED for one in ordered) and await is_surfaced(desk, ordered[0]):
+        order = await order_outside(desk, release.ledger_id, ordered[0].order_id)
+        if order is not None:
+            await report_order(desk, outside(desk, release.ledger_id), order)
+        return
     acts = [_cancelled(one) for one in ordered if one.status == ElementStatus.CANCELLING]
     waiting = [one for one in ordered if one.status == ElementStatus.QUOTED_EXTERNAL]
     if waiting:
@@ -219,7 +251,7 @@ DUTIES: Final = (
         role=Role.B_BUS,
         ledger_kind="bilateral",
         kind="order",
-        statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
+        statuses=tuple(OrderStatus),
         settled=(OrderStatus.ACTIVATED,),
         applies=is_buyer,
         submits=(RECORD,),
@@ -231,6 +263,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.REFUSED,),
+        settled=(ReleaseStatus.REFUSED,),
         applies=lambda _desk, release: release.act == "place_order",
         related=f"role/{Role.B_BUS.value}",
         submits=(RECORD,),

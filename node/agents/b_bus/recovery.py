@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.agents.b_bus.order import orders_to_place
+from node.agents.b_bus.order import is_surfaced, orders_to_place
 from node.agents.desk import Desk
 from node.agents.duties import Duty, is_buyer
 from node.agents.orders import (
@@ -160,6 +160,8 @@ async def cancel_bought(desk: Desk, port: LedgerPort, element: ServiceElement) -
     placed: Release | None = await port.get("release", element.order_release_id)
     if placed is None or placed.status in (ReleaseStatus.OPEN, ReleaseStatus.VOID):
         return
+    if await is_surfaced(desk, element):
+        return
     outcome = CancellationOutcome.ENDED
     if placed.status == ReleaseStatus.CARRIED and not await _is_over_there(desk, element):
         if not element.cancel_release_id:
@@ -239,6 +241,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
+        settled=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
         applies=lambda _desk, release: release.act in ("place_order", "cancel_order"),
         related=f"role/{Role.B_BUS.value}",
         submits=(CANCEL, RECORD),

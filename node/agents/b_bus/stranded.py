@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from node.agents.b_bus.order import surfaced
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later, is_buyer, outside
 from node.agents.orders import submit_unless_overtaken
@@ -99,9 +100,24 @@ async def tend_of_quote(desk: Desk, _port: LedgerPort, quote: Quote) -> None:
     await _tend_about(desk, quote.inquiry_id)
 
 
-async def tend_of_order(desk: Desk, _port: LedgerPort, order: Order) -> None:
-    """The order of the termination came to nothing, or is late."""
+async def tend_of_order(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """The order of the termination came to nothing, is late, or is there though it was taken for refused."""
+    if order.status not in _ENDED:
+        await _surface(desk, port, order)
     await _tend_about(desk, order.id)
+
+
+async def _surface(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """It was let out for an attempt that came to nothing, as this node saw it: that one is under way."""
+    internal = desk.internal
+    found: tuple[StrandedService, ...] = await internal.list("stranded_service", service=order.service_id)
+    for stranded in found:
+        if stranded.ledger_id != port.id or stranded.status not in (StrandedStatus.ASKING, StrandedStatus.WAITING):
+            continue
+        releases: tuple[Release, ...] = await internal.list("release", related=stranded.id)
+        for release in releases:
+            if release.status == ReleaseStatus.REFUSED and release.sha256 in order.releases:
+                await _submit(internal, [surfaced(release)], purpose=RECORD)
 
 
 async def tend_of_service(desk: Desk, port: LedgerPort, service: Service) -> None:
@@ -286,7 +302,8 @@ DUTIES: Final = (
         role=Role.B_BUS,
         ledger_kind="bilateral",
         kind="order",
-        statuses=(*_ENDED, OrderStatus.OVERDUE),
+        statuses=tuple(OrderStatus),
+        settled=(OrderStatus.ACTIVATED,),
         applies=lambda desk, order: is_buyer(desk, order) and _is_termination(order),
         submits=SUBMITS,
         do=tend_of_order,

@@ -89,6 +89,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.REFUSED,),
+        settled=(ReleaseStatus.REFUSED,),
         applies=lambda _desk, release: release.subject_kind == "change_plan",
         related=f"role/{Role.S_BUS.value}",
         submits=(MIRROR, SAY, START),

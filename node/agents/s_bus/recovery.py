@@ -134,6 +134,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.REFUSED,),
+        settled=(ReleaseStatus.REFUSED,),
         applies=lambda _desk, release: release.act == "request_extension",
         related=f"role/{Role.S_BUS.value}",
         submits=(RECORD,),

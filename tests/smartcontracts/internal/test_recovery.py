@@ -27,7 +27,7 @@ from smartcontracts.internal.elements import (
 from smartcontracts.internal.orders import AnswerAvailability, Availability, CostMissing, ElementAvailability
 from smartcontracts.internal.ranking import RankQuotes
 from smartcontracts.internal.recovery import ExtensionOutcome
-from smartcontracts.internal.release import SaltInvalid, released_command
+from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
 from smartcontracts.internal.sourcing import (
     SOURCING,
     CloseAsking,
@@ -783,3 +783,78 @@ def test_an_order_that_its_ledger_refused_needs_no_cancellation():
         ended = r.RecordCancellation(element_id=element(ledger, name).id, outcome="ended")
         send(ledger, "record_cancellation", ended, "b_bus")
     assert statuses(ledger) == ["cancelled", "cancelled", "releasing"]
+
+
+# An order that was taken for refused
+
+
+def refused_there(ledger):
+    """The carrier's node did not see that the order got there."""
+    release_id = element(ledger, "item-002").order_release_id
+    carry(ledger, release_id, refusal_code=3113, refusal_name="QUOTE_EXPIRED")
+    return r.RecordSurfaced(release_id=release_id)
+
+
+def not_taken():
+    """alpha has rejected the buyer's order because of it."""
+    ledger = ordered()
+    surfaced = refused_there(ledger)
+    rejected = answered(ledger, "rejected", order_id="", reason="QUOTE_EXPIRED")
+    send(ledger, "record_order_answer", rejected, "b_bus")
+    return ledger, surfaced
+
+
+@pytest.mark.req("D-40", "X-15")
+def test_an_order_that_shows_out_there_after_all_is_cancelled():
+    ledger, surfaced = not_taken()
+    assert statuses(ledger) == ["rejected", "rejected", "releasing"]
+    # S-BUS is about to answer: nothing is in its way.
+    assert refusal_of(ledger, "record_surfaced", surfaced, "b_bus") == (WrongStatus, "status")
+    send(ledger, "record_upstream", upstream(ledger, "rejected"), "s_bus")
+    send(ledger, "record_surfaced", surfaced, "b_bus")
+    assert statuses(ledger) == ["cancelling", "cancelling", "releasing"]
+    release = ledger.the(RELEASE, surfaced.release_id)
+    assert (release.status, release.outcome_id) == ("carried", element(ledger, "item-002").order_id)
+    assert (release.refusal_code, release.refusal_name) == (0, "")
+    assert refusal_of(ledger, "record_surfaced", surfaced, "b_bus") == (NothingNew, "release_id")
+    send(ledger, "release_cancellation", cancelling(ledger), "b_bus")
+    assert released_command(release_of(ledger, "cancel_order")).order_id == release.outcome_id
+
+
+@pytest.mark.req("D-40")
+@pytest.mark.parametrize("end", ["cancelled", "replaced"])
+def test_what_was_at_its_end_is_looked_after_again(end):
+    ledger = ordered()
+    surfaced = refused_there(ledger)
+    send(ledger, "record_upstream", upstream(ledger, "cancelled"), "s_bus")
+    for name in ("item-002", "item-003"):
+        put(ledger, element(ledger, name), status=end, replaced_by="sel_other" if end == "replaced" else "")
+    send(ledger, "record_surfaced", surfaced, "b_bus")
+    assert statuses(ledger) == ["cancelling", "cancelling", "releasing"]
+    for name in ("item-002", "item-003"):
+        over = r.RecordCancellation(element_id=element(ledger, name).id, outcome="ended")
+        send(ledger, "record_cancellation", over, "b_bus")
+        assert element(ledger, name).status == end
+
+
+@pytest.mark.req("O-23")
+def test_what_still_waits_for_the_answer_goes_on_waiting():
+    ledger = ordered()
+    surfaced = refused_there(ledger)
+    send(ledger, "record_surfaced", surfaced, "b_bus")
+    assert statuses(ledger) == ["quoted_external", "quoted_external", "available"]
+    send(ledger, "record_order_answer", answered(ledger), "b_bus")
+    assert the_handover(ledger).status == "accepted"
+
+
+def test_invalid_news_of_an_order_that_was_not_taken_for_refused():
+    ledger = accepted()
+    for release_id in ("rel_none", the_handover(ledger).id):
+        unknown = r.RecordSurfaced(release_id=release_id)
+        assert refusal_of(ledger, "record_surfaced", unknown, "b_bus") == (r.ReleaseUnknown, "release_id")
+    ledger = accepted_upstream()
+    answer = r.RecordSurfaced(release_id=the_handover(ledger).answer_release_id)
+    assert refusal_of(ledger, "record_surfaced", answer, "b_bus") == (r.ReleaseUnknown, "release_id")
+    known = r.RecordSurfaced(release_id=element(ledger, "item-002").order_release_id)
+    assert refusal_of(ledger, "record_surfaced", known, "b_bus") == (NothingNew, "release_id")
+    assert refusal_of(ledger, "record_surfaced", known, "sco")[0] is RoleMissing

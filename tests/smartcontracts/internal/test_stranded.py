@@ -7,7 +7,7 @@ from smartcontracts.inquiry import LineageKeyInvalid
 from smartcontracts.internal import stranded as s
 from smartcontracts.internal.elements import AlreadyReleased, NothingNew, OrderForeign
 from smartcontracts.internal.inventory import INVENTORY_SERVICE, InventoryElement, InventoryService, InventoryStatus
-from smartcontracts.internal.recovery import RecordCancellation
+from smartcontracts.internal.recovery import RecordCancellation, RecordSurfaced
 from smartcontracts.internal.release import RELEASE, SaltInvalid, released_command
 from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.lineage import pseudonym
@@ -319,3 +319,26 @@ def test_every_open_attempt_can_end_and_an_ended_one_stays_so():
     for status in s.StrandedStatus:
         assert ((status, "end") in s.LIFECYCLE) == (status != "ended")
     assert not [event for status, event in s.LIFECYCLE if status == "ended"]
+
+
+@pytest.mark.req("D-40")
+def test_an_order_that_shows_after_its_attempt_was_given_up_is_the_attempt_under_way():
+    for again in (False, True):
+        ledger = asked()
+        carry(ledger, the(ledger).inquiry_release_id, outcome_id=the(ledger).inquiry_id)
+        send(ledger, ORDER, ordering(ledger), "b_bus")
+        first = the(ledger)
+        surfaced = RecordSurfaced(release_id=first.order_release_id)
+        assert refusal_of(ledger, "record_surfaced", surfaced, "b_bus")[0] is NothingNew
+        carry(ledger, first.order_release_id, refusal_code=3113, refusal_name="QUOTE_EXPIRED")
+        assert refusal_of(ledger, "record_surfaced", surfaced, "b_bus") == (WrongStatus, "status")
+        send(ledger, FAIL, failing(ledger), "b_bus")
+        if again:
+            ledger.advance(the(ledger).again_at_ms)
+            send(ledger, ASK, asking(ledger), "b_bus")
+        send(ledger, "record_surfaced", surfaced, "b_bus")
+        now = the(ledger)
+        assert (now.status, now.termination_order_id, now.again_at_ms) == ("ordering", first.termination_order_id, 0)
+        assert (now.order_release_id, now.cancel_release_id) == (first.order_release_id, "")
+        assert ledger.the(RELEASE, first.order_release_id).outcome_id == first.termination_order_id
+        send(ledger, CANCEL, cancelling(ledger), "b_bus")
