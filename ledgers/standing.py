@@ -62,7 +62,7 @@ def check_signers(transaction: Prepared, view: View, now_ms: int) -> tuple[Sende
 
     Rejects, signer by signer, with the first of: SignerUnknown, SignerRemoved, SignerRevoked, SigningKeyOfSmallOrder,
     SigningKeyUnknown, SigningKeyRevoked, SigningKeyNotYetValid, SigningKeyExpired; then SignatureInvalid; then, message
-    by message, PositionWrong, RoleMissing.
+    by message, PositionWrong, RoleMissing, and what its type doesn't admit.
     """
     senders = tuple(
         _check_signer(signer, public_key, view, now_ms, place)
@@ -74,7 +74,10 @@ def check_signers(transaction: Prepared, view: View, now_ms: int) -> tuple[Sende
     for place, command in enumerate(transaction.commands):
         message = command.message
         try:
-            require_standing(senders[command.signer], message.positions, message.roles, message.name)
+            sender = senders[command.signer]
+            require_standing(sender, message.positions, message.roles, message.name)
+            if message.admit is not None:
+                message.admit(command.record, sender, view)
         except Rejected as refusal:
             refusal.message_index = place
             raise

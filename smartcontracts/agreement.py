@@ -3,7 +3,8 @@
 There is one document a pair, whoever proposed it and whoever sells (L-33: the key is the unordered pair). New terms are a
 joint act too and raise the version. It holds windows (Q-07, S-21), currency and rounding (B-03), price terms and SLA targets
 (L-36), discounts that the seller must give (Q-43), what delay and cancellation cost, the dispute threshold (S-10), the form
-of payment (S-20), the netting clause (N-04), and whether only one of the two may sell (L-16).
+of payment (S-20), the netting clause (N-04), and whether only one of the two may sell (L-16), or one buys for its own use
+and sells nothing (L-01). What each party is on the ledger follows (L-02, L-06), and what kind their transactions are (L-07, L-08).
 """
 
 from __future__ import annotations
@@ -73,6 +74,22 @@ class PriceType(StrEnum):
     NON_RECURRING = "nonRecurring"
     RECURRING = "recurring"
     USAGE_BASED = "usageBased"
+
+
+class TradeRole(StrEnum):
+    """What a party is on a ledger. Stored on the ledger: never rename a value. Req: L-01, L-02, L-04, L-06."""
+
+    RETAIL_CUSTOMER = "retail_customer"
+    RETAIL_SELLER = "retail_seller"
+    WHOLESALE_BUYER = "wholesale_buyer"
+    WHOLESALE_SELLER = "wholesale_seller"
+
+
+class TradeKind(StrEnum):
+    """What a transaction is by its buyer: for own use, or to sell again. Stored on the ledger: never rename a value. Req: L-07, L-08."""
+
+    RETAIL = "retail"
+    WHOLESALE = "wholesale"
 
 
 LIFECYCLE: Final = MappingProxyType(
@@ -152,7 +169,9 @@ class TermsVersionStale(Rejected):
 
 
 class TermFixed(Rejected):
-    """The currency, the billing period and who alone sells can't change: intervals, debts and roles stand on them."""
+    """The currency, the billing period, who alone sells and who is a retail customer can't change: intervals, debts and roles
+    stand on them.
+    """
 
     code = 2311
 
@@ -175,6 +194,13 @@ class RolesFixed(Rejected):
     """Under this agreement only the other party sells (L-16)."""
 
     code = 2322
+
+
+class RetailCustomerInvalid(Rejected):
+    """The retail customer is not the party that only buys (L-01)."""
+
+    code = 2323
+    grpc = Grpc.INVALID_ARGUMENT
 
 
 class NoPair(Rejected):
@@ -242,7 +268,7 @@ class AgreementTerms:
     `payment_terms` is what people call it, `payment_due_ms` what counts: from an invoice's issue to its due time.
     `extension_answer_window_ms` is how long a buyer may think about an extension (0: the response window),
     `cancellation_window_ms` how long after its activation it may still cancel an order, for the fee (0: not at all).
-    Only `only_seller` may sell, if it is given. Req: L-16.
+    Only `only_seller` may sell, if it is given; the other one may be a `retail_customer`. Req: L-01, L-16.
     """
 
     name: str
@@ -265,6 +291,15 @@ class AgreementTerms:
     cancellation_window_ms: int = 0
     cancellation_fee_minor: int = 0
     only_seller: str = ""
+    retail_customer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyRoles:
+    """What one party is on this ledger, sorted."""
+
+    organization: str
+    roles: tuple[TradeRole, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +313,7 @@ class Agreement:
     terms_version: int
     proposal_id: str
     in_force_from_ms: int
+    roles: tuple[PartyRoles, ...] = ()
 
 
 def _pair(parties: tuple[str, ...]) -> str:
@@ -341,6 +377,25 @@ def sla_target_of(terms: AgreementTerms, seller: str, offering: str, metric: str
     return exact or next((t for t in fitting if not t.offering), None)
 
 
+def roles_of(terms: AgreementTerms, parties: tuple[str, ...]) -> tuple[PartyRoles, ...]:
+    """What each of the two is on their ledger. Req: L-01, L-02, L-06."""
+    return tuple(PartyRoles(organization=party, roles=_roles_of(terms, party)) for party in parties)
+
+
+def _roles_of(terms: AgreementTerms, party: str) -> tuple[TradeRole, ...]:
+    if not terms.only_seller:
+        return TradeRole.WHOLESALE_BUYER, TradeRole.WHOLESALE_SELLER
+    sells = party == terms.only_seller
+    if terms.retail_customer:
+        return (TradeRole.RETAIL_SELLER if sells else TradeRole.RETAIL_CUSTOMER,)
+    return (TradeRole.WHOLESALE_SELLER if sells else TradeRole.WHOLESALE_BUYER,)
+
+
+def trade_kind(terms: AgreementTerms, buyer: str) -> TradeKind:
+    """What a transaction is in which `buyer` buys. Req: L-07, L-08."""
+    return TradeKind.RETAIL if buyer == terms.retail_customer else TradeKind.WHOLESALE
+
+
 def require_may_sell(terms: AgreementTerms, seller: str, field: str) -> None:
     """Rejects with RolesFixed. Req: L-16."""
     if terms.only_seller not in ("", seller):
@@ -362,7 +417,7 @@ def required_to_agree(_: AgreementTerms, call: Call) -> tuple[str, ...]:
 
 def check_terms(command: AgreementTerms, call: Call) -> None:
     """Rejects with the first of: NoPair, TermsVersionStale, TermFixed, AgreementNameInvalid, CurrencyUnknown, WindowOutOfBounds,
-    PaymentTermsInvalid, AmountOutOfRange, SellerNotAParty (who alone sells), TooManyTerms; then for price terms, SLA targets,
+    PaymentTermsInvalid, AmountOutOfRange, SellerNotAParty (who alone sells), RetailCustomerInvalid, TooManyTerms; then for price terms, SLA targets,
     discounts and delay penalties SellerNotAParty, those of the rate, PriceTermInvalid, SlaTargetInvalid, DiscountInvalid or
     DelayPenaltyInvalid, TermDoubled.
     """
@@ -380,6 +435,10 @@ def check_terms(command: AgreementTerms, call: Call) -> None:
         raise AmountOutOfRange(f"The fee is from 0 to {MINOR_MAX} minor units.", "cancellation_fee_minor")
     if command.only_seller and command.only_seller not in parties:
         raise SellerNotAParty("Who alone sells must be one of the ledger's two parties.", "only_seller")
+    if command.retail_customer and (
+        command.retail_customer not in parties or command.only_seller in ("", command.retail_customer)
+    ):
+        raise RetailCustomerInvalid("A retail customer is the party whose other one alone sells.", "retail_customer")
     _require_price_terms(command, parties, call.parameters)
     _require_sla_targets(command, parties, call.parameters)
     _require_discounts(command, parties, call.parameters)
@@ -400,6 +459,7 @@ def agree(command: AgreementTerms, call: Call) -> Outcome:
             terms_version=1,
             proposal_id=call.proposal_id,
             in_force_from_ms=call.block.time_ms,
+            roles=roles_of(command, parties),
         )
         return Outcome(writes=(agreement,), events=(Event("agreement.concluded", agreement),))
     amended = replace(
@@ -421,7 +481,7 @@ def _require_current(command: AgreementTerms, before: Agreement | None) -> None:
         )
     if before is None:
         return
-    for name in ("currency", "billing_period_ms", "only_seller"):
+    for name in ("currency", "billing_period_ms", "only_seller", "retail_customer"):
         if getattr(command, name) != getattr(before.terms, name):
             raise TermFixed(f"It stays {getattr(before.terms, name) or 'open'} for the agreement's life.", name)
 

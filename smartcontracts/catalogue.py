@@ -11,7 +11,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from smartcontracts.agreement import Agreement, AgreementTerms, agreement_of, other_party, require_may_sell
+from smartcontracts.agreement import (
+    AGREEMENT,
+    Agreement,
+    AgreementTerms,
+    agreement_of,
+    other_party,
+    require_may_sell,
+)
 from smartcontracts.canonical_json import Json
 from smartcontracts.inquiry import (
     INQUIRY,
@@ -40,6 +47,7 @@ from smartcontracts.kernel import (
     Outcome,
     Rejected,
     Role,
+    Sender,
     Terms,
     View,
     step,
@@ -182,6 +190,13 @@ class Offering:
     valid_until_ms: int
     published_at_ms: int
     releases: tuple[bytes, ...] = field(default=(), metadata={"list_max": RELEASES_MAX})
+
+
+def admit_offering(command: PublishOffering, sender: Sender, view: View) -> None:
+    """Rejects with RolesFixed, before anything else is looked at: who sells is fixed for an agreement's life. Req: L-16."""
+    agreement = view.get(AGREEMENT, command.agreement_id)
+    if agreement is not None and sender.organization in agreement.parties:
+        require_may_sell(agreement.terms, sender.organization, "signer")
 
 
 def publish_offering(command: PublishOffering, call: Call) -> Outcome:
@@ -443,6 +458,7 @@ CONTRACT: Final = Contract(
             handler=publish_offering,
             roles=(Role.S_BUS,),
             creates=OFFERING,
+            admit=admit_offering,
             gas=600,
         ),
         MessageType(name="withdraw_offering", command=WithdrawOffering, handler=withdraw_offering, roles=(Role.S_BUS,)),

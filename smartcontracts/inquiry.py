@@ -15,7 +15,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from smartcontracts.agreement import Agreement, AgreementUnknown, agreement_of, require_may_sell
+from smartcontracts.agreement import (
+    AGREEMENT,
+    Agreement,
+    AgreementUnknown,
+    agreement_of,
+    other_party,
+    require_may_sell,
+)
 from smartcontracts.canonical_json import Json, require_canonical
 from smartcontracts.ids import derive_id
 from smartcontracts.kernel import (
@@ -30,6 +37,7 @@ from smartcontracts.kernel import (
     Outcome,
     Rejected,
     Role,
+    Sender,
     Terms,
     View,
     step,
@@ -477,6 +485,13 @@ def response_record(view: View, ledger_id: str, seller: str) -> ResponseRecord:
     return view.get(RESPONSE_RECORD, record_id) or ResponseRecord(id=record_id, seller=seller)
 
 
+def admit_inquiry(command: SubmitInquiry, sender: Sender, view: View) -> None:
+    """Rejects with RolesFixed, before anything else is looked at: who sells is fixed for an agreement's life. Req: L-16."""
+    agreement = view.get(AGREEMENT, command.agreement_id)
+    if agreement is not None and sender.organization in agreement.parties:
+        require_may_sell(agreement.terms, other_party(agreement, sender.organization), "seller")
+
+
 def _require_agreement(command: SubmitInquiry, buyer: str, view: View) -> Agreement:
     if command.seller == buyer:
         raise SellerIsBuyer("An organization does not buy from itself.", "seller")
@@ -867,6 +882,7 @@ CONTRACT: Final = Contract(
             handler=submit_inquiry,
             roles=(Role.B_BUS,),
             creates=INQUIRY,
+            admit=admit_inquiry,
             gas=900,
         ),
         MessageType(

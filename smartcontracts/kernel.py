@@ -301,6 +301,8 @@ class MessageType:
     roles: tuple[Role, ...]
     positions: tuple[Position, ...] = (Position.PARTY,)
     creates: Kind[Any] | None = None
+    # What can never be right, by what no act can change any more: refused before it is admitted, and in a block without a trace.
+    admit: Callable[[Any, Sender, View], None] | None = None
     # Declared worst-case cost in microseconds, for gas_wanted, but for the documents.
     gas: int = 300
     # What a transaction may read and write once it has this message; above a block's, it has the block to itself.

@@ -3,7 +3,7 @@
 O-02, O-10 it names the quote, whose inquiry follows from it; O-03, O-04 it may restate the requirements and changes none;
 O-05 a change needs a new quote; O-06, O-12 it is recorded at placement (X-68); O-08 what delivery needs may be added; O-11 the
 quote is valid; O-24, O-29, O-30 one answer of two; O-31 silence is a rejection; O-32, X-22 the order names its acceptance and
-activation windows; C-05, C-06 an order of a change says so. Acceptance gives the service its id (X-61). What comes after is in
+activation windows; C-05, C-06 an order of a change says so; L-07, L-08 it is a retail or a wholesale transaction. Acceptance gives the service its id (X-61). What comes after is in
 delivery.py and change.py, so this module has the whole lifecycle, and what happens when an order ends.
 """
 
@@ -15,6 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from smartcontracts.agreement import TradeKind, agreement_of, trade_kind
 from smartcontracts.canonical_json import Json, dump, load, require_canonical
 from smartcontracts.inquiry import require_inquiry
 from smartcontracts.kernel import (
@@ -409,6 +410,7 @@ class Order:
     delay_from_ms: int = 0
     window_changes: tuple[WindowChange, ...] = field(default=(), metadata={"list_max": WINDOW_CHANGES_MAX})
     extension: ExtensionRequest | None = None
+    trade: TradeKind = TradeKind.WHOLESALE
 
 
 def place_order(command: PlaceOrder, call: Call) -> Outcome:
@@ -456,6 +458,7 @@ def place_order(command: PlaceOrder, call: Call) -> Outcome:
         change=command.change,
         change_id="" if service is None else call.new_id(SERVICE_CHANGE),
         replaces=command.replaces,
+        trade=trade_kind(agreement_of(call.view, quote.agreement_id).terms, quote.buyer),
     )
     ordered = replace(quote, status=step(QUOTE_LIFECYCLE, quote.status, "order"), order_id=order.id)
     placed = Outcome(writes=(order, ordered), events=(Event("order.placed", order),))

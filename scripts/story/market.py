@@ -72,9 +72,14 @@ class Market:
         async def agree(ledger: str, buyer: str, seller: str) -> None:
             seats = await self.seat(seller, ledger), await self.seat(buyer, ledger)
             only = "" if ledger in self.both_ways else seats[0].id
+            # Who sells nowhere buys for its own use.
+            retail = "" if not only or buyer in self.providers else seats[1].id
             name = self.names.get(ledger, f"Services on {ledger}")
             self.agreements[ledger] = await conclude(
-                self.stage, *seats, name, lambda name, parties: replace(terms(name, parties), only_seller=only)
+                self.stage,
+                *seats,
+                name,
+                lambda name, parties: replace(terms(name, parties), only_seller=only, retail_customer=retail),
             )
 
         await asyncio.gather(*(agree(ledger, *pair) for ledger, pair in self.pairs.items()))

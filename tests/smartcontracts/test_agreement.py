@@ -71,6 +71,9 @@ TERMS = a.AgreementTerms(
 )
 
 
+WHOLESALE = (a.TradeRole.WHOLESALE_BUYER, a.TradeRole.WHOLESALE_SELLER)
+
+
 def new_ledger():
     return MemoryLedger.bilateral(proposal.CONTRACT, a.CONTRACT)
 
@@ -101,6 +104,7 @@ def test_the_pair_has_one_agreement_whoever_of_them_proposes(first, second):
         terms_version=1,
         proposal_id=opened.id,
         in_force_from_ms=NOW,
+        roles=tuple(a.PartyRoles(organization=party, roles=WHOLESALE) for party in PARTIES),
     )
     assert a.agreement_between(ledger, PARTIES) == concluded
     assert a.agreement_of(ledger, concluded.id) == concluded
@@ -180,6 +184,17 @@ REFUSED = [  # the field at fault, in order of precedence
     *((AmountOutOfRange, "dispute_threshold_minor", change(dispute_threshold_minor=n)) for n in (-1, MINOR_MAX + 1)),
     *((AmountOutOfRange, "cancellation_fee_minor", change(cancellation_fee_minor=n)) for n in (-1, MINOR_MAX + 1)),
     (a.SellerNotAParty, "only_seller", change(only_seller=org("north"))),
+    (a.RetailCustomerInvalid, "retail_customer", change(retail_customer=org("acme"))),
+    (
+        a.RetailCustomerInvalid,
+        "retail_customer",
+        change(only_seller=org("acme"), retail_customer=org("acme")),
+    ),
+    (
+        a.RetailCustomerInvalid,
+        "retail_customer",
+        change(only_seller=org("acme"), retail_customer=org("north")),
+    ),
     (a.TooManyTerms, "price_terms", change(price_terms=(PER_MONTH,) * (LIMITS.items_max + 1))),
     (a.SellerNotAParty, "price_terms[1].seller", price(seller=org("north"))),
     (a.SellerNotAParty, "price_terms[1].seller", price(seller="")),
@@ -231,6 +246,7 @@ ONE_FIELD_EACH = [
     (a.TermFixed, {"currency": "USD"}),
     (a.TermFixed, {"billing_period_ms": 40_000}),
     (a.TermFixed, {"only_seller": org("alpha")}),
+    (a.TermFixed, {"retail_customer": org("acme")}),
     (a.AgreementNameInvalid, {"name": ""}),
     (WindowOutOfBounds, {"response_window_min_ms": 1}),
     (WindowOutOfBounds, {"response_window_ms": 1}),
@@ -286,6 +302,36 @@ def test_who_alone_sells_is_agreed_once_and_for_all():
         a.require_may_sell(fixed.terms, org("acme"), "seller")
     for name in ("acme", "alpha"):
         a.require_may_sell(TERMS, org(name), "seller")
+
+
+@pytest.mark.req("L-01", "L-02", "L-04", "L-06")
+@pytest.mark.parametrize(
+    ("only_seller", "retail_customer", "acme", "alpha"),
+    [
+        ("", "", WHOLESALE, WHOLESALE),
+        ("alpha", "", (a.TradeRole.WHOLESALE_BUYER,), (a.TradeRole.WHOLESALE_SELLER,)),
+        ("alpha", "acme", (a.TradeRole.RETAIL_CUSTOMER,), (a.TradeRole.RETAIL_SELLER,)),
+        ("acme", "alpha", (a.TradeRole.RETAIL_SELLER,), (a.TradeRole.RETAIL_CUSTOMER,)),
+    ],
+)
+def test_what_each_party_is_on_the_ledger_stands_in_the_agreement_for_its_life(
+    only_seller, retail_customer, acme, alpha
+):
+    ledger = new_ledger()
+    terms = change(only_seller=only_seller and org(only_seller), retail_customer=retail_customer and org(retail_customer))
+    for version in (0, 1):
+        agreement = propose(ledger, replace(terms, replaces_version=version))
+        roles = {one.organization: one.roles for one in agreement.roles}
+        assert roles == {org("acme"): acme, org("alpha"): alpha}
+        assert agreement.terms_version == version + 1
+
+
+@pytest.mark.req("L-07", "L-08")
+def test_a_transaction_is_retail_by_its_buyer_and_wholesale_otherwise():
+    shop = change(only_seller=org("alpha"), retail_customer=org("acme"))
+    assert a.trade_kind(shop, org("acme")) == a.TradeKind.RETAIL
+    for terms, buyer in ((shop, "alpha"), (TERMS, "acme"), (TERMS, "alpha"), (change(only_seller=org("alpha")), "acme")):
+        assert a.trade_kind(terms, org(buyer)) == a.TradeKind.WHOLESALE
 
 
 def test_the_penalty_for_delay_is_the_sellers():

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from smartcontracts import codec
+from smartcontracts.agreement import TradeKind
 from smartcontracts.canonical_json import JsonNotCanonical, canonical, load
 from smartcontracts.codec import BytesTooLong
+from smartcontracts.delivery import FailOrder
 from smartcontracts.inquiry import INQUIRY, DeclareUnable, InquiryStatus
 from smartcontracts.kernel import AlreadyDone, Cause, Rejected, RoleMissing
 from smartcontracts.money import Money
@@ -77,6 +79,7 @@ from tests.smartcontracts.trading import (
     SELLER,
     SINGLE,
     YEAR,
+    accepted,
     answer,
     ask,
     buy,
@@ -219,6 +222,23 @@ def test_an_order_is_recorded_with_items_and_instances_whether_it_restates_them_
     assert ledger.event_names()[-1] == "order.placed"
     for term, value in (("related", quote.id), ("related", quote.inquiry_id), ("related", "BuyerOrder-00005")):
         assert ledger.find(ORDER, term, value, 2) == (order,)
+
+
+@pytest.mark.req("L-07", "L-08")
+@pytest.mark.parametrize(
+    ("terms", "kind"),
+    [
+        ({}, TradeKind.WHOLESALE),
+        ({"only_seller": org(SELLER)}, TradeKind.WHOLESALE),
+        ({"only_seller": org(SELLER), "retail_customer": org(BUYER)}, TradeKind.RETAIL),
+    ],
+)
+def test_an_order_says_whether_it_is_retail_or_wholesale_to_its_end(terms, kind):
+    ledger = trading_ledger(**terms)
+    order = accepted(ledger)
+    assert order.trade == kind
+    sell(ledger, "fail_order", FailOrder(order_id=order.id, reason="NO_CAPACITY"))
+    assert ledger.the(ORDER).trade == kind
 
 
 @pytest.mark.req("O-04")
