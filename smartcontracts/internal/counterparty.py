@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from smartcontracts.ids import derive_id
-from smartcontracts.kernel import Contract, Kind, Terms, View
+from smartcontracts.kernel import Call, Contract, Kind, Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,34 +28,38 @@ class Counterparty:
     silent_at_ms: int = 0
 
 
-def counterparty_id(ledger_id: str) -> str:
-    """The id of what is known of the other party of this bilateral ledger, whether or not there is anything yet."""
-    return derive_id(COUNTERPARTY.prefix, ledger_id)
+def counterparty_id(internal_id: str, ledger_id: str) -> str:
+    """The id of what is known of the other party of this bilateral ledger, whether or not there is anything yet.
+
+    The other party has another one: nothing that an internal ledger names is to be found anywhere else.
+    """
+    return derive_id(COUNTERPARTY.prefix, internal_id, ledger_id)
 
 
-def has_asked(view: View, ledger_id: str, organization: str) -> tuple[Counterparty, ...]:
+def has_asked(call: Call, ledger_id: str, organization: str) -> tuple[Counterparty, ...]:
     """What is to write once it has asked us; nothing if it has before."""
-    known = _known(view, ledger_id, organization)
+    known = _known(call, ledger_id, organization)
     return () if known.buys else (replace(known, buys=True),)
 
 
-def has_answered(view: View, ledger_id: str, organization: str) -> tuple[Counterparty, ...]:
+def has_answered(call: Call, ledger_id: str, organization: str) -> tuple[Counterparty, ...]:
     """What is to write once it has answered, in time or not: nobody calls it silent any more."""
-    known = _known(view, ledger_id, organization)
+    known = _known(call, ledger_id, organization)
     return (replace(known, answers=known.answers + 1, silences=0),)
 
 
-def was_silent(view: View, ledger_id: str, organization: str, since_ms: int, now_ms: int) -> tuple[Counterparty, ...]:
+def was_silent(call: Call, ledger_id: str, organization: str, since_ms: int) -> tuple[Counterparty, ...]:
     """What is to write once it has left an inquiry without an answer. All that it was asked since `since_ms` counts once. Req: Q-31."""
-    known = _known(view, ledger_id, organization)
+    known = _known(call, ledger_id, organization)
     if known.silences and known.silent_at_ms >= since_ms:
         return ()
-    return (replace(known, silences=known.silences + 1, silent_at_ms=now_ms),)
+    return (replace(known, silences=known.silences + 1, silent_at_ms=call.block.time_ms),)
 
 
-def _known(view: View, ledger_id: str, organization: str) -> Counterparty:
-    found = view.get(COUNTERPARTY, counterparty_id(ledger_id))
-    return found or Counterparty(id=counterparty_id(ledger_id), ledger_id=ledger_id, organization=organization)
+def _known(call: Call, ledger_id: str, organization: str) -> Counterparty:
+    known_id = counterparty_id(call.ledger_id, ledger_id)
+    found = call.view.get(COUNTERPARTY, known_id)
+    return found or Counterparty(id=known_id, ledger_id=ledger_id, organization=organization)
 
 
 COUNTERPARTY: Final = Kind(

@@ -212,7 +212,7 @@ def hand_over_inquiry(command: HandOverInquiry, call: Call) -> Outcome:
     )
     if not command.standing_quote_id and _is_duplicate(handover, call):
         handover = refuse(handover, DUPLICATE, now_ms)
-    asking = has_asked(call.view, command.ledger_id, inquiry.buyer)
+    asking = has_asked(call, command.ledger_id, inquiry.buyer)
     return Outcome(writes=(handover, *asking), events=(Event(f"inquiry_handover.{handover.status.value}", handover),))
 
 

@@ -777,9 +777,9 @@ def _received(command: RecordResponse, asked: AskedSeller, sourcing: Sourcing, c
 def _conduct(asked: AskedSeller, sourcing: Sourcing, call: Call) -> tuple[Counterparty, ...]:
     """What the response says of the seller itself. What its ledger refused never reached it. Req: Q-31."""
     if asked.outcome == AskedOutcome.DEEMED:
-        return was_silent(call.view, asked.ledger_id, asked.seller, sourcing.requested_at_ms, call.block.time_ms)
+        return was_silent(call, asked.ledger_id, asked.seller, sourcing.requested_at_ms)
     if asked.outcome in (AskedOutcome.QUOTED, AskedOutcome.UNABLE, AskedOutcome.LATE):
-        return has_answered(call.view, asked.ledger_id, asked.seller)
+        return has_answered(call, asked.ledger_id, asked.seller)
     return ()
 
 

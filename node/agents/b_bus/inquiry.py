@@ -205,7 +205,8 @@ async def _candidate(
 ) -> _Candidate:
     """The other party of a ledger, with what is known of it as a seller; reading that takes the same however long they have traded."""
     other, outside = desk.counterparty(ledger_id), desk.bilateral[ledger_id]
-    known: Counterparty | None = await desk.internal.get("counterparty", counterparty_id(ledger_id))
+    known_id = counterparty_id(desk.internal.id, ledger_id)
+    known: Counterparty | None = await desk.internal.get("counterparty", known_id)
     scores = await scores_on(outside, other)
     has_sold = bool(scores) or (known is not None and known.answers > 0)
     seller = Seller(

@@ -1,6 +1,7 @@
 """Sourcing: who may be asked for what, until when, and that each answer is kept."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from smartcontracts.internal.handover import INQUIRY_HANDOVER
 from smartcontracts.internal.ranking import RankQuotes
 from smartcontracts.internal.release import OUTWARD_ITEMS, RELEASE, SaltInvalid, release_hash, released_command
 from smartcontracts.internal.rules import SetSourcingRules
-from smartcontracts.kernel import Cause, RoleMissing, WrongStatus, cause_id
+from smartcontracts.kernel import Block, Cause, RoleMissing, WrongStatus, cause_id
 from smartcontracts.lineage import pseudonym
 from smartcontracts.trade import Action, Change, ChangeKind, ReasonInvalid
 from tests.smartcontracts.internal.inquiries import (
@@ -348,12 +349,12 @@ def test_every_answer_is_kept_a_quote_as_a_copy():
 def test_what_a_seller_does_when_it_is_asked_is_kept_in_one_document():
     ledger = internal_ledger()
     found = asked(ledger, BRAVO, CHARLIE, DELTA)
-    ledger.write(Counterparty(id=counterparty_id(BRAVO), ledger_id=BRAVO, organization=org("bravo"), silences=2))
+    ledger.write(Counterparty(id=counterparty_id(ledger.ledger_id, BRAVO), ledger_id=BRAVO, organization=org("bravo"), silences=2))
     for place, outcome in enumerate(("quoted", "unable", "deemed")):
         send(ledger, "record_response", response(found, place, outcome), "b_bus")
 
     def known(ledger_id):
-        one = ledger.the(COUNTERPARTY, counterparty_id(ledger_id))
+        one = ledger.the(COUNTERPARTY, counterparty_id(ledger.ledger_id, ledger_id))
         return (one.organization, one.buys, one.answers, one.silences, one.silent_at_ms)
 
     assert known(BRAVO) == (org("bravo"), False, 1, 0, 0)
@@ -376,10 +377,11 @@ def test_a_seller_is_silent_once_a_sourcing_and_one_that_never_heard_of_it_is_no
     for place in (0, 1):
         send(ledger, "record_response", response(found, place, "deemed"), "b_bus")
     send(ledger, "record_response", response(found, 2, "refused"), "b_bus")
-    silent = ledger.get(COUNTERPARTY, counterparty_id(BRAVO))
+    silent = ledger.get(COUNTERPARTY, counterparty_id(ledger.ledger_id, BRAVO))
     assert (silent.silences, silent.silent_at_ms) == (1, ledger.time_ms - 2)
-    assert ledger.get(COUNTERPARTY, counterparty_id(CHARLIE)) is None
-    again = was_silent(ledger, BRAVO, org("bravo"), silent.silent_at_ms + 1, ledger.time_ms)
+    assert ledger.get(COUNTERPARTY, counterparty_id(ledger.ledger_id, CHARLIE)) is None
+    later = SimpleNamespace(view=ledger, ledger_id=ledger.ledger_id, block=Block(ledger.height, ledger.time_ms))
+    again = was_silent(later, BRAVO, org("bravo"), silent.silent_at_ms + 1)
     assert again == (replace(silent, silences=2, silent_at_ms=ledger.time_ms),)
 
 
