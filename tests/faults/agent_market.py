@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -38,6 +39,8 @@ LEFT_OUT_LEDGER, LEFT_OUT_ORGANIZATION = "omni", "ofcom"
 STANDING = frozenset(("organization", "member", "sys", "proposal", "agreement", "sourcing_rules", "response_record"))
 POLICIES = {"failures_max": 2, "maintenance_notice_ms": 30_000}
 BOOKINGS = "bookings.sqlite"
+TAKEN_UP = re.compile(r"agent_ledger_taken_up .*\bledger=(\S+)")
+TAKEN_UP_WITHIN_S = 120
 
 
 class AgentFiles:
@@ -74,6 +77,10 @@ class AgentFiles:
         """Take back kills that nothing came to."""
         for path in self.kills.iterdir():
             path.unlink(missing_ok=True)
+
+    def taken_up(self):
+        """Names of the ledgers that the agent has begun to follow."""
+        return set(TAKEN_UP.findall(self.log.read_text())) if self.log.exists() else set()
 
     def lose_cursors(self):
         """With the next end that its network's keeper sees."""
@@ -156,6 +163,7 @@ async def open_market(topology, directory, *, dying=True):
     network = KillableNetwork(topology, directory, dying=dying)
     await network.start(timeout_s=300)
     try:
+        await all_taken_up(network)
         story = LocalNetwork(network)
         try:
             market = Market(Stage(story, Teller(quiet=True)), pairs_of(network.topology))
@@ -165,6 +173,23 @@ async def open_market(topology, directory, *, dying=True):
             await story.close()
     finally:
         await network.stop()
+
+
+async def all_taken_up(network):
+    """Until each agent follows all its ledgers: how long a node takes to show them is not what the plays are about."""
+    give_up = time.monotonic() + TAKEN_UP_WITHIN_S
+    ledgers = network.topology.ledgers
+    while True:
+        missing = {
+            (*key, name)
+            for key, files in network.files.items()
+            for name, ledger in ledgers.items()
+            if key[0] in ledger.parties and name not in files.taken_up()
+        }
+        if not missing:
+            return
+        assert time.monotonic() < give_up, f"not taken up: {sorted(missing)}"
+        await asyncio.sleep(0.5)
 
 
 # Outcomes
