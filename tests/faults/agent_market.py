@@ -36,7 +36,9 @@ ALPHA, CHARLIE = "alpha", "charlie"
 # Nothing of what agents do stands on these: as far as they are concerned, fewer processes are the same market.
 LEFT_OUT_LEDGER, LEFT_OUT_ORGANIZATION = "omni", "ofcom"
 # Who is a member, under which rules, and how each answers over time: not what a process ends with.
-STANDING = frozenset(("organization", "member", "sys", "proposal", "agreement", "sourcing_rules", "response_record"))
+STANDING = frozenset(
+    ("organization", "member", "sys", "proposal", "agreement", "sourcing_rules", "response_record", "counterparty")
+)
 POLICIES = {"failures_max": 2, "maintenance_notice_ms": 30_000}
 BOOKINGS = "bookings.sqlite"
 TAKEN_UP = re.compile(r"agent_ledger_taken_up .*\bledger=(\S+)")
