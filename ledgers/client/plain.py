@@ -1,7 +1,7 @@
 """Messages and records as plain values (what JSON can hold), and messages back from them, strictly.
 
 Integers stay integers, bytes are lower-case hex, names are the fields' own. An unknown name, a value of another type or
-a number out of range is refused: nothing is guessed.
+a number out of range is refused: nothing is guessed. A proposal has `act_plain` besides: its joint act, as it can be read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any, Final
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+
+from smartcontracts.proposal import Proposal
+from syngraph.v1.transaction_pb2 import Act
 
 DEPTH_MAX: Final = 32
 
@@ -33,7 +36,9 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Message):
         return {field.name: _field_to_plain(field, got) for field, got in value.ListFields()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        plain = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        # Who accepts it by its hash must be able to read it.
+        return {**plain, "act_plain": _act_to_plain(value.act)} if isinstance(value, Proposal) else plain
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Enum):
@@ -43,6 +48,13 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(nested) for nested in value]
     return value
+
+
+def _act_to_plain(encoded: bytes) -> dict[str, Any]:
+    act = Act()
+    act.ParseFromString(encoded)
+    found: dict[str, Any] = to_plain(act)
+    return found
 
 
 def from_plain(message: type[Message], value: object, path: str = "", depth: int = DEPTH_MAX) -> Message:

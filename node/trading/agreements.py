@@ -57,7 +57,12 @@ def command() -> None:
 @click.argument("ledger")
 @common
 def template(settings: Settings, *, ledger: str) -> None:
-    """Print terms for this ledger's two parties, to be edited; amounts in minor units, times in milliseconds."""
+    """Print terms for this ledger's two parties, to be edited; amounts in minor units, times in milliseconds.
+
+    \b
+    Example:
+      syngraph trade agreement template acme-alpha > terms.json
+    """
     with at(settings, ledger) as desk:
         organizations = desk.ledger.list("organization")
         parties = sorted(one.body.id for one in organizations if one.body.position == Position.PARTY)
@@ -73,7 +78,12 @@ def template(settings: Settings, *, ledger: str) -> None:
 )
 @common
 def propose(settings: Settings, *, ledger: str, file: BinaryIO, valid_for: int) -> None:
-    """Propose the terms in FILE ("-" is standard input), or new ones: then `replaces_version` is the one in force."""
+    """Propose the terms in FILE ("-" is standard input), or new ones: then `replaces_version` is the one in force.
+
+    \b
+    Example:
+      syngraph trade agreement propose acme-alpha terms.json --valid-for 3d
+    """
     messages = [{"propose": {"act": {"agreement_terms": read_json(file)}, "valid_for_ms": valid_for}}]
     with at(settings, ledger) as desk:
         signed = make_from_plain(desk.ledger.id, messages, [desk.signer])
@@ -85,7 +95,12 @@ def propose(settings: Settings, *, ledger: str, file: BinaryIO, valid_for: int) 
 @click.argument("proposal_id", metavar="PROPOSAL")
 @common
 def accept(settings: Settings, *, ledger: str, proposal_id: str) -> None:
-    """Accept a proposal as it stands; `syngraph query get LEDGER proposal PROPOSAL` shows it first."""
+    """Accept a proposal as it stands; `syngraph query get LEDGER proposal PROPOSAL` shows its terms (`act_plain`) first.
+
+    \b
+    Example:
+      syngraph trade agreement accept acme-alpha prp_...
+    """
     with at(settings, ledger) as desk:
         proposal: Proposal = desk.ledger.get("proposal", proposal_id).body
         accepting = AcceptProposal(proposal_id=proposal_id, act_sha256=proposal.act_sha256)

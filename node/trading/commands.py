@@ -1,4 +1,4 @@
-"""`syngraph trade`: ask, order, change and end services, and answer sellers, as a person with the role B-BUS; sell by catalogue."""
+"""`syngraph trade`: what people do themselves: ask, order, change and end services, answer sellers, sell by catalogue, set rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from node.sonata import (
     order_from_product_order,
     quote_answer,
 )
-from node.trading import agreements
+from node.trading import agreements, maintenance, offerings, rules
 from node.trading.desk import DURATION, Desk, at, keep_withheld, keeping, new_secret, read_file, sentences, waiting
 from smartcontracts.canonical_json import dump, load
 from smartcontracts.catalogue import RequestStandingQuote
@@ -50,10 +50,12 @@ def command() -> None:
       syngraph trade order acme-alpha QUOTE product-order.json --accept-within 1h --activate-within 10d
       syngraph watch acme-alpha --order ORDER
       syngraph trade terminate acme-alpha SERVICE
+      syngraph trade rules alpha-internal > rules.json
     """
 
 
-command.add_command(agreements.command)
+for _part in (agreements.command, maintenance.command, offerings.command, rules.command):
+    command.add_command(_part)
 
 
 @command.command()
@@ -81,6 +83,11 @@ def inquire(  # one parameter an option
     """Ask the other party for a quote: FILE is a Sonata quote request ("-" is standard input).
 
     Prints the inquiry; with --wait its answer, in Sonata's form.
+
+    \b
+    Examples:
+      syngraph trade inquire acme-alpha quote-request.json --wait
+      syngraph trade inquire acme-alpha more-bandwidth.json --service svc_... --change qos --wait
     """
     data = read_file(file)
     with at(settings, ledger) as desk, sentences():
@@ -113,6 +120,10 @@ def take(settings: Settings, *, ledger: str, offering_id: str, file: BinaryIO, k
     """Take a standing quote from the seller's catalogue: OFFERING is its document's id, FILE a Sonata quote request.
 
     No inquiry goes back and forth: the quote is there at once. `syngraph query list LEDGER offering` shows the catalogue.
+
+    \b
+    Example:
+      syngraph trade take acme-alpha off_... quote-request.json
     """
     data = read_file(file)
     with at(settings, ledger) as desk, sentences():
@@ -140,7 +151,12 @@ def take(settings: Settings, *, ledger: str, offering_id: str, file: BinaryIO, k
 @click.argument("inquiry_id", metavar="INQUIRY")
 @common
 def take_late(settings: Settings, *, ledger: str, inquiry_id: str) -> None:
-    """Let a quote count that came after the response window."""
+    """Let a quote count that came after the response window.
+
+    \b
+    Example:
+      syngraph trade take-late acme-alpha inq_...
+    """
     with at(settings, ledger) as desk:
         quote_id = desk.ledger.get("inquiry", inquiry_id).body.late_quote_id
         receipt = desk.act("take_late_quote", TakeLateQuote(inquiry_id=inquiry_id, quote_id=quote_id))
@@ -176,6 +192,11 @@ def order(  # one parameter an option
     """Order a quote. FILE, a Sonata product order, restates what was quoted; without it nothing is restated.
 
     With --wait the answer, in Sonata's form.
+
+    \b
+    Examples:
+      syngraph trade order acme-alpha quo_... --accept-within 1h --activate-within 10d --wait
+      syngraph trade order acme-alpha quo_... product-order.json --accept-within 1h --activate-within 10d
     """
     with at(settings, ledger) as desk, sentences():
         quote = desk.ledger.get("quote", quote_id).body
@@ -209,7 +230,12 @@ def order(  # one parameter an option
 @click.option("--reason", default="NO_LONGER_NEEDED", show_default=True, help="A word for machines.")
 @common
 def cancel(settings: Settings, *, ledger: str, order_id: str, reason: str) -> None:
-    """Cancel an order that is not activated yet ("Order Cancelled")."""
+    """Cancel an order that is not activated yet ("Order Cancelled").
+
+    \b
+    Example:
+      syngraph trade cancel acme-alpha ord_... --reason NO_LONGER_NEEDED
+    """
     with at(settings, ledger) as desk:
         desk.show(desk.read(desk.act("cancel_order", CancelOrder(order_id=order_id, reason=reason)), "order"))
 
@@ -221,7 +247,12 @@ def cancel(settings: Settings, *, ledger: str, order_id: str, reason: str) -> No
 @click.option("--waive-penalty", is_flag=True, help="With grant: count a delay from the new end.")
 @common
 def answer_extension(settings: Settings, *, ledger: str, order_id: str, answer: str, waive_penalty: bool) -> None:
-    """Grant or refuse the seller's request for a later end of the activation window."""
+    """Grant or refuse the seller's request for a later end of the activation window.
+
+    \b
+    Example:
+      syngraph trade answer-extension acme-alpha ord_... grant --waive-penalty
+    """
     given = AnswerExtension(order_id=order_id, granted=answer == "grant", waive_penalty=waive_penalty)
     with at(settings, ledger) as desk:
         desk.show(desk.read(desk.act("answer_extension", given), "order"))
@@ -234,7 +265,12 @@ def answer_extension(settings: Settings, *, ledger: str, order_id: str, answer: 
 @click.option("--waive-penalty", is_flag=True, help="Count a delay from the new end.")
 @common
 def extend(settings: Settings, *, ledger: str, order_id: str, by: int, waive_penalty: bool) -> None:
-    """Give the seller more time without having been asked."""
+    """Give the seller more time without having been asked.
+
+    \b
+    Example:
+      syngraph trade extend acme-alpha ord_... --by 2d
+    """
     with at(settings, ledger) as desk:
         end_ms = desk.ledger.get("order", order_id).body.activate_by_ms + by
         given = ExtendWindow(order_id=order_id, activate_by_ms=end_ms, waive_penalty=waive_penalty)
@@ -248,7 +284,12 @@ def extend(settings: Settings, *, ledger: str, order_id: str, by: int, waive_pen
 @waiting
 @common
 def terminate(settings: Settings, *, ledger: str, service_id: str, window: int, wait: bool) -> None:
-    """Ask what ending a service costs; ordering the quote that comes back ends it."""
+    """Ask what ending a service costs; ordering the quote that comes back ends it.
+
+    \b
+    Example:
+      syngraph trade terminate acme-alpha svc_... --wait
+    """
     with at(settings, ledger) as desk:
         service = desk.ledger.get("service", service_id).body
         lineage_key = secrets.token_bytes(LINEAGE_KEY_BYTES)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 import click
 
 from ledgers.client import SigningMember
+from ledgers.kinds import BILATERAL
 from ledgers.receipts import Receipt
 from ledgers.transaction import Act
 from node.cli.settings import Settings
@@ -61,8 +62,12 @@ class Desk:
         ]
         if len(found) == 1:
             return found[0]
-        what = f"an agreement named {name!r}" if name else "exactly one agreement"
-        raise click.ClickException(f"{self.ledger.name or self.ledger.id} has not {what} of yours; found {len(found)}.")
+        what = f"named {name!r} of yours" if name else "of yours, or several"
+        there = sorted(document.body.terms.name for document in self.ledger.list("agreement"))
+        hint = (
+            f"there are: {', '.join(there)}" if there else "`syngraph trade agreement --help` says how to come to one"
+        )
+        raise click.ClickException(f"{self.ledger.name or self.ledger.id} has no agreement {what}; {hint}.")
 
     def other(self, agreement: Agreement) -> str:
         """The other party's organization id."""
@@ -106,11 +111,17 @@ class Desk:
 
 
 @contextmanager
-def at(settings: Settings, ledger: str) -> Iterator[Desk]:
-    """A desk on the ledger with this name or id; closes the connection."""
+def at(settings: Settings, ledger: str, kind: str = BILATERAL) -> Iterator[Desk]:
+    """A desk on the ledger with this name or id; closes the connection. Raises click.UsageError for one of another kind."""
     with settings.connect() as client:
         organization = client.node_status().organization_id
-        yield Desk(settings, client.ledger(ledger), organization, settings.signer())
+        found = client.ledger(ledger)
+        if found.kind != kind:
+            example = "acme-alpha" if kind == BILATERAL else "alpha-internal"
+            raise click.UsageError(
+                f"{ledger} is {found.kind}: this command needs a ledger that is {kind}, like {example}."
+            )
+        yield Desk(settings, found, organization, settings.signer())
 
 
 def read_file(file: BinaryIO) -> bytes:

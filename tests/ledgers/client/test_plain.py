@@ -6,7 +6,8 @@ import pytest
 
 from ledgers.client import PlainInvalid, from_plain, to_plain
 from smartcontracts.parameters import Parameters
-from syngraph.v1.transaction_pb2 import Message, TransactionBody
+from smartcontracts.proposal import Proposal
+from syngraph.v1.transaction_pb2 import Act, Message, TransactionBody
 
 ADD = {"signer": 1, "add_member": {"public_key": "ab" * 32, "roles": ["auditor"], "valid_until_ms": 2**62}}
 
@@ -25,6 +26,23 @@ def test_records_become_plain_values():
     plain = to_plain({"parameters": Parameters(), "bytes": b"\x01"})
     assert plain["parameters"]["clock_ahead_ms"] == 500
     assert plain["bytes"] == "01"
+
+
+def test_a_proposal_can_be_read_by_who_is_to_accept_its_hash():
+    act = Act(agreement_terms={"name": "Ports", "currency": "EUR"}).SerializeToString()
+    proposal = Proposal(
+        id="prp_1",
+        act=act,
+        act_sha256=b"\x01" * 32,
+        act_name="agreement_terms",
+        proposer="org_1",
+        required=("org_1", "org_2"),
+        accepted_by=(),
+        valid_until_ms=1,
+    )
+    plain = to_plain(proposal)
+    assert plain["act"] == act.hex()
+    assert plain["act_plain"] == {"agreement_terms": {"name": "Ports", "currency": "EUR"}}
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,34 @@ import asyncio
 import json
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
+from ledgers.client import to_plain
 from ledgers.transaction import Act
 from node.cli.settings import Settings
-from node.trading import agreements, commands
+from node.pricebook import draft_quote
+from node.trading import agreements, commands, maintenance, offerings, rules
 from node.trading.desk import Desk
 from scripts.story.agreements import conclude
 from scripts.story.files import SAMPLE_ORDER, SAMPLE_QUOTE, read_requests
 from scripts.story.scene import ACME, ACME_ALPHA, ALPHA, Stage
 from scripts.story.telling import Teller
 from smartcontracts.delivery import RequestExtension
+from smartcontracts.inquiry import SubmitInquiry
+from smartcontracts.internal.rules import SetSourcingRules
+from smartcontracts.lineage import ancestors_of
+from smartcontracts.trade import (
+    Action,
+    Change,
+    ChangeAnswer,
+    ChangeKind,
+    ChangeMethod,
+    InquiryItem,
+    Outage,
+)
 from tests.scripts.story.by_hand import accept, activate, price_book
 from tests.scripts.story.by_hand import quote as quote_from_book
 from tests.scripts.story.fakenet import FakeNetwork, signing_member
@@ -62,6 +77,9 @@ class Market:
     def one(self, kind):
         return [document.body for document in asyncio.run(gathered(self.acme.ledger.list(kind)))][-1]
 
+    def all(self, kind, status):
+        return [document.body for document in asyncio.run(gathered(self.acme.ledger.list(kind, status=status)))]
+
     def quote(self, inquiry):
         return asyncio.run(quote_from_book(self.stage, self.alpha, inquiry, self.agreement, price_book()))
 
@@ -76,11 +94,15 @@ def market(monkeypatch):
     made.acting = ACME
 
     @contextmanager
-    def at(settings, ledger):
+    def at(settings, ledger, kind="bilateral"):
+        if kind == "internal":
+            seat = asyncio.run(made.network.seat(ALPHA, ledger))
+            yield Desk(settings, Blocking(seat.ledger), seat.id, signing_member(ALPHA))
+            return
         assert ledger == ACME_ALPHA
         yield made.desk(settings, made.acting)
 
-    for module in (commands, agreements):
+    for module in (commands, agreements, maintenance, offerings, rules):
         monkeypatch.setattr(module, "at", at)
     return made
 
@@ -101,8 +123,8 @@ def answering(market, monkeypatch):
 def trade(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def run(*words, code=0):
-        done = CliRunner().invoke(commands.command, [str(word) for word in (*words, "--json")])
+    def run(*words, code=0, given=None):
+        done = CliRunner().invoke(commands.command, [str(word) for word in (*words, "--json")], input=given)
         assert done.exit_code == code, (done.output, done.exception)
         return json.loads(done.stdout) if code == 0 else done.stderr
 
@@ -227,7 +249,8 @@ def test_the_agreement_is_named_where_the_pair_has_none_of_that_name(market, tra
     for item in request["quoteItem"]:
         item["agreementName"] = "Other terms"
     (tmp_path / "request.json").write_text(json.dumps(request))
-    assert "Other terms" in trade("inquire", ACME_ALPHA, tmp_path / "request.json", code=1)
+    told = trade("inquire", ACME_ALPHA, tmp_path / "request.json", code=1)
+    assert f"no agreement named 'Other terms' of yours; there are: {market.requests.agreement}." in told
 
 
 def test_a_desk_knows_who_the_other_party_is(market):
@@ -248,3 +271,165 @@ def test_terms_are_proposed_from_a_template_and_accepted_by_the_other_party(mark
     market.acting = ALPHA
     assert trade("agreement", "accept", ACME_ALPHA, proposal["id"])["status"] == "enacted"
     assert (market.one("agreement").terms.name, market.one("agreement").terms_version) == ("Other terms", 2)
+
+
+def test_rules_are_shown_as_defaults_changed_in_part_and_shown_as_they_are_then(market, trade):
+    shown = trade("rules", "alpha-internal")
+    assert shown == to_plain(SetSourcingRules())
+    changed = trade("rules", "alpha-internal", "-", given='{"markup_basis_points": 1200, "prefer": "cheapest"}')
+    assert (changed["version"], changed["markup_basis_points"]) == (1, 1200)
+    assert trade("rules", "alpha-internal") == {**shown, "markup_basis_points": 1200, "prefer": "cheapest"}
+    # What was printed can be set again.
+    again = trade("rules", "alpha-internal", "-", given=json.dumps(shown))
+    assert (again["version"], again["markup_basis_points"]) == (2, 1500)
+
+
+def test_rules_that_can_not_be_used_are_told_and_change_nothing(market, trade):
+    before = trade("rules", "alpha-internal")
+    for given, told in (
+        ("[]", "JSON object"),
+        ('{"mark_up": 5}', "there is no such field"),
+        ('{"prefer": 5}', "prefer"),
+        ("{", "not JSON"),
+    ):
+        assert told in trade("rules", "alpha-internal", "-", given=given, code=2)
+    assert trade("rules", "alpha-internal") == before
+
+
+OFFERING = {
+    "offering": "ethernet-port",
+    "description": "A port at any of our places",
+    "configuration": {"@type": "urn:example:port", "loss": 0.5},
+    "term": {"amount": 12, "unit": "calendarMonths"},
+    "prices": {"non_recurring": "110", "recurring": "42.50", "period": "month", "usage": {"GB": "0.0005"}},
+}
+
+
+@pytest.mark.req("L-19")
+def test_an_offering_is_published_from_a_file_and_withdrawn_by_its_seller(market, trade):
+    market.acting = ALPHA
+    shown = trade("offering", "publish", ACME_ALPHA, "-", "--quotes-valid", "1d", given=json.dumps(OFFERING))
+    offering = market.one("offering")
+    assert (shown["id"], offering.status, offering.seller) == (offering.id, "published", market.alpha.id)
+    assert json.loads(offering.product) == {
+        "productOffering": {"id": "ethernet-port"},
+        "productConfiguration": {"@type": "urn:example:port", "loss": 0.5},
+    }
+    assert [(price.price_type, price.rate.nano) for price in offering.prices] == [
+        ("nonRecurring", 110 * 10**9),
+        ("recurring", 42_500_000_000),
+        ("usageBased", 500_000),
+    ]
+    assert (offering.quote_validity_ms, offering.term.amount) == (86_400_000, 12)
+    assert trade("offering", "withdraw", ACME_ALPHA, offering.id)["status"] == "withdrawn"
+
+
+def test_an_offering_that_can_not_be_used_is_told_by_its_place(market, trade):
+    market.acting = ALPHA
+    for change, told in (
+        ({"price": 5}, "price: there is no such key"),
+        ({"offering": 5}, "offering: give a text"),
+        ({"term": {"amount": 12, "unit": "fortnights"}}, "term.unit: give one of calendarMonths"),
+        ({"term": 12}, "term: give"),
+        ({"prices": {}}, "At least one of non_recurring, recurring and usage is needed"),
+        ({"prices": {"recurring": "5"}}, "period"),
+        ({"configuration": {"limit": 1e400}}, "JSON"),
+        ({"installation_interval_ms": -1}, "installation_interval_ms: give a whole number"),
+        ({"form": "both"}, "form: give one of itemised, bundled"),
+    ):
+        given = json.dumps({**OFFERING, **change})
+        assert told in trade("offering", "publish", ACME_ALPHA, "-", given=given, code=2), change
+    assert asyncio.run(gathered(market.acme.ledger.list("offering"))) == []
+
+
+def changing(market, trade):
+    """A change with an outage, ordered and accepted; its two parties have to agree on a window."""
+    ordered(market, trade)
+    asyncio.run(
+        activate(market.stage, market.alpha, asyncio.run(accept(market.stage, market.alpha, market.one("order"))))
+    )
+    service = market.one("service")
+    items = tuple(
+        InquiryItem(id=one.id, action=Action.MODIFY, offering=one.offering, product=one.product, term=one.term)
+        for one in market.one("order").items[:1]
+    )
+    wish = SubmitInquiry(
+        seller=market.alpha.id,
+        agreement_id=market.agreement.id,
+        level="firm",
+        items=items,
+        lineage_key=b"k" * 32,
+        ancestors=ancestors_of(b"k" * 32, market.acme.id),
+        change=Change(service_id=service.id, kind=ChangeKind.OTHER),
+    )
+    asyncio.run(market.acme.ledger.submit([Act(name="submit_inquiry", command=wish)], [signing_member(ACME)]))
+    (inquiry,) = market.all("inquiry", "received")
+    answer = ChangeAnswer(outage=Outage.YES, outage_ms=60_000, method=ChangeMethod.RECONFIGURE)
+    draft = draft_quote(inquiry, market.agreement.terms, price_book(), market.network.clock() + 600_000)
+    market.alpha_does("issue_quote", replace(draft, change_answer=answer))
+    (quote,) = market.all("quote", "issued")
+    trade("order", ACME_ALPHA, quote.id, *WINDOWS)
+    (order,) = market.all("order", "placed")
+    asyncio.run(accept(market.stage, market.alpha, order))
+    return market.one("service_change")
+
+
+@pytest.mark.req("C-09")
+def test_a_maintenance_window_is_proposed_declined_and_agreed_by_hand(market, trade):
+    change = changing(market, trade)
+    told = trade("maintenance", "agree", ACME_ALPHA, change.id, code=1)
+    assert "No window is proposed" in told
+    market.acting = ALPHA
+    trade("maintenance", "propose", ACME_ALPHA, change.id, "--in", "10m", "--for", "2m")
+    window = market.one("service_change").window
+    assert (window.until_ms - window.from_ms, window.proposed_by) == (120_000, market.alpha.id)
+    market.acting = ACME
+    assert trade("maintenance", "decline", ACME_ALPHA, change.id, "--reason", "BUSINESS_HOURS")["status"] == "accepted"
+    market.acting = ALPHA
+    trade("maintenance", "propose", ACME_ALPHA, change.id, "--in", "20m", "--for", "3m")
+    market.acting = ACME
+    agreed = trade("maintenance", "agree", ACME_ALPHA, change.id)
+    assert agreed["status"] == "agreed"
+    assert int(agreed["window"]["until_ms"]) - int(agreed["window"]["from_ms"]) == 180_000
+
+
+@pytest.mark.parametrize("name", sorted(commands.command.commands))
+def test_each_command_teaches_by_an_example(name):
+    done = CliRunner().invoke(commands.command, [name, "--help"])
+    assert done.exit_code == 0
+    assert f"syngraph trade {name}" in done.stdout
+
+
+def test_a_command_for_a_pair_names_what_it_needs_where_the_ledger_is_another(monkeypatch):
+    class Elsewhere:
+        id, name, kind = "sg_1", "omni", "omni"
+
+    class Connected:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def node_status(self):
+            return SimpleNamespace(organization_id="org_1")
+
+        def ledger(self, _):
+            return Elsewhere()
+
+    monkeypatch.setattr(Settings, "connect", lambda _: Connected())
+    for words, wanted in ((("terminate", "omni", "svc_1"), "bilateral"), (("rules", "omni"), "internal")):
+        done = CliRunner().invoke(commands.command, words)
+        assert done.exit_code == 2
+        assert f"omni is omni: this command needs a ledger that is {wanted}" in done.stderr
+
+
+def test_who_stops_waiting_is_told_what_stands(market, trade, monkeypatch):
+    """Its id may not have been shown yet."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Blocking, "events", interrupted, raising=False)
+    told = trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--wait", code=130)
+    assert f"no longer waited for: inquiry {market.one('inquiry').id}" in told
