@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import mmap
 import os
+import select
 import shutil
 import signal
 import socket
@@ -29,12 +31,25 @@ LOOPBACK: Final = "lo"
 INSIDE: Final = "SYNGRAPH_DEMO_NAMESPACE"
 _READY: Final = b"recording\n"
 _ALL_PROTOCOLS: Final = 0x0003
-_RECEIVE_BUFFER: Final = 33  # SO_RCVBUFFORCE, which Python's socket module does not name
-_BUFFER_BYTES: Final = 64 << 20
+# packet(7), which Python's socket module does not name.
 _SOL_PACKET: Final = 263
+_PACKET_RX_RING: Final = 5
 _PACKET_STATISTICS: Final = 6
+_PACKET_VERSION: Final = 10
+_PACKET_IGNORE_OUTGOING: Final = 23
+_TPACKET_V3: Final = 2
 _OUTGOING: Final = 4
-_FRAME_MAX: Final = 1 << 17
+# The ring: blocks that the kernel fills with frames of any length, and hands over when full or after a while.
+_BLOCKS: Final = 128
+_BLOCK_BYTES: Final = 1 << 20
+_FRAME_BYTES: Final = 1 << 16
+_RETIRE_MS: Final = 50
+_BLOCK_STATUS: Final = 8
+_BLOCK_COUNT: Final = 12
+_IS_OURS: Final = 1
+# Where a frame's `sll_pkttype` stands behind its header of 48 bytes.
+_PACKET_TYPE: Final = 48 + 10
+_WAIT_S: Final = 0.2
 _LENGTH: Final = struct.Struct("!I")
 _ETHERNET_BYTES: Final = 14
 _IPV4: Final = 0x0800
@@ -163,36 +178,75 @@ def _segment(frame: bytes) -> tuple[Flow, bytes] | None:
     return (packet[12:16], source, packet[16:20], target), tcp[(tcp[12] >> 4) * 4 :]
 
 
+class _Ring:
+    """Frames of the loopback interface through memory that the kernel fills (PACKET_RX_RING, version 3).
+
+    A socket's own buffer is some 200 KB, and only root may have more: on a busy machine that loses frames. A ring may be as
+    large as one likes, also in a network namespace of one's own.
+    """
+
+    def __init__(self) -> None:
+        # Bound only once the ring is there, so that nothing comes before it.
+        self._raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._raw.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
+        frames = _BLOCKS * _BLOCK_BYTES // _FRAME_BYTES
+        ring = struct.pack("7I", _BLOCK_BYTES, _BLOCKS, _FRAME_BYTES, frames, _RETIRE_MS, 0, 0)
+        self._raw.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)
+        with contextlib.suppress(OSError):
+            self._raw.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self._memory = mmap.mmap(self._raw.fileno(), _BLOCKS * _BLOCK_BYTES)
+        self._raw.bind((LOOPBACK, _ALL_PROTOCOLS))
+        self._ready = select.poll()
+        self._ready.register(self._raw, select.POLLIN | select.POLLERR)
+        self._block = 0
+        self._cut = 0
+
+    def frames(self, wait_s: float) -> Iterator[bytes]:
+        """Those of the next block; none if none is full within `wait_s`. What goes out comes in again, and counts once."""
+        start = self._block * _BLOCK_BYTES
+        if not self._is_filled(start):
+            self._ready.poll(wait_s * 1000)
+            if not self._is_filled(start):
+                return
+        count, first = struct.unpack_from("II", self._memory, start + _BLOCK_COUNT)
+        at = start + first
+        for _ in range(count):
+            following, _, _, kept, length, _, begin = struct.unpack_from("6IH", self._memory, at)
+            self._cut += kept < length
+            if self._memory[at + _PACKET_TYPE] != _OUTGOING:
+                yield self._memory[at + begin : at + begin + kept]
+            at += following
+        struct.pack_into("I", self._memory, start + _BLOCK_STATUS, 0)
+        self._block = (self._block + 1) % _BLOCKS
+
+    def lost(self) -> int:
+        """Frames that the kernel had no room for, or cut."""
+        _, dropped, _ = struct.unpack("3I", self._raw.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12))
+        return int(dropped) + self._cut
+
+    def _is_filled(self, start: int) -> bool:
+        return bool(struct.unpack_from("I", self._memory, start + _BLOCK_STATUS)[0] & _IS_OURS)
+
+
 def _record(path: Path) -> None:
-    """Until SIGTERM: every frame that comes in on the loopback interface (what goes out comes in again)."""
-    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS))
-    with contextlib.suppress(OSError):
-        raw.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER, _BUFFER_BYTES)
-    raw.bind((LOOPBACK, 0))
-    frames, end_by, parent = 0, 0.0, os.getppid()
+    """Until SIGTERM, or the end of who started it: every frame on the loopback interface."""
+    ring, frames, end_by, parent = _Ring(), 0, 0.0, os.getppid()
 
     def end(*_: Any) -> None:
         nonlocal end_by
         end_by = time.monotonic() + _DRAIN_S
 
     signal.signal(signal.SIGTERM, end)
-    raw.settimeout(_DRAIN_S)
     with path.open("wb", buffering=1 << 20) as target:
         print(_READY.decode(), end="", flush=True)
         # What has come by then is read; on a busy network there is always more.
         while not end_by or time.monotonic() < end_by:
             if os.getppid() != parent:
                 return
-            try:
-                frame, address = raw.recvfrom(_FRAME_MAX)
-            except TimeoutError:
-                continue
-            if address[2] == _OUTGOING:
-                continue
-            frames += 1
-            target.write(_LENGTH.pack(len(frame)) + frame)
-    statistics = raw.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
-    print(json.dumps({"frames": frames, "dropped": struct.unpack("II", statistics)[1]}), flush=True)
+            for frame in ring.frames(_WAIT_S):
+                frames += 1
+                target.write(_LENGTH.pack(len(frame)) + frame)
+    print(json.dumps({"frames": frames, "dropped": ring.lost()}), flush=True)
 
 
 if __name__ == "__main__":
