@@ -5,6 +5,7 @@ What is here instead of `node.agents.runtime` is the event loop, and the ports: 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,6 +45,8 @@ NEWS_MS: Final = (1, 150)
 SLOW_READS: Final = 0.02
 SLOW_READ_MS: Final = (1, 40)
 SALT_BYTES: Final = 32
+HELD_LOOK_MS: Final = 2_000
+VAIN_MAX: Final = 3
 LIST_MAX: Final = 10_000
 
 
@@ -109,7 +112,7 @@ class Port:
             )
         except Declined as declined:
             refused = _refused(declined)
-            if agent.world.is_quiet(SWEEP_MS[1]):
+            if agent.world.is_quiet(SWEEP_MS[1]) and agent.in_vain(self.id, purpose, declined.name):
                 raise Violation("nothing_in_vain", f"{agent.label} goes on trying {purpose} on {self.name}, which is refused as {declined.name}") from declined
             agent.world.coverage.duty_refusals[f"{agent.role.value} {purpose} {declined.name}"] += 1
             raise refused from declined
@@ -178,6 +181,7 @@ class Agent:
     _life: int = 0
     _is_up: bool = True
     _call_ms: int | None = None
+    _vain: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         for duty in DUTIES[self.role]:
@@ -211,6 +215,12 @@ class Agent:
     @property
     def signatory(self) -> Any:
         return signatory(self.name, self.role.value)
+
+    def in_vain(self, ledger_id: str, purpose: str, refusal: str) -> bool:
+        """Whether it has tried this too often since anything moved: what was put off, or is too early by its clock, may be refused once."""
+        tries = (ledger_id, purpose, refusal, self.world.moved_ms)
+        self._vain[tries] += 1
+        return self._vain[tries] > VAIN_MAX
 
     @property
     def is_idle(self) -> bool:
@@ -322,8 +332,15 @@ class Agent:
         record = await port.get(subject.kind, subject.document_id)
         if record is None or self._desk is None or not self._serves(duty, record):
             return
+        self._put_off(duty)
         self.world.coverage.duties[f"{self.role.value}/{duty.name}"] += 1
         await perform(duty, self._desk, port, record, self._at_boundary)
+
+    def _put_off(self, duty: Duty) -> None:
+        """Raises Later while this provider does not do that. A look in vain is cheap, and the end may come sooner."""
+        left_ms = self.world.held.get((self.name, duty.name), 0) - self.world.schedule.now_ms
+        if left_ms > 0:
+            raise Later(self.now_ms() + min(left_ms, HELD_LOOK_MS))
 
     def _at_boundary(self, boundary: Boundary, document_id: str) -> None:
         aimed = str(boundary) == self.target and self.kills < AIMED_KILLS

@@ -21,15 +21,18 @@ from scripts.simulation.meddling import Meddler
 from scripts.simulation.mischief import Mischief
 from scripts.simulation.parties import PERSON, org_id, signatory
 from scripts.simulation.people import Person
+from scripts.simulation.plays import Plays
 from scripts.simulation.providers import provider
-from scripts.simulation.seller import ManualSeller
+from scripts.simulation.seller import ManualSeller, keep_catalogue
 from scripts.simulation.world import World
 from smartcontracts.proposal import Propose, act_of
 
-PURCHASE_MS: Final = (500, 40_000)
+PURCHASE_MS: Final = (300, 12_000)
 AGREE_MS: Final = 60_000
 # How many providers have people who don't leave everything to the agents.
 MEDDLED: Final = 0.3
+# How many providers have a catalogue.
+OFFERING: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -64,10 +67,9 @@ def build(
     for chain in pairs:
         _agree(world, plan, chain, discounts=trade)
     for name in plan.desks:
-        desk = ManualSeller(world, name)
-        for chain in pairs if trade else ():
-            if name in chain.names:
-                desk.keep_catalogue(chain)
+        ManualSeller(world, name)
+    if trade:
+        _catalogues(world, plan, pairs)
     agents = tuple(agent for name in plan.providers for agent in provider(world, name, makes=_made_by(makes, name), faults=faults))
     if trade:
         for name in plan.customers:
@@ -76,6 +78,7 @@ def build(
             if world.random.random() < MEDDLED:
                 Meddler(world, name)
         Mischief(world)
+        Plays(world)
     if faults:
         Faults(world).begin()
     return Built(world, plan, agents, invariants)
@@ -83,6 +86,15 @@ def build(
 
 def _made_by(makes: Mapping[str, tuple[str, ...]] | None, name: str) -> tuple[str, ...] | None:
     return None if makes is None else makes.get(name, ())
+
+
+def _catalogues(world: World, plan: Layout, pairs: list[Chain]) -> None:
+    """People at desks offer without being asked, and so do some providers' people, to those that buy from them."""
+    offering = [*plan.desks, *(name for name in plan.providers if world.random.random() < OFFERING)]
+    for name in offering:
+        for chain in pairs:
+            if any(seller == name and buyer in chain.names for buyer, seller in plan.links):
+                keep_catalogue(world, name, chain)
 
 
 def _agree(world: World, plan: Layout, chain: Chain, *, discounts: bool) -> None:

@@ -41,21 +41,24 @@ class Habits:
     changes_mind: bool = False
     level: QuoteLevel = QuoteLevel.FIRM
     from_catalogue: bool = False
+    # Wants its service changed before it has it.
+    changes_early: bool = False
 
 
 def habits(random: Random) -> Habits:
     return Habits(
-        response_ms=random.choice((0, 0, 15_000, 30_000, 120_000)),
-        ordering=random.choices(("now", "soon", "late", "never", "twice"), (10, 5, 1, 1, 1))[0],
+        response_ms=random.choice((0, 0, 0, 15_000, 30_000, 120_000, 120_000)),
+        ordering=random.choices(("now", "soon", "late", "never", "twice"), (20, 6, 1, 1, 1))[0],
         acceptance_ms=random.randint(*random.choice(ACCEPTANCE_MS)),
         activation_ms=random.randint(*random.choice(ACTIVATION_MS)),
         cancelling=random.choices(("no", "at once", "later"), (12, 1, 2))[0],
         extension=random.choice(("grant", "waive", "refuse", "silence")),
         gives_time=random.random() < 0.05,
-        afterwards=random.choices(("keep", "terminate", "modify"), (2, 2, 1))[0],
+        afterwards=random.choices(("keep", "terminate", "modify"), (2, 2, 3))[0],
         changes_mind=random.random() < 0.1,
         level=QuoteLevel.BUDGETARY if random.random() < 0.03 else QuoteLevel.FIRM,
         from_catalogue=random.random() < 0.3,
+        changes_early=random.random() < 0.06,
     )
 
 
@@ -76,6 +79,9 @@ async def purchase(person: Person, seller: str, offerings: tuple[str, ...], habi
         return
     if habit.ordering == "twice":
         await place(person, quote, habit)
+    if habit.changes_early:
+        await person.until("order", order.id, lambda one: one.status != "placed", person.now_ms + PATIENCE_MS)
+        await change(person, seller, person.read("order", order.id).service_id, habit)
     service_id = await follow(person, order, habit)
     if service_id and random.random() < 0.1:
         await person.say("cancel_order", order_id=order.id, reason="REGRETTED")
@@ -186,8 +192,8 @@ async def _react(person: Person, order: Any, habit: Habits) -> None:
     if order.status == "accepted" and habit.cancelling == "later":
         await person.sleep(random.randint(0, 30_000))
         await person.say("cancel_order", order_id=order.id, reason="NO_LONGER_NEEDED")
-    if order.status == "overdue" and random.random() < 0.3:
-        await person.say("cancel_order", order_id=order.id, reason="TOO_LATE")
+    if order.status == "overdue":
+        await _when_late(person, order)
     if order.status == "extension_requested" and habit.extension != "silence":
         await person.sleep(random.randint(0, 20_000))
         await person.say(
@@ -198,10 +204,19 @@ async def _react(person: Person, order: Any, habit: Habits) -> None:
         )
 
 
+async def _when_late(person: Person, order: Any) -> None:
+    """Cancel, give time unasked, or wait for what the seller says."""
+    mood = person.world.random.random()
+    if mood < 0.25:
+        await person.say("cancel_order", order_id=order.id, reason="TOO_LATE")
+    elif mood < 0.45:
+        await person.say("extend_window", order_id=order.id, activate_by_ms=person.now_ms + 60_000)
+
+
 async def change(person: Person, seller: str, service_id: str, habit: Habits) -> None:
     """Modify or end a service: inquiry, quote, order, and an agreed window where it is interrupted."""
     service = person.read("service", service_id)
-    if service is None or service.status != "in_operation":
+    if service is None or service.status == "terminated":
         return
     ends = habit.afterwards == "terminate"
     action = Action.DELETE if ends else Action.MODIFY
@@ -209,13 +224,23 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
     was = {one.id: one for one in person.read("inquiry", service.inquiry_id).items}
     items = tuple(_changed(was[one.id], action) for one in service.items if one.id in was)
     inquiry = await inquire(person, seller, items, habit, Change(service_id=service_id, kind=kind))
+    twice = None
+    if person.world.random.random() < 0.15:
+        # Asks for the same twice, and orders both: one change at a time is all that a service takes.
+        twice = await inquire(person, seller, items, habit, Change(service_id=service_id, kind=kind))
     quote = None if inquiry is None else await quote_of(person, inquiry)
     if quote is None:
         return
     later = person.world.random.random() < 0.3
     order = await place(person, quote, habit, person.now_ms + 30_000 if later else 0)
-    if order is not None:
-        await _follow_change(person, order)
+    if order is None:
+        return
+    if person.world.random.random() < 0.08:
+        await person.say("cancel_order", order_id=order.id, reason="REGRETTED")
+    other = None if twice is None else await quote_of(person, twice)
+    if other is not None:
+        await place(person, other, habit)
+    await _follow_change(person, order)
 
 
 def _changed(item: Any, action: Action) -> Any:
@@ -225,19 +250,33 @@ def _changed(item: Any, action: Action) -> Any:
 
 
 async def _follow_change(person: Person, order: Any) -> None:
-    """Agree to a window that the seller proposes, mostly."""
-    change_id = person.read("service", order.change.service_id).change_id
+    """Agree to a window that the seller proposes, mostly; now and then think better of it, wherever the change is then."""
+    change_id = person.read("order", order.id).change_id
     until_ms = person.now_ms + PATIENCE_MS
     over = frozenset(("done", "refused", "failed", "cancelled"))
-    seen = ""
-    while change_id and person.now_ms < until_ms and seen not in over:
+    regrets = person.world.random.choice(("", "", "", "agreeing", "agreed", "implementing", "accepted"))
+    seen: Any = None
+    while change_id and person.now_ms < until_ms and (seen is None or seen.status not in over):
         before = seen
-        now = await person.until("service_change", change_id, lambda one: one.status != before, until_ms)  # noqa: B023
+        now = await person.until("service_change", change_id, lambda one: before is None or one != before, until_ms)  # noqa: B023
         if now is None:
             return
-        seen = now.status
-        if seen == "agreeing" and now.window.proposed_by != person.signatory.organization:
-            agrees = person.world.random.random() < 0.8
-            window = {"from_ms": now.window.from_ms, "until_ms": now.window.until_ms} if agrees else {"reason": "BUSY"}
-            act = "agree_maintenance" if agrees else "decline_maintenance"
-            await person.say(act, change_id=change_id, service_id=now.service_id, **window)
+        seen = now
+        if now.status == regrets and person.world.random.random() < 0.5:
+            await person.say("cancel_order", order_id=order.id, reason="REGRETTED")
+        elif now.status in ("accepted", "agreeing", "agreed"):
+            await _talk(person, now)
+
+
+async def _talk(person: Person, now: Any) -> None:
+    """What the buyer says about a window."""
+    random, about = person.world.random, {"change_id": now.id, "service_id": now.service_id}
+    waits = now.status == "agreeing" and now.window.proposed_by != person.signatory.organization
+    mood = random.random()
+    if mood > (0.9 if waits else 0.95) and now.outage == "yes":
+        from_ms = person.now_ms + random.randint(5_000, 20_000)
+        await person.say("propose_maintenance", **about, from_ms=from_ms, until_ms=from_ms + now.outage_ms + 15_000)
+    elif waits and mood < 0.7:
+        await person.say("agree_maintenance", **about, from_ms=now.window.from_ms, until_ms=now.window.until_ms)
+    elif waits and mood < 0.85:
+        await person.say("decline_maintenance", **about, reason="BUSY")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Final
 
 from ledgers.kinds import BILATERAL, INTERNAL, contract_table
 from node.agents.boundaries import boundaries
 from node.agents.roster import DUTIES
+from scripts.simulation.register import ROWS, marks_of
 from smartcontracts import kernel
 from smartcontracts.kernel import Kind, Rejected
 
@@ -22,15 +23,22 @@ from smartcontracts.kernel import Kind, Rejected
 OTHERS: Final = frozenset(
     ("membership", "proposal", "agreement", "usage", "invoice", "netting", "settlement", "sla", "score")
 )
+# The event of a lifecycle that contracts take without asking for it.
+NOTE: Final = "note"
 
 
 @dataclass(slots=True)
 class Coverage:
-    """Counts. `taken` and `refused` by "kind: status --event--> status", `refusals` by code."""
+    """Counts. `taken` and `wrong_status` by kind, status and event, `refusals` by code."""
 
     taken: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     wrong_status: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: Counter[int] = field(default_factory=Counter)
+    # Documents by kind and first status, and what documents say besides (register.py).
+    made: Counter[tuple[str, str]] = field(default_factory=Counter)
+    marks: Counter[str] = field(default_factory=Counter)
+    # Right commands that were tried in vain on another document, by its kind, its status, and the message; wrong ones without both.
+    refused_acts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     duties: Counter[str] = field(default_factory=Counter)
     # Boundaries at which an agent was killed.
     kills: Counter[str] = field(default_factory=Counter)
@@ -38,8 +46,30 @@ class Coverage:
 
     def add(self, other: Coverage) -> None:
         """Count what another history met too."""
-        for name in ("taken", "wrong_status", "refusals", "duties", "kills", "duty_refusals"):
-            getattr(self, name).update(getattr(other, name))
+        for spec in fields(self):
+            getattr(self, spec.name).update(getattr(other, spec.name))
+
+    @property
+    def refused_names(self) -> Counter[str]:
+        """Refusals by name."""
+        return Counter({name: self.refusals[code] for code, name in all_refusals().items()})
+
+    def wrote(self, kind: Kind[Any], before: Any | None, record: Any, stepped: bool) -> None:
+        """A document was written. One that keeps its status without a step was noted, where its lifecycle knows that."""
+        status = str(getattr(record, "status", ""))
+        if before is None:
+            self.made[kind.name, status] += 1
+        elif status and not stepped and before.status == record.status and (record.status, NOTE) in kind.lifecycle:
+            self.taken[kind.name, status, NOTE] += 1
+        self.marks.update(marks_of(kind.name, before, record))
+
+    def rows_missing(self) -> list[str]:
+        """Rows of the register that are in scope and were not taken, or never refused where they can be."""
+        return [
+            row.name
+            for row in ROWS
+            if not row.later and (not row.taken(self) or (row.can_be_refused and not row.refused(self)))
+        ]
 
     def report(self) -> dict[str, Any]:
         """What was met and what was not, for people and for JSON."""
@@ -51,6 +81,7 @@ class Coverage:
             "steps_taken": len(steps) - len(missing),
             "steps_missing": [f"{kind}: {status} --{event}" for kind, status, event in missing],
             "steps_refused": len(self.wrong_status),
+            "register": [row.report(self) for row in ROWS],
             "refusals": len(codes),
             "refusals_met": len(codes) - len(unmet),
             "refusals_missing": [f"{code} {codes[code]}" for code in unmet],

@@ -1,7 +1,9 @@
 """Messages that nobody should send: seen ones again, from others, at other times, with parts changed; and made-up ones.
 
-They are tried as a simulation before a broadcast is, so they change nothing: a contract refuses them, or would have done as asked.
-What it may not do is fail. Req: the issue's "bad input, each with its code".
+Right ones are tried too, by the member who once sent such a one, on a document that was just written: where its status is another, a
+contract has to refuse them. All are tried as a simulation before a broadcast is, so they change nothing: a contract refuses them, or
+would have done as asked. What it may not do is fail. Some of the refused ones are sent in earnest, on the ledgers of pairs: the
+invariant `refused_changes_nothing` watches what becomes of them. Req: the issue's "bad input, each with its code".
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from random import Random
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from abci_app.execution.acts import Surroundings, Unit
+from abci_app.state.documents import Document
 from abci_app.state.view import Layer
 from ledgers.kinds import contract_table
-from ledgers.transaction import Prepared
+from ledgers.transaction import Act, Prepared
 from scripts.simulation import coverage as coverage_module
-from scripts.simulation.chain import Chain, Decided, Written
+from scripts.simulation.chain import BILATERAL, Chain, Decided, Written
 from scripts.simulation.coverage import OTHERS
 from scripts.simulation.journal import Violation
+from scripts.simulation.parties import AGENT_ROLES, PERSON, org_id, signatory
 from scripts.simulation.world import World
 from smartcontracts.codec import decode, encode
 from smartcontracts.kernel import Block, Call, Cause, MessageType, Rejected, Sender, run_message
@@ -31,6 +35,9 @@ IDS: Final = 20
 CHANGES: Final = (0, 0, 1, 1, 1, 2, 3)
 AHEAD_MS: Final = (1, 1, 1, 60_000, 600_000, 100_000_000)
 BOUND: Final = 1 << 62
+# Of the tries about a document, how many are right ones; of the refused ones, how many are sent.
+RIGHT: Final = 0.5
+IN_EARNEST: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -38,9 +45,25 @@ class _Seen:
     """What a ledger has seen: commands by message, and ids."""
 
     commands: dict[str, list[Any]] = field(default_factory=dict)
+    # Those that were done as they asked, with the members who sent them.
+    right: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
     # By their prefix, which says the kind.
     ids: dict[str, list[str]] = field(default_factory=dict)
     senders: list[Sender] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A message to try. `aim`: kind and status of the document that it is about, of one that was right elsewhere."""
+
+    message: MessageType
+    command: Any
+    sender: Sender
+    aim: tuple[str, str] = ("", "")
+
+    @property
+    def is_right(self) -> bool:
+        return bool(self.aim[0])
 
 
 class Mischief:
@@ -58,18 +81,21 @@ class Mischief:
         """Learn from a block, and try. Raises Violation if a contract fails."""
         seen = self._seen.setdefault(chain.id, _Seen())
         self._learn(chain, seen, decided)
-        if not self._world.closing:
-            for number in range(self._tries):
-                self._try(chain, seen, decided.written if number else ())
+        # The first of any type, while something new is begun; the others about what was written, to the end.
+        for number in range(self._world.closing, self._tries):
+            self._try(chain, seen, decided.written if number else ())
 
     def _learn(self, chain: Chain, seen: _Seen, decided: Decided) -> None:
         replica = chain.state()
         common = self._common.setdefault(chain.kind, {})
-        for raw in decided.result.transactions[1:]:
+        for raw, result in zip(decided.result.transactions[1:], decided.result.results[1:], strict=True):
             entry = replica.reader.read(raw, replica.committed.table, replica.committed.parameters)
             for command in entry.commands if isinstance(entry, Prepared) else ():
                 for kept in (seen.commands, common):
                     _keep(kept.setdefault(command.message.name, []), command.record, SAMPLES)
+                if isinstance(entry, Prepared) and not result.receipt.code:
+                    right = (command.record, entry.signers[0].member)
+                    _keep(seen.right.setdefault(command.message.name, []), right, SAMPLES)
         for written in decided.written:
             if written.before is None:
                 _keep(seen.ids.setdefault(_prefix(written.after.id), []), written.after.id, IDS)
@@ -77,16 +103,10 @@ class Mischief:
             seen.senders = _senders(chain)
 
     def _try(self, chain: Chain, seen: _Seen, written: tuple[Written, ...]) -> None:
-        """One message of any type, or one about a document that the block wrote."""
-        random = self._world.random
+        """A message of any type, or one about a document that the block wrote, right or wrong."""
+        attempt = self._drawn(chain, seen, written)
         committed = chain.state().committed
-        aim = random.choice(written).after if written else None
-        names = _messages_about(chain.kind, "" if aim is None else aim.kind.name)
-        message = committed.table.messages[random.choice(names or _messages_about(chain.kind, ""))]
-        command = self._command(message, chain, seen)
-        if aim is not None and names:
-            command = replace(command, **{_field_of(message.command, aim.kind.name): aim.id})
-        ahead_ms = random.choice(AHEAD_MS)
+        ahead_ms = 1 if attempt.is_right else self._world.random.choice(AHEAD_MS)
         block = Block(committed.height + 1, committed.clock.time_ms + ahead_ms)
         around = Surroundings(
             ledger_id=chain.id,
@@ -95,30 +115,76 @@ class Mischief:
             parameters=committed.parameters,
             table=committed.table,
         )
-        sender = self._sender(message, seen)
         layer = Layer(committed.view)
         call = Call(
             view=layer,
             block=block,
             ledger_id=chain.id,
             ledger_kind=chain.kind,
-            sender=sender,
-            signers=(sender,),
-            transaction_id=random.randbytes(32),
+            sender=attempt.sender,
+            signers=(attempt.sender,),
+            transaction_id=self._world.random.randbytes(32),
             message_index=0,
             cause=self._cause(chain),
             parameters=committed.parameters,
             table=committed.table,
         )
-        self._run(message, command, call, Unit(layer), around)
-
-    def _run(self, message: MessageType, command: Any, call: Call, unit: Unit, around: Surroundings) -> None:
-        coverage = self._world.coverage
-        try:
-            encoded = encode(command)
-        except (TypeError, ValueError):
-            # No client could send this.
+        code = self._run(attempt, call, Unit(layer), around)
+        if not code:
             return
+        self._world.coverage.refused_acts[*attempt.aim, attempt.message.name] += 1
+        if ahead_ms == 1 and chain.kind == BILATERAL and self._world.random.random() < IN_EARNEST:
+            self._send(chain, attempt)
+
+    def _drawn(self, chain: Chain, seen: _Seen, written: tuple[Written, ...]) -> _Attempt:
+        random, table = self._world.random, chain.state().committed.table
+        aim = random.choice(written).after if written else None
+        about = _messages_about(chain.kind, "" if aim is None else aim.kind.name)
+        if aim is not None and random.random() < RIGHT:
+            known = [name for name in about if seen.right.get(name)]
+            found = None if not known else self._right(table.messages[random.choice(known)], aim, seen)
+            if found is not None:
+                return found
+        message = table.messages[random.choice(about or _messages_about(chain.kind, ""))]
+        command = self._command(message, chain, seen)
+        if aim is not None and about:
+            command = replace(command, **{_field_of(message.command, aim.kind.name): aim.id})
+        return _Attempt(message, wronged(message.name, command, random), self._sender(message, seen))
+
+    def _right(self, message: MessageType, aim: Document, seen: _Seen) -> _Attempt | None:
+        """A command that was done, about another document, by the same member; None if the id alone would not make it that."""
+        command, member = self._world.random.choice(seen.right[message.name])
+        sender = next((one for one in seen.senders if one.member == member), None)
+        seller = getattr(aim.record, "seller", "")
+        others = {getattr(aim.record, "buyer", ""), seller}
+        if sender is None or (seller and sender.organization not in others):
+            return None
+        command = replace(command, **{_field_of(message.command, aim.kind.name): aim.id})
+        status = str(getattr(aim.record, "status", ""))
+        return _Attempt(message, command, sender, (aim.kind.name, status))
+
+    def _send(self, chain: Chain, attempt: _Attempt) -> None:
+        """In earnest, as a member of one's own organization may."""
+        name = next(name for name in chain.names if org_id(name) == attempt.sender.organization)
+        function = next(one for one in (*AGENT_ROLES, PERSON) if signatory(name, one).member == attempt.sender.member)
+        act = Act(name=attempt.message.name, command=attempt.command)
+        try:
+            _, raw = self._world.signed(chain, (signatory(name, function),), (act,))
+            via = chain.node_of(name)
+            if via is not None:
+                chain.submit(raw, via)
+                self._world.call_block(chain)
+        except (Rejected, ValueError, TypeError):
+            # Admission refuses what has not even the form of a transaction.
+            return
+
+    def _run(self, attempt: _Attempt, call: Call, unit: Unit, around: Surroundings) -> int:
+        """The code with which it is refused, 0 if it would be done or no client could send it. Raises Violation."""
+        coverage, message = self._world.coverage, attempt.message
+        try:
+            encoded = encode(attempt.command)
+        except (TypeError, ValueError):
+            return 0
         coverage_module.listen(coverage, taking=False)
         try:
             received = decode(message.command, encoded)
@@ -126,12 +192,14 @@ class Mischief:
             unit.apply(outcome, around, None, bytes_max=around.parameters.document_bytes_max)
         except Rejected as refusal:
             coverage.refusals[refusal.code] += 1
+            return refusal.code
         except Exception as error:
             raise Violation(
-                "no_failure", f"{message.name} made the contract fail: {type(error).__name__}: {error}; {command!r}"
+                "no_failure", f"{message.name} made the contract fail: {type(error).__name__}: {error}; {attempt.command!r}"
             ) from error
         finally:
             coverage_module.listen(None)
+        return 0
 
     def _command(self, message: MessageType, chain: Chain, seen: _Seen) -> Any:
         random = self._world.random
@@ -191,6 +259,11 @@ def _senders(chain: Chain) -> list[Sender]:
 
 
 # Changing what is there
+
+
+def wronged(message: str, command: Any, random: Random) -> Any:
+    """The command as it is; probes.py knows wrong ones."""
+    return command
 
 
 def _changed(value: Any, random: Random, ids: dict[str, list[str]], now_ms: int) -> Any:

@@ -36,15 +36,16 @@ class Declined(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody of `name` with the roles of both counters, on one ledger."""
+    """Somebody of `name` on one ledger: with the roles of both counters, or who holds the key of an agent."""
 
     world: World
     name: str
     chain: Chain
+    function: str = PERSON
 
     @property
     def signatory(self) -> Signatory:
-        return signatory(self.name, PERSON)
+        return signatory(self.name, self.function)
 
     @property
     def now_ms(self) -> int:

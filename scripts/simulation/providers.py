@@ -7,7 +7,7 @@ from typing import Final
 
 from ledgers.kinds import INTERNAL
 from ledgers.transaction import Act
-from node.agents.policies import Asked, Failure, Part, Policies, Recovery
+from node.agents.policies import Asked, Failure, Part, Policies, Preference, RankedQuote, Recovery
 from node.agents.provisioning.bookings import BookingStore
 from node.agents.provisioning.inventory import parse
 from node.agents.provisioning.reference import ReferenceProvisioning
@@ -15,6 +15,7 @@ from scripts.simulation import goods, layout
 from scripts.simulation.agents import Agent
 from scripts.simulation.journal import Violation
 from scripts.simulation.parties import AGENT_ROLES, PERSON, signatory
+from scripts.simulation.plays import aim_of
 from scripts.simulation.world import Stock, World
 from smartcontracts.internal.rules import Prefer, SetSourcingRules
 from smartcontracts.kernel import Role
@@ -22,13 +23,13 @@ from smartcontracts.kernel import Role
 CAPACITY: Final = (2, 8)
 CLOCK_MS: Final = 1_500
 # How many of the offerings a provider makes itself; the others it buys, if anybody sells them.
-MAKES: Final = 0.35
+MAKES: Final = (0.35, 0.6, 0.9)
 KILLED_AT: Final = (0.0, 0.005, 0.02)
 FAULTS: Final = ("query", "reserve", "activate", "measure")
 
 
 class Stubborn(Policies):
-    """Another provider's ways: tries a second decomposition, and recovers outside first."""
+    """Another provider's ways: tries a second decomposition, prefers the second of a ranking, and recovers outside first."""
 
     def decompose(self, asked: Asked) -> tuple[Part, ...]:
         again = Asked(
@@ -41,6 +42,9 @@ class Stubborn(Policies):
         )
         return super().decompose(again) if asked.attempt <= 2 else ()
 
+    def prefer(self, part: Part, ranked: tuple[RankedQuote, ...]) -> Preference | None:
+        return Preference(ranked[1].quote_id, "LIKED_BETTER") if len(ranked) > 1 else None
+
     def recover(self, failure: Failure) -> Recovery:
         if failure.failures > 1 or failure.now_ms >= failure.activate_by_ms:
             return Recovery.ABANDON
@@ -50,8 +54,11 @@ class Stubborn(Policies):
 def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, faults: bool = True) -> tuple[Agent, ...]:
     """A provider with its agents at work; `makes` instead of drawn offerings."""
     random = world.random
-    offerings = makes if makes is not None else tuple(one for one in layout.OFFERINGS if random.random() < MAKES)
-    inventory = parse(_inventory(random, offerings, faults=faults).encode())
+    makes_so_many = random.choice(MAKES)
+    offerings = makes if makes is not None else tuple(one for one in layout.OFFERINGS if random.random() < makes_so_many)
+    # Some documents there are only after failures: a world that aims at them has more of these.
+    failing = aim_of(world.seed).status in ("recovery", "overdue", "abandoning", "to_fail")
+    inventory = parse(_inventory(random, offerings, faults=faults, failing=failing).encode())
     skew_ms = random.randint(-CLOCK_MS, CLOCK_MS) if faults and random.random() < 0.3 else 0
     provisioning = ReferenceProvisioning(inventory, BookingStore(), lambda: world.now_ms() + skew_ms)
     world.stocks[name] = Stock(inventory, provisioning)
@@ -70,8 +77,9 @@ def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, f
         for role in AGENT_ROLES
     )
 
-def _inventory(random: Random, offerings: tuple[str, ...], *, faults: bool) -> str:
-    """A pool an offering; what goes wrong with it now and then."""
+
+def _inventory(random: Random, offerings: tuple[str, ...], *, faults: bool, failing: bool) -> str:
+    """A pool an offering; what goes wrong with it now and then, or mostly with activations."""
     lines = [f'currency = "{goods.CURRENCY}"']
     if not offerings:
         lines.append("pool = []")
@@ -87,7 +95,7 @@ def _inventory(random: Random, offerings: tuple[str, ...], *, faults: bool) -> s
             f"change = {{ outage_ms = {random.choice((0, 2_000, 10_000))}, lead_time_ms = 1000 }}",
         ]
     for operation in FAULTS if faults else ():
-        if random.random() < 0.4:
+        if random.random() < (0.9 if failing and operation == "activate" else 0.3):
             lines += ["[[fault]]", f'name = "{operation} fails"', f'operation = "{operation}"', f"times = {random.randint(1, 3)}", 'cause = "BROKEN"']
         if random.random() < 0.4:
             lines += ["[[fault]]", f'name = "{operation} waits"', f'operation = "{operation}"', f"times = {random.randint(1, 5)}", f"delay_ms = {random.randint(500, 30_000)}"]

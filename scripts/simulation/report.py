@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scripts.simulation.coverage import Coverage
+from scripts.simulation.register import ROWS
 from scripts.simulation.run import Outcome
 
-VERSION: Final = 1
+VERSION: Final = 2
 LINES: Final = 25
 
 
@@ -70,6 +71,8 @@ class Report:
             f"seeds {self.first_seed} to {self.first_seed + self.seeds - 1}, {len(self.failures)} failed",
             f"{self.steps} steps, {self.virtual_ms / 3_600_000:.1f} hours of virtual time in {self.seconds:.1f} s",
             ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()),
+            "rows of the register (section 11):",
+            *(row.line(self.coverage) for row in ROWS),
             f"steps of lifecycles taken {found['steps_taken']} of {found['steps']}; steps refused {found['steps_refused']}",
             *(f"  not taken: {step}" for step in found["steps_missing"]),
             f"agents killed {found['kills']} times, at {found['boundaries_killed_at']} of {found['boundaries']} boundaries",

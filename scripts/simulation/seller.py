@@ -18,7 +18,36 @@ from smartcontracts.trade import Action, ChangeAnswer, ChangeMethod, InquiryItem
 from syngraph.v1.system_pb2 import Event
 
 VALIDITY_MS: Final = (60_000, 600_000)
-CATALOGUE_MS: Final = (60_000, 300_000)
+CATALOGUE_MS: Final = (15_000, 120_000)
+
+
+def keep_catalogue(world: World, name: str, chain: Chain) -> None:
+    """Put offerings out, and take some back, while the world is not closing."""
+
+    def turn() -> None:
+        if not world.closing:
+            world.start(f"{name} keeps its catalogue", _offer(Person(world, name, chain)))
+            world.schedule.at(world.soon(*CATALOGUE_MS), f"{name} thinks of its catalogue", turn)
+
+    world.schedule.at(world.soon(100, CATALOGUE_MS[0]), f"{name} thinks of its catalogue", turn)
+
+
+async def _offer(person: Person) -> None:
+    random = person.world.random
+    offering = random.choice(layout.OFFERINGS)
+    receipt = await person.say(
+        "publish_offering",
+        agreement_id=person.world.agreements[person.chain.id],
+        offering=offering,
+        product=goods.product(offering, "oslo", 10),
+        prices=goods.prices(random),
+        term=goods.YEAR,
+        quote_validity_ms=random.randint(*VALIDITY_MS),
+        valid_until_ms=random.choice((0, person.now_ms + 60_000)),
+    )
+    if receipt is not None and random.random() < 0.3:
+        await person.sleep(random.randint(1_000, 90_000))
+        await person.say("withdraw_offering", offering_id=created(receipt, "offering"))
 
 
 class ManualSeller:
@@ -85,35 +114,6 @@ class ManualSeller:
         )
         return items, drawn(inquiry.items) if bundled else ()
 
-    # The catalogue
-
-    def keep_catalogue(self, chain: Chain) -> None:
-        """Put offerings out, and take some back, while the world is not closing."""
-
-        def turn() -> None:
-            if not self._world.closing:
-                self._world.start(f"{self.name} keeps its catalogue", self._offer(Person(self._world, self.name, chain)))
-                self._world.schedule.at(self._world.soon(*CATALOGUE_MS), f"{self.name} thinks of its catalogue", turn)
-
-        self._world.schedule.at(self._world.soon(100, CATALOGUE_MS[0]), f"{self.name} thinks of its catalogue", turn)
-
-    async def _offer(self, person: Person) -> None:
-        random = self._world.random
-        offering = random.choice(layout.OFFERINGS)
-        receipt = await person.say(
-            "publish_offering",
-            agreement_id=self._world.agreements[person.chain.id],
-            offering=offering,
-            product=goods.product(offering, "oslo", 10),
-            prices=goods.prices(random),
-            term=goods.YEAR,
-            quote_validity_ms=random.randint(*VALIDITY_MS),
-            valid_until_ms=random.choice((0, person.now_ms + 60_000)),
-        )
-        if receipt is not None and random.random() < 0.3:
-            await person.sleep(random.randint(1_000, 90_000))
-            await person.say("withdraw_offering", offering_id=created(receipt, "offering"))
-
     def _change_answer(self, inquiry: Inquiry) -> ChangeAnswer | None:
         if inquiry.change is None:
             return None
@@ -134,7 +134,7 @@ class ManualSeller:
             return
         order = person.read("order", order_id)
         if order.change is not None:
-            await self._change(person, person.read("service", order.change.service_id).change_id)
+            await self._change(person, order.change_id)
             return
         await self._deliver(person, order)
 
@@ -160,17 +160,42 @@ class ManualSeller:
             await person.say("fail_order", order_id=order.id, reason="TOO_LATE")
 
     async def _change(self, person: Person, change_id: str) -> None:
-        change = person.read("service_change", change_id)
+        random, change = self._world.random, person.read("service_change", change_id)
         if change.outage == Outage.YES:
-            from_ms = person.now_ms + 5_000
-            window = {"from_ms": from_ms, "until_ms": from_ms + change.outage_ms + 20_000}
-            await person.say("propose_maintenance", change_id=change_id, service_id=change.service_id, **window)
-            await person.until("service_change", change_id, lambda one: one.status != "agreeing", person.now_ms + 60_000)
-            await person.sleep(max(0, from_ms - person.now_ms) + 500)
+            if not await self._agree(person, change):
+                return
         elif change.implement_at_ms:
             await person.sleep(max(0, change.implement_at_ms - person.now_ms) + 500)
+        if random.random() < 0.08:
+            # Forgets what it has accepted.
+            return
         await person.say("start_change", change_id=change_id, service_id=change.service_id)
-        await person.sleep(self._world.random.randint(500, 5_000))
-        done = self._world.random.random() < 0.85
+        await person.sleep(random.randint(500, 5_000))
+        done = random.random() < 0.85
         outcome = {"outcome": "done"} if done else {"outcome": "failed", "reason": "CABLE_BROKEN"}
         await person.say("end_change", change_id=change_id, service_id=change.service_id, **outcome)
+
+    async def _agree(self, person: Person, change: Any) -> bool:
+        """Propose a window, and wait for it; False if this seller gives up on the way."""
+        random = self._world.random
+        # Thinks of another window while the first is not answered, or after it was agreed on; or gives up then.
+        mood = random.choices(("plain", "again", "agreed again", "fails", "fails agreed"), (12, 1, 1, 1, 1))[0]
+        window = await self._propose(person, change)
+        if mood == "again":
+            window = await self._propose(person, change)
+        if mood != "fails":
+            await person.until("service_change", change.id, lambda one: one.status != "agreeing", person.now_ms + 60_000)
+        if mood == "agreed again":
+            window = await self._propose(person, change)
+            await person.until("service_change", change.id, lambda one: one.status != "agreeing", person.now_ms + 60_000)
+        if mood in ("fails", "fails agreed"):
+            await person.say("fail_order", order_id=change.order_id, reason="CABLE_BROKEN")
+            return False
+        await person.sleep(max(0, window["from_ms"] - person.now_ms) + 500)
+        return True
+
+    async def _propose(self, person: Person, change: Any) -> dict[str, int]:
+        from_ms = person.now_ms + 5_000
+        window = {"from_ms": from_ms, "until_ms": from_ms + change.outage_ms + 20_000}
+        await person.say("propose_maintenance", change_id=change.id, service_id=change.service_id, **window)
+        return window

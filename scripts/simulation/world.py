@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -126,6 +127,8 @@ class World:
     agreements: dict[str, str] = field(default_factory=dict)
     # What each provider has, by its name.
     stocks: dict[str, Stock] = field(default_factory=dict)
+    # Duties that a provider puts off, and until when by the schedule.
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
     _block_due: dict[str, bool] = field(default_factory=dict)
     _tick_due: dict[str, int] = field(default_factory=dict)
 
@@ -296,6 +299,7 @@ class World:
 
     def decide(self, chain: Chain, crash: str = "") -> Decided | None:
         """One round of a ledger's consensus, and everything that follows from its block."""
+        steps = self.coverage.taken.copy()
         coverage_module.listen(self.coverage)
         decided = chain.decide(crash)
         coverage_module.listen(None)
@@ -305,6 +309,7 @@ class World:
             return None
         if decided.written:
             self.moved_ms = self.schedule.now_ms
+        self._count(decided, steps)
         for invariant in self.invariants:
             invariant(chain, decided)
         self._tell(chain, decided)
@@ -312,6 +317,16 @@ class World:
             self.call_block(chain)
         self._plan_tick(chain)
         return decided
+
+    def _count(self, decided: Decided, steps: Counter[tuple[str, str, str]]) -> None:
+        """What a block wrote; `steps` are those that were taken before it."""
+        new = [step for step, count in self.coverage.taken.items() if count != steps[step]]
+        stepped = {(kind, str(status)) for kind, status, _ in new}
+        for written in decided.written:
+            kind, record = written.after.kind, written.after.record
+            key = (kind.name, str(getattr(record, "status", "")))
+            before = None if written.before is None else written.before.record
+            self.coverage.wrote(kind, before, record, key in stepped)
 
     def _tell(self, chain: Chain, decided: Decided) -> None:
         for result in decided.result.results:

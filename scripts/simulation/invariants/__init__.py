@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from scripts.simulation.invariants.change import Change
 from scripts.simulation.invariants.isolation import Isolation
 from scripts.simulation.invariants.once import Once
+from scripts.simulation.invariants.refused import Refused
 from scripts.simulation.invariants.supply import Capacity, Supply
 from scripts.simulation.invariants.trade import Trade
 from scripts.simulation.invariants.windows import Windows
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from scripts.simulation.invariants.base import Invariant
     from scripts.simulation.world import World
 
-CLASSES: Final[tuple[type[Invariant], ...]] = (Trade, Windows, Isolation, Once, Supply, Capacity, Change)
+CLASSES: Final[tuple[type[Invariant], ...]] = (Trade, Windows, Isolation, Once, Supply, Capacity, Change, Refused)
 
 
 def watch(world: World) -> tuple[Invariant, ...]:

@@ -73,7 +73,8 @@ class Supply(Invariant):
         """The buyer's order is accepted: so is each element of it. Req: O-27, O-30."""
         handover_id = self._handovers.get(("order_handover", chain.id, order.id))
         # What a person accepts by hand is that person's affair: there is no release for it.
-        if handover_id is None or not any(one in self._releases for one in order.releases):
+        let_out = [found for one in order.releases if (found := self._releases.get(one)) is not None]
+        if handover_id is None or not any(found.act == "accept_order" for found in let_out):
             return
         elements = self._elements.get(handover_id, {})
         if not elements:
