@@ -43,6 +43,7 @@ LEFT_TO = {
     "tend_stranded_after_release/cancel": "end accepted and not made",
     "tend_stranded_of_inquiry/ask": "asked again after silence",
     "tend_stranded_of_quote/ask": "asked again after a quote",
+    "tend_stranded_of_service/record": "haggled",
     "request_replacement/": "remade",
     "request_replacement/request": "remade",
     "activate_element/": "remade",
