@@ -19,7 +19,7 @@ from smartcontracts.agreement import (
     other_party,
     require_may_sell,
 )
-from smartcontracts.canonical_json import Json
+from smartcontracts.canonical_json import Json, values_in
 from smartcontracts.inquiry import (
     INQUIRY,
     GroupMissing,
@@ -77,6 +77,7 @@ from smartcontracts.trade import (
 )
 
 DESCRIPTION_CHARACTERS_MAX: Final = 2_000
+PRODUCT_VALUES_MAX: Final = 1_000
 OFFER_ENDS: Final = "offer_ends"
 _CONFIGURATION: Final = "productConfiguration"
 
@@ -126,6 +127,13 @@ class OfferEndInvalid(Rejected):
     """An offering would be over before it begins."""
 
     code = 3133
+    grpc = Grpc.INVALID_ARGUMENT
+
+
+class OfferingTooLarge(Rejected):
+    """The offering's product has more values than may be read for every standing quote."""
+
+    code = 3134
     grpc = Grpc.INVALID_ARGUMENT
 
 
@@ -203,7 +211,7 @@ def publish_offering(command: PublishOffering, call: Call) -> Outcome:
     """Record the offering; an earlier version of it is replaced. Req: L-19, X-75.
 
     Rejects with the first of: AgreementUnknown, NotAParty, RolesFixed, GroupMissing and what is wrong with the product,
-    TermInvalid, TimeOutOfRange, those of `require_charges`, WindowNotPositive, WindowTooLong, OfferEndInvalid, PersonalData,
+    OfferingTooLarge, TermInvalid, TimeOutOfRange, those of `require_charges`, WindowNotPositive, WindowTooLong, OfferEndInvalid, PersonalData,
     ReleaseMissing, ReleaseInvalid.
     """
     seller = call.sender.organization
@@ -320,6 +328,9 @@ def _closed(offering: Offering, event: str, name: str) -> Outcome:
 def _require_offer(command: PublishOffering, terms: AgreementTerms, seller: str, parameters: Parameters) -> None:
     """Rejects as `publish_offering` says."""
     require_product(command.offering, command.product, "")
+    # A request for a quote is small, and reads all of it.
+    if values_in(command.product) > PRODUCT_VALUES_MAX:
+        raise OfferingTooLarge(f"An offering's product has at most {PRODUCT_VALUES_MAX} values.", "product")
     if wrong := require_term_form(command.term):
         raise TermInvalid("The term's amount or roll interval is not possible.", f"term.{wrong}")
     require_time(command.installation_interval_ms, "installation_interval_ms")
@@ -468,7 +479,8 @@ CONTRACT: Final = Contract(
             handler=request_standing_quote,
             roles=(Role.B_BUS,),
             creates=QUOTE,
-            gas=1_200,
+            # Up to a thousand values of the offering are read, at 2.3 us each.
+            gas=3_000,
         ),
     ),
 )

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from smartcontracts.agreement import TradeKind, agreement_of, trade_kind
-from smartcontracts.canonical_json import Json, dump, load, require_canonical
+from smartcontracts.canonical_json import Json, dump, load, require_canonical, values_in
 from smartcontracts.inquiry import require_inquiry
 from smartcontracts.kernel import (
     Call,
@@ -886,13 +886,9 @@ def _product_difference(restated: bytes, asked: bytes, path: str) -> str:
     What is restated came with the message and was paid for by its size; what was asked for is only looked into if it has
     about as many values.
     """
-    if _values_in(asked) > 2 * _values_in(restated) + SPARE_VALUES:
+    if values_in(asked) > 2 * values_in(restated) + SPARE_VALUES:
         return path
     return first_difference(load(restated, path), load(asked, path), path)
-
-
-def _values_in(product: bytes) -> int:
-    return sum(product.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def _edges(relations: tuple[ItemRelation, ...]) -> list[tuple[str, str]]:

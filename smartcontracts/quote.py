@@ -149,6 +149,13 @@ class QuoteFormWrong(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class PerformanceInvalid(Rejected):
+    """An item's performance is not a JSON object that says something."""
+
+    code = 3119
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 class ChangeAnswerMissing(Rejected):
     """A quote on a change does not say whether and how long the service is interrupted (C-05, C-08)."""
 
@@ -432,8 +439,16 @@ def _require_items(command: IssueQuote, inquiry: Inquiry) -> tuple[QuoteItem, ..
         path = f"items[{place}]"
         require_time(item.installation_interval_ms, f"{path}.installation_interval_ms")
         if item.performance:
-            require_impersonal(require_canonical(item.performance, f"{path}.performance"), f"{path}.performance")
+            _require_performance(item.performance, f"{path}.performance")
     return items
+
+
+def _require_performance(performance: bytes, path: str) -> None:
+    """Rejects as `require_canonical`, with PerformanceInvalid, PersonalData."""
+    said = require_canonical(performance, path)
+    if not isinstance(said, dict) or not said:
+        raise PerformanceInvalid("Give a JSON object of what is offered, or nothing.", path)
+    require_impersonal(said, path)
 
 
 def _require_prices(command: IssueQuote, inquiry: Inquiry, terms: AgreementTerms) -> None:

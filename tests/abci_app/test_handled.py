@@ -68,6 +68,9 @@ def test_invalid_transaction_that_is_too_much_for_a_whole_block_has_its_refusal(
     count = act(f"count {large_id}")
     most = HANDLED_BYTES_MAX // LARGE - 1
     at_most, too_much = world.transaction(*[count] * most), world.transaction(*[count] * (most + 1))
+    # It has a place, but not behind anything.
+    assert accepts(world, [timestamp(world), too_much])
+    assert not accepts(world, [timestamp(world), world.program(f"count {large_id}"), too_much])
     first, second, third = world.execute(at_most, too_much, "open plain 20000")
     assert (first.code, third.code) == (0, 0)
     assert (second.code, second.name, second.message_index) == (TooMuchHandled.code, "TOO_MUCH_HANDLED", most)

@@ -17,15 +17,17 @@ from smartcontracts.agreement import (
     PriceType,
     RolesFixed,
 )
-from smartcontracts.canonical_json import JsonNotCanonical
+from smartcontracts.canonical_json import JsonNotCanonical, values_in
 from smartcontracts.catalogue import (
     DESCRIPTION_CHARACTERS_MAX,
     OFFERING,
+    PRODUCT_VALUES_MAX,
     OfferEndInvalid,
     Offering,
     OfferingClosed,
     OfferingNotMet,
     OfferingStatus,
+    OfferingTooLarge,
     OfferingUnknown,
     PublishOffering,
     RequestStandingQuote,
@@ -255,6 +257,8 @@ def test_a_bundled_offering_is_one_item_with_one_price():
 
 BOUND = PriceTerm(seller=org(SELLER), offering="port", price_type=PriceType.NON_RECURRING, rate=Rate(10 * EURO, "EUR"))
 CONTACT = '[{"name":"Jo"}]'
+# With the rest of the product, one more than may be read for every request.
+MANY = f"[{','.join('0' * (PRODUCT_VALUES_MAX - values_in(product('port', values='[]')) + 2))}]"
 PUBLISH_REFUSALS = [  # in order of precedence, each one change away from PUBLISH, with the field that is named
     (AgreementUnknown, {"agreement_id": "agr_none"}, "agreement_id"),
     (GroupMissing, {"offering": ""}, "offering"),
@@ -263,6 +267,7 @@ PUBLISH_REFUSALS = [  # in order of precedence, each one change away from PUBLIS
     (GroupMissing, {"product": b"{}"}, "product.productConfiguration"),
     (PersonalData, {"product": product("port", contact=CONTACT)}, "product.contact"),
     (OfferingMismatch, {"product": product("line")}, "offering"),
+    (OfferingTooLarge, {"product": product("port", values=MANY)}, "product"),
     (TermInvalid, {"term": replace(YEAR, amount=0)}, "term.amount"),
     (TimeOutOfRange, {"installation_interval_ms": -1}, "installation_interval_ms"),
     (PricesMissing, {"prices": ()}, "prices"),
@@ -311,6 +316,13 @@ def test_who_publishes_is_a_party_that_may_sell_and_its_s_bus():
     assert elsewhere.get(AGREEMENT, "agr_others")
     with pytest.raises(NotAParty):
         published(elsewhere, seller="bravo", agreement_id="agr_others")
+
+
+def test_a_product_may_have_as_many_values_as_it_may():
+    ledger = trading_ledger()
+    most = product("port", values=MANY.replace("0,", "", 1))
+    assert values_in(most) == PRODUCT_VALUES_MAX
+    assert published(ledger, product=most).product == most
 
 
 def test_a_description_may_be_as_long_as_it_may():

@@ -139,7 +139,10 @@ def test_no_flipped_bit_leaves_the_record_as_it_was(data):
         assert codec.decode(Member, bytes(stored)) != record
 
 
-UNSHOWN = "\x00 \x1f \x7f \x85 \xad \u061c \u180e \u200b \u200f \u2028 \u202e \u2066 \ue000 \ufdd0 \ufeff \ufff9 \uffff \U000e0001"
+UNSHOWN = (
+    "\x00 \x1f \x7f \x85 \xad \u034f \u061c \u115f \u1160 \u17b4 \u180b \u180e \u180f \u200b \u200f \u2028 \u202e \u2066 \u2800 \u3164"
+    " \ue000 \ufdd0 \ufe00 \ufe0f \ufeff \uffa0 \ufff9 \uffff \U0001bca0 \U0001d173 \U000e0001 \U000e0100"
+)
 
 
 @pytest.mark.parametrize("character", [*UNSHOWN.split(" "), "\n", "\t"])

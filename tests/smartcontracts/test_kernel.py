@@ -133,6 +133,15 @@ def test_names_of_refusals_are_words_in_capitals():
     assert k.AlreadyDone.refusal_name() == "ALREADY_DONE"
 
 
+def test_a_refusal_is_short_however_much_it_would_quote():
+    """A quote without items had the ids of all that was asked for in every replica's receipt: 128 KiB for 300 bytes."""
+    most = k.SENTENCE_CHARACTERS_MAX
+    whole, long = "x" * most, "y" * (most + 1)
+    for text, kept in ((whole, whole), (long, "y" * (most - 3) + "...")):
+        refusal = k.WrongStatus(text, text)
+        assert (refusal.sentence, refusal.field) == (kept, kept)
+
+
 def test_outcomes_join_in_order():
     a, b = member_record("acme", "sof"), member_record("acme", "sco")
     first = k.Outcome(writes=(a,), events=(k.Event("member.added", a),))
