@@ -16,6 +16,7 @@ from node.agents.duties import Later
 from node.agents.policies import MaintenanceAsked, Window
 from node.agents.ports import LedgerPort, Outward, refused_for
 from smartcontracts.internal.change import (
+    AcceptancesMissing,
     ActUnderWay,
     ChangePlan,
     ConsentsMissing,
@@ -50,6 +51,7 @@ _DOUBLINGS_MAX: Final = 10
 _OVERTAKEN: Final = frozenset(
     refusal.code
     for refusal in (
+        AcceptancesMissing,
         ActUnderWay,
         AlreadyReleased,
         ConsentsMissing,
@@ -188,6 +190,9 @@ def _propose(desk: Desk, plan: ChangePlan, latest_ms: int) -> Saying | None:
     change = plan.change
     theirs = [proposed_by_other(one.change, desk.organization) for one in plan.sellers]
     after_ms = max((one.from_ms for one in theirs if one is not None), default=0)
+    interrupting = [one.change for one in plan.sellers if one.change.outage == Outage.YES and is_open(one.change)]
+    # Before that a seller's ledger takes no window.
+    after_ms = max([after_ms, *(one.implement_at_ms for one in interrupting)])
     last = change.window
     if last is not None:
         after_ms = max(after_ms, last.until_ms + 1)

@@ -13,12 +13,20 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from smartcontracts.change import AgreeMaintenance, DeclineMaintenance, EndChange, ProposeMaintenance, StartChange
+from smartcontracts.change import (
+    AgreeMaintenance,
+    DeclineMaintenance,
+    EndChange,
+    HastenChange,
+    ProposeMaintenance,
+    StartChange,
+)
 from smartcontracts.change import ChangeOutcome as Ending
 from smartcontracts.ids import derive_id
 from smartcontracts.internal.elements import (
     ELEMENT_EVENTS,
     ELEMENTS_MAX,
+    UNDER_WAY,
     AlreadyReleased,
     ElementStatus,
     HandoverStatus,
@@ -198,6 +206,12 @@ class NotItsTime(Rejected):
     code = 6410
 
 
+class AcceptancesMissing(Rejected):
+    """Buyer and sellers have not all accepted, or one has given up: who begins could not take it back (C-10, X-15)."""
+
+    code = 6413
+
+
 class ServiceInDelivery(Rejected):
     """The service that is to be changed is not delivered yet: its change waits for that (C-01, X-61)."""
 
@@ -251,6 +265,16 @@ class ReleaseMaintenance:
     from_ms: int = 0
     until_ms: int = 0
     reason: str = ""
+    salt: bytes = field(metadata={"bytes_max": SALT_BYTES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseHastening:
+    """B-BUS lets a seller make its change as early as the buyer's may be made. Req: C-10."""
+
+    plan_id: str
+    ledger_id: str
+    change_id: str
     salt: bytes = field(metadata={"bytes_max": SALT_BYTES})
 
 
@@ -573,6 +597,39 @@ def _let_out(command: ReleaseMaintenance, role: Role, subject_kind: str, subject
     return opened(release)
 
 
+def release_hastening(command: ReleaseHastening, call: Call) -> Outcome:
+    """Let it out that a seller need not wait any longer, once all have accepted. Req: C-10; X-15.
+
+    Rejects with the first of: ChangePlanUnknown, NeighbourUnknown, NothingNew, AcceptancesMissing, ActUnderWay, SaltInvalid.
+    """
+    plan = _require_plan(command.plan_id, call.view)
+    seller = _seller_change(plan, command.ledger_id, command.change_id)
+    if seller is None:
+        raise NeighbourUnknown("Name a change that a seller makes for this one.", "change_id")
+    if not waits_needlessly(plan, seller):
+        raise NothingNew("It may be made as early as the buyer's.", "change_id")
+    handover = require_handover(plan.order_handover_id, call.view)
+    if not all_accepted(plan, handover, elements_of(handover.id, call.view)):
+        raise AcceptancesMissing("Wait until buyer and sellers have all accepted.", "plan_id")
+    change = seller.change
+    if any(_is_about(one, command.ledger_id, change.id) for one in _releases(plan, call.view, ReleaseStatus.OPEN)):
+        raise ActUnderWay("Wait until the last act is out.", "change_id")
+    release = open_release(
+        call,
+        0,
+        role=Role.B_BUS,
+        act="hasten_change",
+        ledger_id=seller.ledger_id,
+        subject_kind=CHANGE_PLAN.name,
+        subject_id=plan.id,
+        command_record=HastenChange(
+            change_id=change.id, service_id=change.service_id, implement_at_ms=plan.change.implement_at_ms
+        ),
+        salt=command.salt,
+    )
+    return opened(release)
+
+
 def release_start(command: ReleaseStart, call: Call) -> Outcome:
     """Let the start out, once all have agreed and its time has come. Req: C-09, C-10.
 
@@ -639,6 +696,18 @@ def sellers_known(plan: ChangePlan, elements: tuple[ServiceElement, ...]) -> boo
     return all(
         known.get((one.ledger_id, one.order_id), ChangeStatus.ORDERED) != ChangeStatus.ORDERED for one in changing
     )
+
+
+def all_accepted(plan: ChangePlan, handover: OrderHandover, elements: tuple[ServiceElement, ...]) -> bool:
+    """Whether nobody can say no any more, neither the buyer's ledger nor a seller: what one of them does is for all. Req: C-10."""
+    is_delivered = handover.status in (HandoverStatus.ACCEPTED, *UNDER_WAY)
+    is_accepted = is_open(plan.change) or plan.change.status == ChangeStatus.IMPLEMENTING
+    return is_delivered and is_accepted and sellers_known(plan, elements) and not _given_up(plan)
+
+
+def waits_needlessly(plan: ChangePlan, seller: SellerChange) -> bool:
+    """Whether a seller still waits for a later time than that from which the buyer's change may be made."""
+    return is_open(seller.change) and seller.change.implement_at_ms > plan.change.implement_at_ms
 
 
 def sellers_agreed(plan: ChangePlan, window: tuple[int, int]) -> bool:
@@ -817,6 +886,13 @@ CONTRACT: Final = Contract(
             handler=release_maintenance,
             roles=(Role.S_BUS, Role.B_BUS),
             gas=500,
+        ),
+        MessageType(
+            name="release_hastening",
+            command=ReleaseHastening,
+            handler=release_hastening,
+            roles=(Role.B_BUS,),
+            gas=2_000,
         ),
         MessageType(name="release_start", command=ReleaseStart, handler=release_start, roles=(Role.S_BUS,), gas=500),
     ),

@@ -21,11 +21,13 @@ from smartcontracts.change import (
     ConsentMissing,
     DeclineMaintenance,
     EndChange,
+    HastenChange,
     MaintenanceDiffers,
     MaintenanceNotNeeded,
     MaintenanceNotProposed,
     MaintenanceOwn,
     MaintenanceWindowInvalid,
+    NotEarlier,
     NotInThisChange,
     ProposeMaintenance,
     StartChange,
@@ -65,6 +67,7 @@ from smartcontracts.trade import (
     Change,
     ChangeKind,
     ChangeMethod,
+    NotTheBuyer,
     NotTheSeller,
     Outage,
     QuoteForm,
@@ -82,6 +85,7 @@ from tests.smartcontracts.delivering import (
     STRICT,
     WITH_OUTAGE,
     activate,
+    by_buyer,
     cancel,
     change_accepted,
     change_ordered,
@@ -255,9 +259,7 @@ def test_an_outage_that_cannot_be_over_inside_the_activation_window_is_not_order
     said = Change(service_id=service.id, kind=ChangeKind.RELOCATION)
     at = ledger.time_ms + 1
     least_ms = 30_000 + max(ahead_ms, 1)
-    command = replace(
-        place(quote, said, implement_at_ms=ahead_ms and at + ahead_ms), activation_window_ms=least_ms - 1
-    )
+    command = replace(place(quote, said, implement_at_ms=ahead_ms and at + ahead_ms), activation_window_ms=least_ms - 1)
     with pytest.raises(OutageDoesNotFit) as caught:
         ledger.run("place_order", command, sender=ledger.sender(BUYER, "b_bus"), at=at)
     assert (caught.value.field, f"at least {least_ms} ms" in caught.value.sentence) == ("activation_window_ms", True)
@@ -688,6 +690,92 @@ def test_a_change_ordered_for_a_time_is_announced_then_and_not_started_before():
     ledger.advance(at + 2)
     assert ledger.event_names().count("service_change.due") == 1
     start(ledger, change)
+
+
+def hastening(change, implement_at_ms=0, release=b""):
+    return HastenChange(
+        change_id=change.id, service_id=change.service_id, implement_at_ms=implement_at_ms, release=release
+    )
+
+
+@pytest.mark.req("C-10")
+@pytest.mark.parametrize("ahead_ms", [0, 10_000])
+def test_the_buyer_may_let_its_seller_begin_earlier_than_it_has_ordered(ahead_ms):
+    ledger, service = operating()
+    at = ledger.time_ms + 30_000
+    order, change = change_accepted(ledger, service, implement_at_ms=at)
+    sooner = ledger.time_ms + ahead_ms if ahead_ms else 0
+    by_buyer(ledger, "hasten_change", hastening(change, sooner))
+    now = ledger.the(SERVICE_CHANGE, change.id)
+    assert (now.status, now.implement_at_ms) == (ChangeStatus.ACCEPTED, sooner)
+    assert (now.due_at_ms == ledger.time_ms) == (ahead_ms == 0)
+    assert ledger.event_names()[-1] == "service_change.hastened"
+    # What was ordered stays on the order.
+    assert ledger.the(ORDER, order.id).implement_at_ms == at
+    if ahead_ms:
+        with pytest.raises(TooEarly):
+            start(ledger, change, at=sooner - 1)
+        ledger.advance(sooner + 1)
+        assert ledger.event_names()[-1] == "service_change.due"
+    assert start(ledger, change).status == ChangeStatus.IMPLEMENTING
+
+
+@pytest.mark.req("C-09", "C-10")
+def test_an_agreed_window_is_not_touched_by_an_earlier_time():
+    ledger, service = operating()
+    _, change = with_outage(ledger, service, implement_at_ms=ledger.time_ms + 3_000)
+    window = window_agreed(ledger, change).window
+    by_buyer(ledger, "hasten_change", hastening(change))
+    assert (of_change(ledger).status, of_change(ledger).window) == (ChangeStatus.AGREED, window)
+    with pytest.raises(TooEarly):
+        start(ledger, change, at=window.from_ms - 1)
+    start(ledger, change, at=window.from_ms)
+
+
+@pytest.mark.req("C-10", "D-10")
+def test_invalid_hastening_is_refused_in_order():
+    ledger, service = operating()
+    at = ledger.time_ms + 30_000
+    _, change = change_accepted(ledger, service, implement_at_ms=at)
+    good, before = hastening(change, at - 1), ledger.root()
+    cause = Cause(ledger_id="sg_int", event_id="rel_1", purpose="hasten_change")
+    late = {"implement_at_ms": at}
+    for changes, who, refusal in (
+        ({"change_id": "chg_none", "service_id": "svc_none", **late}, SELLER, ChangeUnknown),
+        ({"service_id": "svc_none", **late}, SELLER, ChangedServiceDiffers),
+        (late, SELLER, NotTheBuyer),
+        (late, BUYER, NotEarlier),
+        ({"implement_at_ms": -1}, BUYER, NotEarlier),
+        ({}, BUYER, ReleaseMissing),
+        ({"release": RELEASE[:-1]}, BUYER, ReleaseInvalid),
+    ):
+        with pytest.raises(refusal):
+            ledger.run("hasten_change", replace(good, **changes), sender=ledger.sender(who, "b_bus"), cause=cause)
+    with pytest.raises(RoleMissing):
+        ledger.run("hasten_change", good, sender=ledger.sender(BUYER, "s_bus"))
+    assert ledger.root() == before
+    ledger.run("hasten_change", replace(good, release=RELEASE), sender=ledger.sender(BUYER, "b_bus"), cause=cause)
+    assert of_change(ledger).releases == (RELEASE,)
+
+
+@pytest.mark.req("C-10")
+@pytest.mark.parametrize("status", list(ChangeStatus))
+def test_a_change_is_hastened_between_its_acceptance_and_its_start(status):
+    ledger, service = operating()
+    change = brought_to(ledger, service, status)
+    expected = ANSWERS["propose_maintenance"][status]
+    if expected is None:
+        ledger.write(replace(change, implement_at_ms=START_MS + 10_000))
+        by_buyer(ledger, "hasten_change", hastening(change))
+        assert (of_change(ledger).status, of_change(ledger).implement_at_ms) == (status, 0)
+        return
+    with pytest.raises(expected):
+        by_buyer(ledger, "hasten_change", hastening(change))
+
+
+def of_change(ledger):
+    """The only change."""
+    return ledger.the(SERVICE_CHANGE)
 
 
 @pytest.mark.req("C-10")

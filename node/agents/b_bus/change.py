@@ -1,4 +1,4 @@
-"""B-BUS and changes: agrees with sellers on their windows, inside the buyer's; as a customer, on its own. Req: C-07, C-09, C-11; X-62."""
+"""B-BUS and changes: agrees with sellers on their windows and times; as a customer, on its own. Req: C-07, C-09..C-11; X-62."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import Final
 from node.agents.changes import as_customer, let_rest, mirrored, plan_on, said, submit, to_seller
 from node.agents.desk import Desk
 from node.agents.duties import Duty, is_buyer, outside
-from node.agents.orders import current_on
-from node.agents.ports import LedgerPort
-from smartcontracts.internal.change import OPEN, ChangePlan, SellerChange, plan_id_of
+from node.agents.orders import current_on, handover_on
+from node.agents.ports import LedgerPort, Outward
+from smartcontracts.internal.change import (
+    OPEN,
+    ChangePlan,
+    ReleaseHastening,
+    SellerChange,
+    all_accepted,
+    plan_id_of,
+    waits_needlessly,
+)
 from smartcontracts.internal.elements import ServiceElement, Source
 from smartcontracts.internal.release import Release, ReleaseStatus
 from smartcontracts.kernel import Role
@@ -18,6 +26,7 @@ from smartcontracts.service import ChangeStatus, ServiceChange
 
 MIRROR: Final = "mirror"
 SAY: Final = "say"
+HASTEN: Final = "hasten"
 
 
 async def tend_sellers(desk: Desk, port: LedgerPort, plan: ChangePlan) -> None:
@@ -48,9 +57,9 @@ async def tend_after_release(desk: Desk, port: LedgerPort, release: Release) -> 
     if plan is not None and plan.status in OPEN:
         await tend_sellers(desk, port, plan)
     elif release.subject_kind == "service_change":
-        seller = desk.bilateral.get(release.ledger_id)
-        change = None if seller is None else await seller.get("service_change", release.subject_id)
-        if seller is not None and change is not None:
+        seller = outside(desk, release.ledger_id)
+        change: ServiceChange | None = await seller.get("service_change", release.subject_id)
+        if change is not None:
             await _answer_own(desk, seller, change)
 
 
@@ -71,9 +80,19 @@ async def _tend(desk: Desk, port: LedgerPort, plan: ChangePlan, ledger_id: str, 
         return
     if plan.status not in OPEN or await let_rest(desk, port, plan.id, ledger_id):
         return
-    saying = to_seller(desk, plan, SellerChange(ledger_id=ledger_id, change=change))
+    seller = SellerChange(ledger_id=ledger_id, change=change)
+    if waits_needlessly(plan, seller) and await _have_all_accepted(port, plan):
+        hasten = ReleaseHastening(plan_id=plan.id, ledger_id=ledger_id, change_id=change.id, salt=desk.salt())
+        await submit(desk, port, [Outward("release_hastening", hasten)], purpose=HASTEN)
+        return
+    saying = to_seller(desk, plan, seller)
     if saying is not None:
         await submit(desk, port, [said(desk, plan.id, ledger_id, change, saying)], purpose=SAY)
+
+
+async def _have_all_accepted(port: LedgerPort, plan: ChangePlan) -> bool:
+    handover = await handover_on(port, plan.order_handover_id)
+    return handover is not None and all_accepted(plan, handover, await current_on(port, handover.id))
 
 
 async def _answer_own(desk: Desk, port: LedgerPort, change: ServiceChange) -> None:
@@ -90,7 +109,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="change_plan",
         statuses=OPEN,
-        submits=(MIRROR, SAY),
+        submits=(MIRROR, SAY, HASTEN),
         do=tend_sellers,
     ),
     Duty(
@@ -100,7 +119,7 @@ DUTIES: Final = (
         kind="service_change",
         statuses=tuple(status for status in ChangeStatus if status != ChangeStatus.ORDERED),
         applies=is_buyer,
-        submits=(MIRROR, SAY),
+        submits=(MIRROR, SAY, HASTEN),
         do=tend_seller_change,
     ),
     Duty(
@@ -112,7 +131,7 @@ DUTIES: Final = (
         settled=(ReleaseStatus.REFUSED,),
         applies=lambda _desk, release: release.subject_kind in ("change_plan", "service_change"),
         related=f"role/{Role.B_BUS.value}",
-        submits=(MIRROR, SAY),
+        submits=(MIRROR, SAY, HASTEN),
         do=tend_after_release,
     ),
 )

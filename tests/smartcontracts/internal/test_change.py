@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from smartcontracts.change import AgreeMaintenance, DeclineMaintenance, EndChange, ProposeMaintenance, StartChange
+from smartcontracts.change import (
+    AgreeMaintenance,
+    DeclineMaintenance,
+    EndChange,
+    HastenChange,
+    ProposeMaintenance,
+    StartChange,
+)
 from smartcontracts.internal import change as c
 from smartcontracts.internal.decomposition import NotReusable, ReuseQuote
 from smartcontracts.internal.delivery import ChangeNotBegun, ReleaseActivation
@@ -524,6 +531,77 @@ def test_invalid_mirroring_after_the_outcome():
     ledger = mirror_up(planned(), "failed", outcome="failed")
     command = mirror(ledger, service_change("implementing"))
     assert refusal_of(ledger, "mirror_change", command, "s_bus") == (NothingNew, "change")
+
+
+# Hastening
+
+
+def hastening(ledger, **changes):
+    given = {"plan_id": plan(ledger).id, "ledger_id": BRAVO, "change_id": DOWN, "salt": SALT}
+    return c.ReleaseHastening(**(given | changes))
+
+
+def waiting(**down):
+    """bravo has accepted, and waits for a later time than the buyer's."""
+    ledger = planned(outage=Outage.NO, outage_ms=0, implement_at_ms=SOON_MS)
+    return mirror_down(ledger, **({"outage": Outage.NO, "outage_ms": 0, "implement_at_ms": SOON_MS + 1} | down))
+
+
+@pytest.mark.req("C-10", "X-15")
+def test_a_seller_that_waits_longer_than_it_need_is_told_once_all_have_accepted():
+    ledger = waiting()
+    send(ledger, "release_hastening", hastening(ledger), "b_bus")
+    release = release_of(ledger, "hasten_change")
+    assert (release.role, release.ledger_id, release.subject_id) == ("b_bus", BRAVO, plan(ledger).id)
+    assert released_command(release) == HastenChange(
+        change_id=DOWN, service_id="svc_down", implement_at_ms=SOON_MS, release=release.sha256
+    )
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == (c.ActUnderWay, "change_id")
+    carry(ledger, release.id, outcome_id=DOWN)
+    mirror_down(ledger, outage=Outage.NO, outage_ms=0, implement_at_ms=SOON_MS)
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == (NothingNew, "change_id")
+
+
+@pytest.mark.req("C-10", "X-15")
+def test_nobody_is_hastened_while_somebody_may_still_say_no():
+    expected = (c.AcceptancesMissing, "plan_id")
+    ledger = waiting()
+    put(ledger, plan(ledger), change=replace(plan(ledger).change, status=ChangeStatus.ORDERED))
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == expected
+    ledger = waiting()
+    put(ledger, element(ledger, "item-003"), order_id="ord_other", changes="svc_other")
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == expected
+    for status in (HandoverStatus.ORDERING_EXTERNAL, HandoverStatus.OVERDUE, HandoverStatus.TO_FAIL):
+        ledger = waiting()
+        put(ledger, the_handover(ledger), status=status)
+        assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == expected
+    ledger = waiting()
+    other = c.SellerChange(
+        ledger_id=BRAVO, change=replace(down_change(ledger), id="chg_gone", status="failed", outcome="failed")
+    )
+    put(ledger, plan(ledger), sellers=(*plan(ledger).sellers, other))
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "waits"), [("accepted", True), ("agreed", True), ("implementing", False), ("done", False)]
+)
+def test_who_has_begun_waits_for_nothing(status, waits):
+    ledger = waiting()
+    (seller,) = plan(ledger).sellers
+    assert c.waits_needlessly(plan(ledger), replace(seller, change=replace(seller.change, status=status))) is waits
+
+
+def test_invalid_hastening_is_refused_in_order():
+    ledger = waiting()
+    for changes, refusal in (
+        ({"plan_id": "cpl_none", "change_id": "chg_none", "salt": b""}, (c.ChangePlanUnknown, "plan_id")),
+        ({"change_id": "chg_none", "salt": b""}, (c.NeighbourUnknown, "change_id")),
+        ({"ledger_id": UPSTREAM, "change_id": "chg_up", "salt": b""}, (c.NeighbourUnknown, "change_id")),
+        ({"salt": b""}, (SaltInvalid, "salt")),
+    ):
+        assert refusal_of(ledger, "release_hastening", hastening(ledger, **changes), "b_bus") == refusal
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "s_bus")[0] is RoleMissing
 
 
 # Windows
