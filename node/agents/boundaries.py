@@ -13,7 +13,7 @@ from typing import Any
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty
-from node.agents.ports import LedgerPort, Outward, Receipt
+from node.agents.ports import LedgerPort, Outward, Receipt, Refused
 
 
 class Moment(StrEnum):
@@ -62,13 +62,27 @@ def boundaries(duties: Iterable[Duty]) -> tuple[Boundary, ...]:
     return tuple(found)
 
 
-async def perform(duty: Duty, desk: Desk, port: LedgerPort, record: Any, observe: Observer = ignore) -> None:
-    """Call a duty for a document that has one of its statuses. Raises what the duty raises, and UndeclaredPurpose."""
+def unheard() -> None:
+    """For those who do not ask for refusals."""
+
+
+async def perform(
+    duty: Duty,
+    desk: Desk,
+    port: LedgerPort,
+    record: Any,
+    observe: Observer = ignore,
+    on_refusal: Callable[[], None] = unheard,
+) -> None:
+    """Call a duty for a document that has one of its statuses. Raises what the duty raises, and UndeclaredPurpose.
+
+    `on_refusal` is told of each final refusal of a submission, also of those that the duty expects.
+    """
     document_id: str = record.id
     observe(Boundary(duty.role.value, duty.name, Moment.TAKEN), document_id)
 
     def watched(inner: LedgerPort) -> LedgerPort:
-        return _WatchedPort(inner, duty, document_id, observe)
+        return _WatchedPort(inner, duty, document_id, observe, on_refusal)
 
     internal = watched(desk.internal)
     around = replace(desk, internal=internal, bilateral=_WatchedPorts(desk.bilateral, watched))
@@ -78,8 +92,11 @@ async def perform(duty: Duty, desk: Desk, port: LedgerPort, record: Any, observe
 class _WatchedPort:
     """A port that knows for which duty it is used."""
 
-    def __init__(self, inner: LedgerPort, duty: Duty, document_id: str, observe: Observer) -> None:
+    def __init__(
+        self, inner: LedgerPort, duty: Duty, document_id: str, observe: Observer, on_refusal: Callable[[], None]
+    ) -> None:
         self._inner = inner
+        self._on_refusal = on_refusal
         self._duty = duty
         self._document_id = document_id
         self._observe = observe
@@ -99,7 +116,7 @@ class _WatchedPort:
     async def get(self, kind: str, document_id: str) -> Any | None:
         return await self._inner.get(kind, document_id)
 
-    async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
+    async def list(self, kind: str, **filters: Any) -> tuple[Any, ...]:
         return await self._inner.list(kind, **filters)
 
     async def submit(self, acts: Sequence[Outward], *, purpose: str) -> Receipt:
@@ -107,7 +124,12 @@ class _WatchedPort:
             raise UndeclaredPurpose(f"{self._duty.name} does not declare the purpose {purpose}")
         role, duty = self._duty.role.value, self._duty.name
         self._observe(Boundary(role, duty, Moment.BEFORE, purpose), self._document_id)
-        receipt = await self._inner.submit(acts, purpose=purpose)
+        try:
+            receipt = await self._inner.submit(acts, purpose=purpose)
+        except Refused as refused:
+            if not refused.detail.transient:
+                self._on_refusal()
+            raise
         self._observe(Boundary(role, duty, Moment.AFTER, purpose), self._document_id)
         return receipt
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 import structlog
 
 from ledgers.client import Act, Client, ClientError, Ledger, SigningMember
+from ledgers.client.records import WatchedLedger
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward, Receipt, Refused
-from node.agents.runtime import BILATERAL, INTERNAL
+from node.agents.runtime import BILATERAL, INTERNAL, Ledgers
 from smartcontracts.kernel import Position
 from smartcontracts.membership import OrganizationStatus
 
@@ -63,7 +64,7 @@ class ClientPort:
                 return None
             raise
 
-    async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
+    async def list(self, kind: str, **filters: Any) -> tuple[Any, ...]:
         given: dict[str, Any] = {name: value for name, value in filters.items() if value}
         return tuple([document.body async for document in self.ledger.list(kind, **given)])
 
@@ -119,17 +120,28 @@ class ClientNode:
     def organization(self) -> str:
         return self._signer.name.partition("/")[0]
 
-    async def ledgers(self) -> tuple[ClientPort, ...]:
-        """Of the kinds that agents work on. Raises ClientError."""
-        for status in (await self._client.node_status()).ledgers:
-            known = self._ports.get(status.ledger_id)
-            if status.kind not in {INTERNAL, BILATERAL}:
-                continue
-            if known is None:
-                self._ports[status.ledger_id] = ClientPort(await self._client.ledger(status.ledger_id), self._signer)
-            elif known.ledger.contracts_version != status.contracts_version:
-                known.ledger = await self._client.ledger(status.ledger_id)
-        return tuple(self._ports.values())
+    async def ledgers(self) -> AsyncIterator[Ledgers]:
+        """Of the kinds that agents work on, whenever the node tells of another. Raises ClientError."""
+        async for told in self._client.watch_ledgers():
+            failure: ClientError | None = None
+            for watched in told.ledgers:
+                try:
+                    await self._know(watched)
+                except ClientError as error:
+                    failure = error
+            yield Ledgers(tuple(self._ports.values()), starting=told.starting or failure is not None)
+            if failure is not None:
+                # The node tells of no change: it is asked again.
+                raise failure
+
+    async def _know(self, watched: WatchedLedger) -> None:
+        known = self._ports.get(watched.ledger_id)
+        if watched.kind not in {INTERNAL, BILATERAL}:
+            return
+        if known is None:
+            self._ports[watched.ledger_id] = ClientPort(await self._client.ledger(watched.ledger_id), self._signer)
+        elif known.ledger.contracts_version != watched.contracts_version:
+            known.ledger = await self._client.ledger(watched.ledger_id)
 
     async def counterparty(self, port: LedgerPort) -> str:
         """The other party; empty where this organization is none itself. Raises ClientError."""

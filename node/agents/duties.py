@@ -16,6 +16,8 @@ from smartcontracts.kernel import Role
 
 # When to look again for a ledger that the node does not have, or not yet.
 LEDGER_ABSENT_MS: Final = 30_000
+# A listing finds what was owed for so long, and no longer; events tell of it, however old it is.
+OWED_MS: Final = 30 * 24 * 3_600_000
 # A function of this form: (desk, the port of the ledger on which the document stands, the document's record).
 Do = Callable[[Desk, LedgerPort, Any], Awaitable[None]]
 
@@ -29,11 +31,20 @@ class Later(Exception):
         self.at_ms = at_ms
 
 
+class LedgerAbsent(Later):
+    """The node does not have a ledger, or not yet: again once it has, or after a while."""
+
+    def __init__(self, ledger_id: str, at_ms: int) -> None:
+        """`at_ms` is when to look at the latest."""
+        super().__init__(at_ms)
+        self.ledger_id = ledger_id
+
+
 def outside(desk: Desk, ledger_id: str) -> LedgerPort:
-    """The bilateral ledger with this id. Raises Later while the node does not have it, or not yet."""
+    """The bilateral ledger with this id. Raises LedgerAbsent while the node does not have it, or not yet."""
     port = desk.bilateral.get(ledger_id)
     if port is None:
-        raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
+        raise LedgerAbsent(ledger_id, desk.now_ms() + LEDGER_ABSENT_MS)
     return port
 
 
@@ -57,7 +68,10 @@ class Duty:
     """What a role does about documents of a kind while they have one of `statuses`.
 
     `do` must be idempotent, and wait only for ports. A refusal that it does not expect it lets pass: the runtime logs a final
-    one and waits for the next event or round; it retries a transient one.
+    one, looks a second time, and then waits for the next event; it retries a transient one.
+
+    Whatever `do` decides by, one of these must follow from its change: an event of a document that this duty or one with the
+    same work serves, or a time that it has asked for by Later. No duty may need a round for it: the tests hold that.
     """
 
     # Stable: logs and boundaries show it.
@@ -74,6 +88,11 @@ class Duty:
     applies: Callable[[Desk, Any], bool] = every
     # A word of the documents' `related`, to list fewer.
     related: str = ""
-    # Statuses in which documents stay and gather, with nothing left to do once the event was heard: most rounds pass over
-    # them, as over those that their lifecycle ends with.
+    # Statuses in which documents stay and gather, like those that their lifecycle ends with. Neither are ever listed: what is
+    # left to do about them once their event was missed, a duty about a document that is still open does as well.
     settled: tuple[str, ...] = ()
+    # Statuses in which documents stay, too, but with something that no open document tells of: where events may have been
+    # missed, those that were created in the last OWED_MS are listed.
+    owed: tuple[str, ...] = ()
+    # Only for what is listed after events may have been missed: what it looks for, an event of another document brings otherwise.
+    catches_up: bool = False

@@ -48,6 +48,7 @@ class LedgerPort(Protocol):
         offering: str = "",
         service: str = "",
         related: str = "",
+        created_from_ms: int = 0,
     ) -> tuple[Any, ...]:
         """All records of the kind to which every given filter applies; a kind offers only its own filters."""
 

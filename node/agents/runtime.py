@@ -1,8 +1,8 @@
 """Runtime: one role's agent. It follows the ledgers, looks at documents that may need its role, and performs its duties.
 
 Several documents at once, each by one call at a time. What it holds in memory is a list of documents to look at: killed at
-any instant, it finds them again, by the events since a cursor that was saved when nothing was left to do, or by listing them;
-what is open it lists every few minutes, too. docs/agents.md; DESIGN section 8.
+any instant, it finds them again, by the events since a cursor that was saved when nothing was left to do, or by listing what
+is open. It does so every few minutes, too, though nothing depends on it. docs/agents.md; DESIGN section 8.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ledgers.client import ClientError
 from ledgers.kinds import VERSIONS, contract_table
 from node.agents.boundaries import Observer, ignore, perform
 from node.agents.desk import Desk
-from node.agents.duties import Duty, Later
+from node.agents.duties import OWED_MS, Duty, Later, LedgerAbsent
 from node.agents.policies import Policies
 from node.agents.ports import LedgerPort, Refused
 from node.agents.provisioning import Provisioning
@@ -32,11 +32,14 @@ BILATERAL: Final = "bilateral"
 # After what only a person can mend (a bug, a plug-in that raises): no hurry, and no silence either.
 BROKEN_PAUSE_MS: Final = 60_000
 # A final refusal mostly says that things have moved since the duty looked, and nothing more may happen to this very document:
-# it is looked at once more after this long, and from then on with the rounds.
-SECOND_LOOK_MS: Final = 2_000
-# So many rounds a whole one: documents that are settled gather, and hardly ever need a second look.
+# it is looked at once more after this long, and from then on when something happens to it.
+SECOND_LOOK_MS: Final = 1_000
+# So many rounds a whole one.
 _ROUNDS_A_WHOLE_ONE: Final = 10
-# Longest time between two attempts to follow a ledger's events.
+# A duty that looks at all ledgers is to see all: an agent that starts waits so long for those that are slow to answer.
+START_PATIENCE_MS: Final = 10_000
+# Time between two attempts to reach a ledger: the first, and the longest.
+_PAUSE_MS_MIN: Final = 250
 _PAUSE_MS_MAX: Final = 60_000
 _UNREADABLE_CURSORS: Final = ("CURSOR_PRUNED", "CURSOR_INVALID")
 
@@ -63,14 +66,25 @@ class FollowedLedger(LedgerPort, Protocol):
         """(kind, id) of documents to which something happened, without end. Raises Refused where the cursor can't be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ledgers:
+    """The internal and bilateral ledgers that the node shows; while it is `starting` there may be more."""
+
+    ports: tuple[FollowedLedger, ...]
+    starting: bool = False
+
+
 class NodePorts(Protocol):
     """The organization's node, as this role's member sees it."""
 
     @property
     def organization(self) -> str: ...
 
-    async def ledgers(self) -> tuple[FollowedLedger, ...]:
-        """The internal and bilateral ledgers; the same port for the same ledger each time."""
+    def ledgers(self) -> AsyncIterator[Ledgers]:
+        """Now, and again whenever they or their members are others; the same port for the same ledger each time.
+
+        May end or raise ClientError; it is called again after a pause.
+        """
 
     async def counterparty(self, port: LedgerPort) -> str:
         """The other party of a bilateral ledger; empty where this organization is not a party itself."""
@@ -92,7 +106,6 @@ class Pace:
 
     concurrency: int = 16
     sweep_ms: int = 120_000
-    ledgers_ms: int = 10_000
     cursor_ms: int = 5_000
     pause_ms: int = 2_000
 
@@ -132,11 +145,16 @@ class Agent:
         self._internal: FollowedLedger | None = None
         self._bilateral: dict[str, LedgerPort] = {}
         self._counterparties: dict[str, str] = {}
-        # Ledgers on which this organization is no party: a neutral sees the trade of others.
-        self._foreign: set[str] = set()
+        # Ledgers that are being taken up; and whether all are that there are, or one has waited long enough for them.
+        self._coming: set[str] = set()
+        self._starting = True
+        self._may_begin = False
         self._worklist = Worklist()
-        # Documents whose last look ended in a final refusal.
-        self._refused: set[Subject] = set()
+        # Documents that are looked at again only because a step was refused, or about which events may have been missed.
+        self._second: set[Subject] = set()
+        self._missed: set[Subject] = set()
+        # Documents that wait for a ledger, by its id.
+        self._absent: dict[str, set[Subject]] = {}
         self._reached: dict[str, str] = {}
         self._saved: dict[str, str] = {}
         self._news = asyncio.Event()
@@ -149,6 +167,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_ledgers(tasks))
+                tasks.create_task(self._begin_late())
                 tasks.create_task(self._dispatch(tasks))
                 tasks.create_task(self._sweep())
                 tasks.create_task(self._save_cursors())
@@ -158,31 +177,60 @@ class Agent:
     # Ledgers
 
     async def _keep_ledgers(self, tasks: asyncio.TaskGroup) -> None:
-        """Take up ledgers that the node has joined."""
+        """Take up the ledgers that the node has, and those that it joins."""
         while True:
             try:
-                for port in await self._node.ledgers():
-                    if port.id not in self._ports and port.id not in self._foreign:
-                        await self._take_up(port, tasks)
+                async for told in self._node.ledgers():
+                    self._starting = told.starting
+                    for port in told.ports:
+                        if port.id not in self._ports and port.id not in self._coming:
+                            self._coming.add(port.id)
+                            tasks.create_task(self._take_up(port, tasks))
+                    self._begin_if_complete()
             except ClientError as error:
                 self._log.warning("agent_node_away", reason=_reason(error))
-            waiting = self._pace.ledgers_ms if self._internal else self._pace.pause_ms
-            await self._sleep(waiting)
+            await self._sleep(self._pace.pause_ms)
 
     async def _take_up(self, port: FollowedLedger, tasks: asyncio.TaskGroup) -> None:
-        if port.kind == BILATERAL:
-            counterparty = await self._node.counterparty(port)
-            if not counterparty:
-                self._foreign.add(port.id)
-                return
-            self._counterparties[port.id] = counterparty
-            self._bilateral[port.id] = port
-        elif port.kind == INTERNAL:
-            self._internal = port
-        self._ports[port.id] = port
-        self._log.info("agent_ledger_taken_up", ledger=port.name)
+        """Work on a ledger from now on, unless it is that of others: a neutral sees their trade."""
+        is_ours = port.kind != BILATERAL or await self._is_party(port)
+        self._coming.discard(port.id)
+        if is_ours:
+            if port.kind == INTERNAL:
+                self._internal = port
+            self._ports[port.id] = port
+            self._log.info("agent_ledger_taken_up", ledger=port.name)
+            for subject in self._absent.pop(port.id, ()):
+                self._wake(subject)
+            tasks.create_task(self._follow(port))
+        self._begin_if_complete()
+
+    async def _is_party(self, port: FollowedLedger) -> bool:
+        pause_ms = _PAUSE_MS_MIN
+        while True:
+            try:
+                counterparty = await self._node.counterparty(port)
+            except ClientError as error:
+                self._log.warning("agent_node_away", ledger=port.name, reason=_reason(error))
+                await self._sleep(pause_ms)
+                pause_ms = min(2 * pause_ms, _PAUSE_MS_MAX)
+                continue
+            if counterparty:
+                self._counterparties[port.id] = counterparty
+                self._bilateral[port.id] = port
+            return bool(counterparty)
+
+    def _begin_if_complete(self) -> None:
+        """Who looks at all ledgers, to ask sellers say, is to see them all."""
+        if not self._starting and not self._coming:
+            self._may_begin = True
         self._news.set()
-        tasks.create_task(self._follow(port))
+
+    async def _begin_late(self) -> None:
+        """One ledger that does not answer holds up the others' work only so long."""
+        await self._sleep(START_PATIENCE_MS)
+        self._may_begin = True
+        self._news.set()
 
     async def _follow(self, port: FollowedLedger) -> None:
         """Look at every document to which something happens; first at what is open, unless a cursor tells what is new."""
@@ -190,26 +238,32 @@ class Agent:
         if not kinds:
             return
         cursor = self._cursors.read(port.id)
-        pause_ms = self._pace.pause_ms
+        pause_ms = _PAUSE_MS_MIN
         while True:
             reached = self._reached.get(port.id)
             try:
                 if not cursor:
-                    cursor = await port.position()
-                    await self._list(port, passed_over=_nothing)
+                    position = await port.position()
+                    await self._list(port, catching_up=True)
+                    # Only now: from a listing that failed on, nobody would look at what was open before.
+                    cursor = position
                 async for kind, document_id in port.events(cursor, kinds, lambda at: self._arrived(port.id, at)):
                     self._wake(Subject(port.id, kind, document_id))
+                cursor = self._reached.get(port.id, cursor)
             except Refused as refused:
                 self._log.warning("agent_events_refused", ledger=port.name, refusal=refused.detail.name)
-                unreadable = refused.detail.name in _UNREADABLE_CURSORS
-                cursor = "" if unreadable else self._reached.get(port.id, cursor)
+                if refused.detail.name in _UNREADABLE_CURSORS:
+                    cursor = ""
+                    self._reached.pop(port.id, None)
+                else:
+                    cursor = self._reached.get(port.id, cursor)
             except ClientError as error:
                 self._log.warning("agent_node_away", ledger=port.name, reason=_reason(error))
-                cursor = self._reached.get(port.id, "")
-            pause_ms = (
-                self._pace.pause_ms if self._reached.get(port.id) != reached else min(2 * pause_ms, _PAUSE_MS_MAX)
-            )
+                cursor = self._reached.get(port.id, cursor)
+            if self._reached.get(port.id) != reached:
+                pause_ms = self._pace.pause_ms
             await self._sleep(pause_ms)
+            pause_ms = min(2 * pause_ms, _PAUSE_MS_MAX)
 
     def _arrived(self, ledger_id: str, cursor: str) -> None:
         self._reached[ledger_id] = cursor
@@ -226,30 +280,34 @@ class Agent:
     # What is open
 
     async def _sweep(self) -> None:
-        """In rounds, whatever events said: what is open, and more rarely what is settled, too."""
+        """In rounds, whatever events said; more rarely as after a start without a cursor."""
         for number in count(1):
             await self._sleep(self._pace.sweep_ms)
-            passed_over = _nothing if number % _ROUNDS_A_WHOLE_ONE == 0 else _settled
             for port in tuple(self._ports.values()):
                 try:
-                    await self._list(port, passed_over=passed_over)
+                    await self._list(port, catching_up=number % _ROUNDS_A_WHOLE_ONE == 0)
                 except ClientError as error:
                     self._log.warning("agent_sweep_failed", ledger=port.name, reason=_reason(error))
 
-    async def _list(self, port: LedgerPort, *, passed_over: Callable[[Duty], frozenset[str]]) -> None:
-        """Wake every document with a status that some duty serves and does not pass over. Raises ClientError."""
+    async def _list(self, port: LedgerPort, *, catching_up: bool) -> None:
+        """Wake every document that is open; `catching_up` where events may have been missed. Raises ClientError."""
+        owed_from_ms = max(0, self._clock.now_ms() - OWED_MS)
         searches = {
-            (duty.kind, status, duty.related)
+            (duty.kind, status, duty.related, owed_from_ms if status in duty.owed else 0)
             for (ledger_kind, _), duties in self._duties.items()
             for duty in duties
-            for status in frozenset(duty.statuses or ("",)) - passed_over(duty)
+            for status in listed_statuses(duty, catching_up=catching_up)
             if ledger_kind == port.kind
         }
-        for kind, status, related in sorted(searches):
-            for record in await port.list(kind, status=status, related=related):
-                self._wake(Subject(port.id, kind, record.id))
+        for kind, status, related, since_ms in sorted(searches):
+            for record in await port.list(kind, status=status, related=related, created_from_ms=since_ms):
+                subject = Subject(port.id, kind, record.id)
+                if catching_up:
+                    self._missed.add(subject)
+                self._wake(subject)
 
     def _wake(self, subject: Subject) -> None:
+        self._second.discard(subject)
         self._worklist.wake(subject, self._clock.now_ms())
         self._news.set()
 
@@ -280,7 +338,7 @@ class Agent:
             await self._clock.wait(self._news, self._worklist.next_due_ms() if free > 0 else None)
 
     def _desk(self) -> Desk | None:
-        if self._internal is None:
+        if self._internal is None or not self._may_begin:
             return None
         return Desk(
             organization=self._node.organization,
@@ -301,8 +359,9 @@ class Agent:
         structlog.contextvars.bind_contextvars(
             agent=self._role.value, ledger=port.name, document=f"{subject.kind}/{subject.document_id}"
         )
-        again_ms: int | None = None
-        failed = refused = False
+        look = _Look(is_second=subject in self._second, catches_up=subject in self._missed)
+        self._second.discard(subject)
+        self._missed.discard(subject)
         record: Any = None
         for duty in self._duties.get((port.kind, subject.kind), ()):
             try:
@@ -310,28 +369,26 @@ class Agent:
                 record = await port.get(subject.kind, subject.document_id) if record is None else record
                 if record is None:
                     break
-                if _concerns(duty, desk, record):
+                if concerns(duty, desk, record) and (look.catches_up or not duty.catches_up):
                     current, record = record, None
-                    await self._perform(duty, desk, port, current)
+                    await self._perform(duty, desk, port, current, look)
+            except LedgerAbsent as absent:
+                self._absent.setdefault(absent.ledger_id, set()).add(subject)
+                look.again(absent.at_ms)
             except Later as later:
-                again_ms = later.at_ms if again_ms is None else min(again_ms, later.at_ms)
+                look.again(later.at_ms)
             except ClientError as error:
                 may_pass = self._may_pass(duty, error)
-                failed, refused = failed or may_pass, refused or not may_pass
+                look.failed, look.refused = look.failed or may_pass, look.refused or not may_pass
             except Exception as error:  # noqa: BLE001 - a bug of a duty or a plug-in stops neither the others nor the agent
                 self._log.error("agent_duty_broken", duty=duty.name, error=type(error).__name__, where=_where(error))
-                broken_ms = self._clock.now_ms() + BROKEN_PAUSE_MS
-                again_ms = broken_ms if again_ms is None else min(again_ms, broken_ms)
-        if refused and subject not in self._refused:
-            second_ms = self._clock.now_ms() + SECOND_LOOK_MS
-            again_ms = second_ms if again_ms is None else min(again_ms, second_ms)
-        (self._refused.add if refused else self._refused.discard)(subject)
-        self._put_back(subject, again_ms, failed=failed)
+                look.again(self._clock.now_ms() + BROKEN_PAUSE_MS)
+        self._put_back(subject, look)
 
-    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, record: Any) -> None:
+    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, record: Any, look: _Look) -> None:
         structlog.contextvars.bind_contextvars(duty=duty.name)
         self._log.info("agent_taken", duty=duty.name, status=getattr(record, "status", ""))
-        await perform(duty, desk, port, record, self._observe)
+        await perform(duty, desk, port, record, self._observe, look.was_refused)
 
     def _may_pass(self, duty: Duty, error: ClientError) -> bool:
         """Whether a failure is worth another try; a final refusal is told, and left after a second look."""
@@ -346,12 +403,18 @@ class Agent:
             log.warning("agent_refused", again=False)
         return detail.transient
 
-    def _put_back(self, subject: Subject, again_ms: int | None, *, failed: bool) -> None:
+    def _put_back(self, subject: Subject, look: _Look) -> None:
         now_ms = self._clock.now_ms()
-        if failed:
-            self._worklist.failed(subject, now_ms)
-        elif again_ms is not None:
-            self._worklist.later(subject, again_ms, now_ms)
+        if look.refused and not look.is_second:
+            # What has refused the step stands by now, and may be all that happens: its own event may wake another document.
+            self._second.add(subject)
+            look.again(now_ms + SECOND_LOOK_MS)
+        if look.catches_up and (look.failed or look.again_ms is not None):
+            self._missed.add(subject)
+        if look.failed:
+            self._worklist.failed(subject, now_ms, look.again_ms)
+        elif look.again_ms is not None:
+            self._worklist.later(subject, look.again_ms, now_ms)
         else:
             self._worklist.done(subject, now_ms)
 
@@ -359,22 +422,40 @@ class Agent:
         await self._clock.wait(self._never, self._clock.now_ms() + duration_ms)
 
 
-def _concerns(duty: Duty, desk: Desk, record: Any) -> bool:
+@dataclass(slots=True)
+class _Look:
+    """One call for a document, and what came of it."""
+
+    is_second: bool
+    catches_up: bool
+    again_ms: int | None = None
+    failed: bool = False
+    refused: bool = False
+
+    def again(self, at_ms: int) -> None:
+        """Somebody wants another one by then."""
+        self.again_ms = at_ms if self.again_ms is None else min(self.again_ms, at_ms)
+
+    def was_refused(self) -> None:
+        """A step was refused for good, whatever its duty makes of that."""
+        self.refused = True
+
+
+def concerns(duty: Duty, desk: Desk, record: Any) -> bool:
     """Whether a document as it stands is this duty's."""
     return (not duty.statuses or record.status in duty.statuses) and duty.applies(desk, record)
 
 
-def _nothing(_duty: Duty) -> frozenset[str]:
-    """Nothing is passed over where events may have been missed."""
-    return frozenset()
-
-
-def _settled(duty: Duty) -> frozenset[str]:
-    """What most rounds pass over: documents that gather for ever. Their last event was heard, or comes from the cursor."""
+def listed_statuses(duty: Duty, *, catching_up: bool) -> tuple[str, ...]:
+    """A listing looks for documents with these: all of the duty's but those in which documents gather for ever."""
+    if duty.catches_up and not catching_up:
+        return ()
     kind = contract_table(duty.ledger_kind, VERSIONS[-1]).kinds.get(duty.kind)
     steps = {} if kind is None else kind.lifecycle
     ends = frozenset(steps.values()) - frozenset(status for status, _ in steps)
-    return frozenset(duty.settled) | frozenset(str(status) for status in ends)
+    passed_over = frozenset((*duty.settled, *duty.owed)) | frozenset(str(status) for status in ends)
+    found = tuple(status for status in duty.statuses or ("",) if status not in passed_over)
+    return (*found, *duty.owed) if catching_up else found
 
 
 def _where(error: Exception) -> str:

@@ -70,12 +70,17 @@ class Worklist:
         woken = self._active.pop(subject)
         self._schedule(subject, now_ms if woken else max(at_ms, now_ms + PAUSE_MS_MIN))
 
-    def failed(self, subject: Subject, now_ms: int) -> int:
-        """What failed may pass later: again after a pause, which is returned in milliseconds."""
+    def failed(self, subject: Subject, now_ms: int, at_ms: int | None = None) -> int:
+        """What failed may pass later: again after a pause, which is returned in milliseconds.
+
+        It is the shortest one if the subject was woken meanwhile, and ends at `at_ms` if something else is due there.
+        """
         failures = self._failures.get(subject, 0)
         self._failures[subject] = failures + 1
-        self._active.pop(subject)
-        pause_ms = min(PAUSE_MS_MIN << min(failures, _DOUBLINGS_MAX), PAUSE_MS_MAX)
+        woken = self._active.pop(subject)
+        pause_ms = PAUSE_MS_MIN if woken else min(PAUSE_MS_MIN << min(failures, _DOUBLINGS_MAX), PAUSE_MS_MAX)
+        if at_ms is not None:
+            pause_ms = max(PAUSE_MS_MIN, min(pause_ms, at_ms - now_ms))
         self._schedule(subject, now_ms + pause_ms)
         return pause_ms
 

@@ -519,6 +519,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="sourcing",
         statuses=(SourcingStatus.ASKED, SourcingStatus.ENDED),
+        owed=(SourcingStatus.ENDED,),
         submits=(RECORD,),
         do=collect_responses,
     ),
@@ -528,7 +529,6 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="inquiry",
         statuses=(InquiryStatus.UNABLE, InquiryStatus.DEEMED_UNABLE),
-        # A round looks at what is sourced, and finds them from there.
         settled=(InquiryStatus.UNABLE, InquiryStatus.DEEMED_UNABLE),
         applies=is_buyer,
         submits=(RECORD,),

@@ -70,8 +70,7 @@ async def orders_to_place(desk: Desk, handover: OrderHandover, elements: tuple[S
 
 async def _delivery_info(desk: Desk, handover: OrderHandover) -> Mapping[str, Json]:
     """What our buyer has told for the delivery. Req: O-08."""
-    upstream = desk.bilateral.get(handover.ledger_id)
-    order: Order | None = None if upstream is None else await upstream.get("order", handover.order_id)
+    order = await order_outside(desk, handover.ledger_id, handover.order_id)
     given = load(order.delivery_info, "delivery_info") if order is not None and order.delivery_info else {}
     return given if isinstance(given, dict) else {}
 
@@ -213,6 +212,17 @@ def _cancelled(element: ServiceElement) -> Outward:
     return Outward("record_cancellation", RecordCancellation(element_id=element.id, outcome=CancellationOutcome.ENDED))
 
 
+async def catch_up_with_order(desk: Desk, port: LedgerPort, element: ServiceElement) -> None:
+    """Both, for what happened while nobody heard of it: what was ordered for an element may have ended. Req: O-23, D-14..D-16, D-28."""
+    order = await order_outside(desk, element.ledger_id, element.order_id)
+    if order is not None:
+        await report_order(desk, outside(desk, element.ledger_id), order)
+        return
+    release: Release | None = await port.get("release", element.order_release_id)
+    if release is not None and release.status == ReleaseStatus.REFUSED:
+        await settle_order(desk, port, release)
+
+
 async def settle_order(desk: Desk, port: LedgerPort, release: Release) -> None:
     """A seller's ledger did not take an order: that is a rejection, or nothing to cancel. Req: O-23."""
     elements = await elements_on(port, release.subject_id)
@@ -252,7 +262,8 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="order",
         statuses=tuple(OrderStatus),
-        settled=(OrderStatus.ACTIVATED,),
+        # One that shows late may have ended, and nothing inside waits for it any more.
+        owed=(*_ENDED, OrderStatus.ACTIVATED),
         applies=is_buyer,
         submits=(RECORD,),
         do=report_order,
@@ -268,5 +279,21 @@ DUTIES: Final = (
         related=f"role/{Role.B_BUS.value}",
         submits=(RECORD,),
         do=settle_order,
+    ),
+    Duty(
+        name="catch_up_with_order",
+        role=Role.B_BUS,
+        ledger_kind="internal",
+        kind="service_element",
+        statuses=(
+            ElementStatus.QUOTED_EXTERNAL,
+            *_WORKED_ON,
+            ElementStatus.ACTIVATION_FAILED,
+            ElementStatus.CANCELLING,
+        ),
+        applies=lambda _desk, element: bool(element.order_id and element.order_release_id),
+        catches_up=True,
+        submits=(RECORD,),
+        do=catch_up_with_order,
     ),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, is_seller
-from node.agents.orders import submit_unless_overtaken
+from node.agents.duties import Duty, is_seller, outside
+from node.agents.orders import handover_on, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
+from node.agents.s_bus.order import MIRROR, mirror_from_inside
 from smartcontracts.internal.delivery import ReleaseActivation
 from smartcontracts.internal.elements import HandoverStatus, OrderHandover
 from smartcontracts.internal.inventory import InventoryService, InventoryStatus, RecordTermination
@@ -40,6 +41,18 @@ async def remove_service(desk: Desk, port: LedgerPort, service: Service) -> None
     await submit_unless_overtaken(desk.internal, ended, purpose=TERMINATE)
 
 
+async def catch_up_with_service(desk: Desk, port: LedgerPort, held: InventoryService) -> None:
+    """The same, for what has ended while nobody heard of it: in its cancellation's window with its order, or later. Req: D-40."""
+    upstream = outside(desk, held.ledger_id)
+    service: Service | None = await upstream.get("service", held.service_id)
+    if service is None or service.status != ServiceStatus.TERMINATED:
+        return
+    handover = await handover_on(port, held.order_handover_id)
+    if handover is not None:
+        await mirror_from_inside(desk, port, handover)
+    await remove_service(desk, upstream, service)
+
+
 DUTIES: Final = (
     Duty(
         name="announce_activation",
@@ -60,5 +73,15 @@ DUTIES: Final = (
         applies=is_seller,
         submits=(TERMINATE,),
         do=remove_service,
+    ),
+    Duty(
+        name="catch_up_with_service",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="inventory_service",
+        statuses=(InventoryStatus.IN_OPERATION,),
+        catches_up=True,
+        submits=(MIRROR, TERMINATE),
+        do=catch_up_with_service,
     ),
 )

@@ -10,7 +10,7 @@ from node.agents.inquiries import rules_on
 from node.agents.orders import handover_on, order_outside, submit_unless_overtaken
 from node.agents.policies import Process
 from node.agents.ports import LedgerPort, Outward
-from smartcontracts.internal.elements import UNDER_WAY, HandoverStatus, OrderHandover
+from smartcontracts.internal.elements import OPEN, UNDER_WAY, HandoverStatus, OrderHandover
 from smartcontracts.internal.handover import HandoverStatus as InquiryStatus
 from smartcontracts.internal.handover import InquiryHandover
 from smartcontracts.internal.orders import (
@@ -125,6 +125,8 @@ async def _going_on(desk: Desk, order: Order, handover: OrderHandover) -> Outwar
         return _extension(handover, ExtensionOutcome(cause), order.activate_by_ms)
     if handover.status == HandoverStatus.EXTENSION_REQUESTED:
         release: Release | None = await desk.internal.get("release", handover.extension_release_id)
+        if release is not None and release.status == ReleaseStatus.REFUSED:
+            return _extension(handover, ExtensionOutcome.REFUSED)
         is_out = release is not None and release.status == ReleaseStatus.CARRIED
         if is_out and order.extension is not None and order.extension.status in _NOT_GRANTED:
             return _extension(handover, ExtensionOutcome.REFUSED)
@@ -170,6 +172,7 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="inquiry_handover",
         statuses=_DECIDED,
+        settled=_DECIDED,
         applies=_may_be_ordered,
         submits=(HAND_OVER,),
         do=hand_over_waiting,
@@ -207,6 +210,16 @@ DUTIES: Final = (
             HandoverStatus.EXTENSION_REQUESTED,
             HandoverStatus.TO_FAIL,
         ),
+        submits=(MIRROR,),
+        do=mirror_from_inside,
+    ),
+    Duty(
+        name="catch_up_with_order",
+        role=Role.S_BUS,
+        ledger_kind="internal",
+        kind="order_handover",
+        statuses=OPEN,
+        catches_up=True,
         submits=(MIRROR,),
         do=mirror_from_inside,
     ),

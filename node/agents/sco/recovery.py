@@ -94,6 +94,13 @@ async def choose_replacement(_desk: Desk, port: LedgerPort, sourcing: Sourcing) 
         await submit_unless_overtaken(port, [_choice(element, "")], purpose=CHOOSE)
 
 
+async def catch_up_with_quotes(desk: Desk, port: LedgerPort, element: ServiceElement) -> None:
+    """The same, for quotes that were ranked while nobody heard of it."""
+    sourcing: Sourcing | None = await port.get("sourcing", element.sourcing_id)
+    if sourcing is not None and sourcing.status == SourcingStatus.RANKED:
+        await choose_replacement(desk, port, sourcing)
+
+
 def _choice(element: ServiceElement, received_quote_id: str) -> Outward:
     return Outward("choose_replacement", ChooseReplacement(element_id=element.id, received_quote_id=received_quote_id))
 
@@ -146,9 +153,20 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="sourcing",
         statuses=(SourcingStatus.RANKED,),
+        settled=(SourcingStatus.RANKED,),
         applies=lambda _desk, sourcing: sourcing.purpose == Purpose.RECOVERY,
         submits=(CHOOSE,),
         do=choose_replacement,
+    ),
+    Duty(
+        name="catch_up_with_quotes",
+        role=Role.SCO,
+        ledger_kind="internal",
+        kind="service_element",
+        statuses=(ElementStatus.SOURCING,),
+        catches_up=True,
+        submits=(CHOOSE,),
+        do=catch_up_with_quotes,
     ),
     Duty(
         name="notify_abandonment",

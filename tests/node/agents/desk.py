@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,7 +31,7 @@ from node.agents.provisioning.bookings import BookingStore
 from node.agents.provisioning.inventory import Inventory, parse
 from node.agents.provisioning.reference import ReferenceProvisioning
 from node.agents.roster import DUTIES
-from node.agents.runtime import BROKEN_PAUSE_MS, SECOND_LOOK_MS
+from node.agents.runtime import BROKEN_PAUSE_MS, SECOND_LOOK_MS, listed_statuses
 from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms
 from smartcontracts.inquiry import Inquiry, SubmitInquiry
 from smartcontracts.internal.rules import SetSourcingRules
@@ -45,9 +45,6 @@ from tests.smartcontracts.trading import TERMS, target
 EMPTY = 'currency = "EUR"\npool = []\n'
 CALLS_MAX = 200_000
 _NEVER_MS = 2**62
-import os
-
-STRICT = bool(os.environ.get("STRICT"))
 
 
 def pool(*offerings: str, monthly: str = "10.00", lead_ms: int = 60_000, capacity: int = 1_000) -> Inventory:
@@ -204,6 +201,8 @@ class Market:
         self._told: dict[str, int] = {}
         self._work: deque[tuple[str, str, str]] = deque()
         self._later: dict[tuple[str, str, str], int] = {}
+        # What a listing has found, where events may have been missed.
+        self._missed: deque[tuple[str, str, str]] = deque()
         # What a duty raised once already.
         self._failed: dict[tuple[tuple[str, str, str], str], None] = {}
         self._salts = 0
@@ -282,16 +281,19 @@ class Market:
     def run(self) -> None:
         """All duties, until nothing is left to do without time passing."""
         calls = 0
-        while self._work:
+        while self._work or self._missed:
             calls += 1
             assert calls < CALLS_MAX, "agents go around in a circle"
-            self._look_at(*self._work.popleft())
+            missed = not self._work
+            self._look_at(*(self._missed if missed else self._work).popleft(), missed=missed)
         if not self._interrupted and self.now_ms < min(self._later.values(), default=_NEVER_MS):
+            read = self.records_read
             self.check_round()
+            self.records_read = read
 
     def check_round(self) -> None:
         """Agents depend on no round: with nothing left to do, no duty would do anything about any document. Raises LeftAlone."""
-        for ledger_name, ledger in self.ledgers.items():
+        for ledger in self.ledgers.values():
             for (name, role), desk in self.desks.items():
                 port = self._port_of(desk, ledger)
                 if port is None:
@@ -310,7 +312,7 @@ class Market:
         except _WouldSubmit as found:
             status = getattr(record, "status", "")
             raise LeftAlone(f"{label} left a {duty.kind} in {status} alone, {record.id}; it would {found}") from None
-        except (StopIteration, Exception):
+        except (StopIteration, Exception):  # noqa: BLE001  (as when it was called)
             # What it raises was told when it was called for the document, and what it wants later will be due.
             return
 
@@ -337,19 +339,39 @@ class Market:
             self.now_ms = max(self.now_ms + 1, due_ms)
             self._let_fire()
 
+    def lose_news(self, is_lost: Callable[[], bool]) -> None:
+        """Some of what was heard is forgotten; a restart finds out."""
+        for _ in range(len(self._work)):
+            entry = self._work.popleft()
+            if is_lost():
+                self._interrupted = True
+            else:
+                self._work.append(entry)
+
     def forget_later(self) -> None:
         """Nobody looks again at anything for the reason that it is time; until the next restart that may be noticed."""
         self._later.clear()
         self._interrupted = True
 
     def sweep(self) -> None:
-        """Every duty for every document with one of its statuses, as after a restart without a cursor."""
+        """A restart of everybody without a cursor: what is open is listed, whatever happened before."""
         self._interrupted = False
-        for ledger in self.ledgers.values():
+        self.list_open()
+        self.run()
+
+    def list_open(self) -> None:
+        """As an agent that has no cursor: look at every document with a status that is listed, and at none that has ended."""
+        listed = {
+            (duty.ledger_kind, duty.kind, status)
+            for duties in DUTIES.values()
+            for duty in duties
+            for status in listed_statuses(duty, catching_up=True)
+        }
+        for name, ledger in self.ledgers.items():
             for kind in ledger.table.kinds.values():
                 for record in ledger.all(kind):
-                    self._work.append((self._name_of(ledger), kind.name, record.id))
-        self.run()
+                    if (ledger.ledger_kind, kind.name, getattr(record, "status", "")) in listed:
+                        self._missed.append((name, kind.name, record.id))
 
     def take_events(self) -> None:
         """Put every document that something happened to on the list."""
@@ -360,14 +382,16 @@ class Market:
                     self._work.append(entry)
             self._told[name] = len(ledger.events)
 
-    def _look_at(self, ledger_name: str, kind: str, document_id: str) -> None:
+    def _look_at(self, ledger_name: str, kind: str, document_id: str, *, missed: bool) -> None:
         ledger = self.ledgers[ledger_name]
         for (name, role), desk in self.desks.items():
             port = self._port_of(desk, ledger)
-            if port is None:
+            if port is None or (missed and not self._is_listed(role, ledger, kind, document_id)):
                 continue
             for duty in DUTIES[role]:
                 if (duty.ledger_kind, duty.kind) != (ledger.ledger_kind, kind):
+                    continue
+                if duty.catches_up and not missed:
                     continue
                 record = ledger.get(ledger.table.kinds[kind], document_id)
                 status = getattr(record, "status", "")
@@ -390,6 +414,12 @@ class Market:
                 self._later[entry] = min(self.now_ms + pause_ms, self._later.get(entry, _NEVER_MS))
         else:
             raise AssertionError(f"{duty.name} waits for something that is not a port")
+
+    def _is_listed(self, role: Role, ledger: MarketLedger, kind: str, document_id: str) -> bool:
+        """Whether a role without a cursor finds a document: only what it lists itself."""
+        status = getattr(ledger.get(ledger.table.kinds[kind], document_id), "status", "")
+        duties = [duty for duty in DUTIES[role] if (duty.ledger_kind, duty.kind) == (ledger.ledger_kind, kind)]
+        return any(status in listed_statuses(duty, catching_up=True) for duty in duties)
 
     def _observed(self, boundary: Any, document_id: str) -> None:
         try:

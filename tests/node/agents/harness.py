@@ -14,6 +14,7 @@ from ledgers.client import RefusalDetail, Refused
 from ledgers.receipts import DocumentVersion, Receipt
 from node.agents.desk import Desk
 from node.agents.policies import Policies
+from node.agents.runtime import Ledgers
 from smartcontracts.kernel import Rejected, Role
 from tests.smartcontracts.support import org
 
@@ -96,6 +97,8 @@ class MemoryPort:
         self.lost_answers: list = []
         self.submitted: list = []
         self.listings = 0
+        # The creation times that listings were bounded by.
+        self.listed_since: list = []
         # What `events` gives: a test puts (kind, id), an exception to raise, or a cursor as text.
         self.feed: asyncio.Queue = asyncio.Queue()
         self.followed_from: list = []
@@ -105,6 +108,8 @@ class MemoryPort:
 
     async def list(self, kind, **filters):
         self.listings += 1
+        if filters.get("created_from_ms"):
+            self.listed_since.append(filters["created_from_ms"])
         if self.failures and (failure := self.failures.pop(0)):
             raise failure
         records = self.ledger.all(self.ledger.table.kinds[kind])
@@ -115,7 +120,7 @@ class MemoryPort:
             if all(
                 value == found if isinstance(found := getattr(terms(record), name), str) else value in found
                 for name, value in filters.items()
-                if value
+                if value and name != "created_from_ms"
             )
         )
 
@@ -160,13 +165,30 @@ class MemoryNode:
         self.ports = list(ports)
         self.counterparties = counterparties or {}
         self.failures: list = []
+        # What asking for a counterparty raises, first to last.
+        self.unclear: list = []
+        self.starting = False
+        self.changed = asyncio.Event()
+
+    def join(self, *ports):
+        self.ports += ports
+        self.change()
+
+    def change(self):
+        """Something about the ledgers is another: whoever watches is told."""
+        self.changed.set()
 
     async def ledgers(self):
         if self.failures and (failure := self.failures.pop(0)):
             raise failure
-        return tuple(self.ports)
+        while True:
+            self.changed.clear()
+            yield Ledgers(tuple(self.ports), self.starting)
+            await self.changed.wait()
 
     async def counterparty(self, port):
+        if self.unclear and (failure := self.unclear.pop(0)):
+            raise failure
         return self.counterparties.get(port.id, "")
 
 

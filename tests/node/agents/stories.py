@@ -112,9 +112,7 @@ class StoryMarket(Market):
         now = (sum(ledger.height for ledger in self.ledgers.values()), self.observe.killed)
         if now != self._dead_at:
             self._dead_at = now
-            for name, ledger in self.ledgers.items():
-                for kind in ledger.table.kinds.values():
-                    self._work.extend((name, kind.name, record.id) for record in ledger.all(kind))
+            self.list_open()
 
     def _desk(self, name: str, role: Role, policies: Policies) -> Desk:
         desk = super()._desk(name, role, policies)

@@ -63,10 +63,7 @@ def disturb(chain, chance):
     """Lose some news; perhaps the buyer acts."""
     market, status = chain.market, chain.the_order().status
     if chance.random() < 0.3:
-        for _ in range(len(market._work)):
-            entry = market._work.popleft()
-            if chance.random() > 0.1:
-                market._work.append(entry)
+        market.lose_news(lambda: chance.random() <= 0.1)
     if chance.random() < 0.02 and status in ("placed", "accepted", "overdue"):
         chain.cancel()
     elif chance.random() < 0.03 and status in ("accepted", "overdue"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from click.testing import CliRunner
 
-from ledgers.client import ClientError, Receipt, Refused, TimedOut
+from ledgers.client import ClientError, NodeUnreachable, Receipt, Refused, TimedOut
 from node.__main__ import main as daemon
 from node.agents.client_ports import (
     SLOW_MS,
@@ -149,11 +149,19 @@ class FakeClient:
     def __init__(self, *statuses):
         self.statuses = list(statuses)
         self.opened = []
+        self.away = []
+        self.starting = False
+        self.changed = asyncio.Event()
 
-    async def node_status(self):
-        return type("NodeStatus", (), {"ledgers": self.statuses})
+    async def watch_ledgers(self):
+        while True:
+            self.changed.clear()
+            yield type("WatchedLedgers", (), {"ledgers": tuple(self.statuses), "starting": self.starting})
+            await self.changed.wait()
 
     async def ledger(self, name):
+        if name in self.away:
+            raise NodeUnreachable(name)
         self.opened.append(name)
         return FakeLedger(next(status for status in self.statuses if status.ledger_id == name))
 
@@ -217,14 +225,33 @@ async def test_only_filters_that_are_given_reach_the_node():
 async def test_ledgers_of_other_kinds_are_left_alone_and_a_port_stays_the_same():
     client = FakeClient(Status("sg_i", "internal"), Status("sg_o", "omni"), Status("sg_b", "bilateral"))
     node = ClientNode(client, SIGNER)
-    first = await node.ledgers()
-    assert [port.id for port in first] == ["sg_i", "sg_b"]
-    assert await node.ledgers() == first
+    told = node.ledgers()
+    first = await anext(told)
+    assert [port.id for port in first.ports] == ["sg_i", "sg_b"]
+    assert not first.starting
+    client.changed.set()
+    assert await anext(told) == first
     assert client.opened == ["sg_i", "sg_b"]
     # Documents are read as its contracts' version has them.
     client.statuses[0].contracts_version = 2
-    assert (await node.ledgers())[0] is first[0]
-    assert first[0].ledger.contracts_version == 2
+    client.changed.set()
+    assert (await anext(told)).ports[0] is first.ports[0]
+    assert first.ports[0].ledger.contracts_version == 2
+    await told.aclose()
+
+
+async def test_a_ledger_that_does_not_answer_leaves_the_others_and_is_asked_for_anew():
+    client = FakeClient(Status("sg_i", "internal"), Status("sg_b", "bilateral"))
+    client.away.append("sg_i")
+    node = ClientNode(client, SIGNER)
+    told = node.ledgers()
+    first = await anext(told)
+    assert ([port.id for port in first.ports], first.starting) == (["sg_b"], True)
+    with pytest.raises(NodeUnreachable):
+        await anext(told)
+    client.away.clear()
+    again = await anext(node.ledgers())
+    assert ([port.id for port in again.ports], again.starting) == (["sg_b", "sg_i"], False)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from ledgers.client import NodeUnreachable, TimedOut
 from node.agents.boundaries import boundaries
-from node.agents.duties import Duty, Later
+from node.agents.duties import OWED_MS, Duty, Later, outside
 from node.agents.policies import Policies
-from node.agents.ports import Outward, caused, created
-from node.agents.runtime import SECOND_LOOK_MS, Agent, Pace
+from node.agents.ports import Outward, Refused, caused, created
+from node.agents.runtime import SECOND_LOOK_MS, START_PATIENCE_MS, Agent, Pace
 from smartcontracts.kernel import (
     Call,
     Contract,
@@ -131,6 +131,10 @@ WEIGH = Duty(
 ANSWERING = replace(WEIGH, name="answer_wish", statuses=("weighed",), submits=("answer",), do=do_answer)
 DUTIES = (WEIGH, ANSWERING)
 PACE = Pace(concurrency=4, sweep_ms=60_000)
+
+
+async def nothing(desk, port, wish):
+    pass
 
 
 class Killed(BaseException):
@@ -379,7 +383,7 @@ async def test_what_may_pass_is_tried_again_after_pauses_that_grow(failure):
         assert len(world.port.submitted) == 6
 
 
-async def test_most_rounds_pass_over_what_has_ended_and_a_start_without_a_cursor_does_not(monkeypatch):
+async def test_what_has_ended_or_is_settled_is_never_listed(monkeypatch):
     monkeypatch.setattr("node.agents.runtime.contract_table", lambda kind, version: ContractTable((CONTRACT,)))
     looked = []
 
@@ -392,12 +396,49 @@ async def test_most_rounds_pass_over_what_has_ended_and_a_start_without_a_cursor
         world.ledger.write(Wish(id=f"wsh_{status}", status=status))
     async with running(world):
         await world.pass_time(1_000)
-        assert sorted(looked) == ["answered", "asked", "weighed"]
+        assert looked == ["asked"]
         looked.clear()
+        await world.pass_time(11 * PACE.sweep_ms, step_ms=5_000)
+        assert looked == ["asked"] * 11
+        looked.clear()
+        for status in duty.statuses:
+            world.port.feed.put_nowait(("wish", f"wsh_{status}"))
+        await settle()
+        assert looked == list(duty.statuses)
+
+
+async def test_what_no_open_document_tells_of_is_listed_where_events_may_have_been_missed_unless_it_is_too_old():
+    world = World(duties=(replace(WEIGH, owed=("asked",)),))
+    world.clock.time_ms = 10 * OWED_MS
+    name = world.wish()
+    async with running(world):
+        assert world.port.listed_since == [9 * OWED_MS]
+        assert world.status(name) == "weighed"
+        await world.pass_time(9 * PACE.sweep_ms, step_ms=10_000)
+        assert len(world.port.listed_since) == 1
+        await world.pass_time(PACE.sweep_ms, step_ms=10_000)
+        assert len(world.port.listed_since) == 2
+
+
+async def test_a_duty_that_catches_up_is_called_where_events_may_have_been_missed_and_for_no_event():
+    called = []
+
+    async def note(desk, port, wish):
+        called.append(wish.id)
+        if len(called) == 1:
+            raise Later(desk.now_ms() + 1_000)
+
+    world = World(duties=(replace(WEIGH, do=note, catches_up=True), replace(WEIGH, name="idle", do=nothing)))
+    first = world.wish()
+    async with running(world):
+        await world.pass_time(2_000)
+        assert called == [first] * 2
+        later = world.wish()
+        world.port.feed.put_nowait(("wish", later))
         await world.pass_time(9 * PACE.sweep_ms, step_ms=5_000)
-        assert looked == ["asked"] * 9
+        assert called == [first] * 2
         await world.pass_time(PACE.sweep_ms, step_ms=5_000)
-        assert sorted(looked[9:]) == ["answered", "asked", "weighed"]
+        assert called[2:] == [first, later]
 
 
 async def test_a_step_that_is_refused_for_good_gets_a_second_look_and_does_not_spin():
@@ -411,7 +452,7 @@ async def test_a_step_that_is_refused_for_good_gets_a_second_look_and_does_not_s
         assert [(log["code"], log["refusal"], log["again"]) for log in told] == [(6999, "WEIGHED_BEFORE", False)] * 2
         assert len(world.port.submitted) == 3
         await world.pass_time(20_000, step_ms=1_000)
-        assert len(world.port.submitted) == 4  # the round tries once more
+        assert len(world.port.submitted) == 5  # the round tries once more, and looks a second time
 
 
 async def test_what_a_refusal_hid_is_seen_by_the_second_look_without_another_event():
@@ -425,6 +466,48 @@ async def test_what_a_refusal_hid_is_seen_by_the_second_look_without_another_eve
         assert world.status(name) == "asked"
         await world.pass_time(1_000, step_ms=100)
         assert world.status(name) == "weighed"
+
+
+async def test_each_news_has_its_second_look():
+    world = World(duties=(replace(WEIGH, statuses=("asked",)),))
+    async with running(world):
+        world.port.failures += [refused("MOVED_ON", 6998, transient=False)] * 3
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        await world.pass_time(10_000, step_ms=100)
+        assert len(world.port.submitted) == 2
+        world.port.feed.put_nowait(("wish", name))
+        await world.pass_time(SECOND_LOOK_MS + 500, step_ms=100)
+        assert world.status(name) == "weighed"
+
+
+async def test_a_refusal_that_the_duty_expects_has_a_second_look_too():
+    """Half of what was to be done was done meanwhile, and the transaction with the rest of it was refused for that."""
+
+    async def weigh_unless_overtaken(desk, port, wish):
+        with contextlib.suppress(Refused):
+            await do_weigh(desk, port, wish)
+
+    world = World(duties=(replace(WEIGH, do=weigh_unless_overtaken),))
+    async with running(world):
+        world.port.failures += [refused("MOVED_ON", 6998, transient=False)]
+        name = world.wish()
+        world.port.feed.put_nowait(("wish", name))
+        await world.pass_time(SECOND_LOOK_MS + 500, step_ms=100)
+        assert world.status(name) == "weighed"
+        assert len(world.port.submitted) == 2
+
+
+async def test_a_listing_that_failed_at_the_start_is_made_before_anything_is_followed():
+    """The position was known by then: followed from there, nobody would have looked at what was open before."""
+    world = World(deliver="lost", duties=(WEIGH,))
+    name = world.wish()
+    world.port.failures += [refused(), NodeUnreachable("away")]
+    async with running(world):
+        assert world.port.followed_from == []
+        await world.pass_time(2_000, step_ms=100)
+        assert world.status(name) == "weighed"
+        assert world.port.followed_from == [f"{1}/0"]
 
 
 async def test_a_duty_that_asks_for_a_later_turn_gets_it_at_its_time():
@@ -511,7 +594,7 @@ async def test_a_ledger_whose_events_are_refused_is_asked_again_after_pauses_tha
         for _ in range(20):
             world.port.feed.put_nowait(refused("STANDING_ENDED", 9002, transient=False))
         await world.pass_time(60_000)
-        assert 4 <= len(world.port.followed_from) <= 6
+        assert 7 <= len(world.port.followed_from) <= 9
         world.port.feed = asyncio.Queue()
         await world.pass_time(120_000)
         name = world.wish()
@@ -525,28 +608,102 @@ async def test_a_node_that_is_away_at_the_start_is_waited_for():
     world.node.failures += [NodeUnreachable("away"), TimedOut("late")]
     name = world.wish()
     async with running(world):
-        await world.pass_time(10_000)
+        await world.pass_time(5_000)
         assert world.status(name) == "answered"
 
 
-async def test_a_ledger_that_the_node_joins_later_is_taken_up_and_one_of_others_is_not():
-    seen = []
+def bilateral(ledger_id):
+    ledger = MemoryLedger(CONTRACT, positions={"alpha": Position.PARTY, "acme": Position.PARTY})
+    ledger.write(Wish(id="wsh_out"))
+    return MemoryPort(ledger, ledger_id, "alpha", "sco", ledger_id=ledger_id)
 
+
+def noting(seen):
     async def look(desk, port, wish):
         seen.append((port.id, desk.counterparty(port.id)))
 
-    def bilateral(ledger_id):
-        ledger = MemoryLedger(CONTRACT, positions={"alpha": Position.PARTY, "acme": Position.PARTY})
-        ledger.write(Wish(id="wsh_out"))
-        return MemoryPort(ledger, ledger_id, "alpha", "sco", ledger_id=ledger_id)
+    return replace(WEIGH, ledger_kind="bilateral", do=look)
 
-    world = World(duties=(replace(WEIGH, ledger_kind="bilateral", do=look),))
+
+async def test_a_ledger_that_the_node_joins_is_taken_up_at_once_and_one_of_others_is_not():
+    seen = []
+    world = World(duties=(noting(seen),))
     async with running(world):
         await world.pass_time(1_000)
-        world.node.ports += [bilateral("sg_ours"), bilateral("sg_theirs")]
         world.node.counterparties["sg_ours"] = org("acme")
-        await world.pass_time(20_000)
-    assert seen == [("sg_ours", org("acme"))]
+        world.node.join(bilateral("sg_ours"), bilateral("sg_theirs"))
+        await settle()
+        assert seen == [("sg_ours", org("acme"))]
+
+
+async def test_a_ledger_on_which_the_organization_becomes_a_party_is_taken_up_then():
+    seen = []
+    world = World(duties=(noting(seen),))
+    world.node.join(bilateral("sg_ours"))
+    async with running(world):
+        await world.pass_time(60_000, step_ms=5_000)
+        assert seen == []
+        world.node.counterparties["sg_ours"] = org("acme")
+        world.node.change()
+        await settle()
+        assert seen == [("sg_ours", org("acme"))]
+
+
+async def test_a_document_that_waits_for_a_ledger_is_looked_at_when_that_is_taken_up():
+    found = []
+
+    async def look_outside(desk, port, wish):
+        found.append(outside(desk, "sg_ours").id)
+
+    world = World(duties=(replace(WEIGH, do=look_outside), noting([])))
+    world.wish()
+    async with running(world):
+        await world.pass_time(10_000)
+        assert found == []
+        world.node.counterparties["sg_ours"] = org("acme")
+        world.node.join(bilateral("sg_ours"))
+        await settle()
+        assert found == ["sg_ours"]
+
+
+async def test_nothing_is_decided_before_all_ledgers_are_there():
+    """An agent that starts would else ask those sellers only whose ledgers answered first."""
+    sellers = []
+
+    async def ask(desk, port, wish):
+        sellers.append(sorted(desk.bilateral))
+
+    world = World(duties=(replace(WEIGH, do=ask), noting([])))
+    world.wish()
+    world.node.counterparties |= {"sg_one": org("acme"), "sg_two": org("acme"), "sg_three": org("acme")}
+    world.node.join(bilateral("sg_one"), bilateral("sg_two"))
+    world.node.unclear += [None, NodeUnreachable("away"), NodeUnreachable("away")]
+    world.node.starting = True
+    async with running(world):
+        await world.pass_time(2_000, step_ms=100)
+        assert sellers == []
+        world.node.starting = False
+        world.node.join(bilateral("sg_three"))
+        await settle()
+        assert sellers == [["sg_one", "sg_three", "sg_two"]]
+
+
+async def test_a_ledger_that_does_not_answer_holds_up_the_others_only_so_long():
+    sellers = []
+
+    async def ask(desk, port, wish):
+        sellers.append(sorted(desk.bilateral))
+
+    world = World(duties=(replace(WEIGH, do=ask), noting([])))
+    world.wish()
+    world.node.counterparties |= {"sg_one": org("acme"), "sg_two": org("acme")}
+    world.node.join(bilateral("sg_one"), bilateral("sg_two"))
+    world.node.unclear += [None, *[TimedOut("late")] * 20]
+    async with running(world):
+        await world.pass_time(START_PATIENCE_MS - 500, step_ms=500)
+        assert sellers == []
+        await world.pass_time(1_000, step_ms=500)
+        assert sellers == [["sg_one"]]
 
 
 async def test_a_duty_is_not_called_for_documents_that_are_not_its_own_or_gone():

@@ -135,3 +135,21 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
+
+
+def test_what_failed_comes_soon_if_it_was_woken_meanwhile_and_in_time_for_what_else_is_due():
+    worklist = Worklist()
+    for _ in range(6):
+        worklist.wake(ONE, 0)
+        worklist.take(0)
+        worklist.failed(ONE, 0)
+    worklist.wake(ONE, 0)
+    worklist.take(0)
+    worklist.wake(ONE, 0)
+    assert worklist.failed(ONE, 0) == PAUSE_MS_MIN
+    worklist.wake(ONE, 0)
+    worklist.take(0)
+    assert worklist.failed(ONE, 0, at_ms=900) == 900
+    worklist.wake(ONE, 0)
+    worklist.take(0)
+    assert worklist.failed(ONE, 0, at_ms=-5) == PAUSE_MS_MIN
