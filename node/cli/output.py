@@ -121,6 +121,15 @@ def fail(error: Exception, *, as_json: bool) -> NoReturn:
     sys.exit(code)
 
 
+class Unfit(click.UsageError):
+    """What was given can't be used, for a reason that has a name and a place."""
+
+    def __init__(self, sentence: str, name: str, field: str = "") -> None:
+        """Keep all three."""
+        super().__init__(f"{sentence}{f' (field {field})' if field else ''} [{name}]")
+        self.plain = {"name": name, "field": field, "sentence": sentence}
+
+
 EXPECTED: Final = (ClientError, ConfigurationWrong, KeyFileWrong, PlainInvalid, ProofFileInvalid)
 
 
@@ -135,6 +144,11 @@ def _classify(error: Exception) -> tuple[int, dict[str, Any]]:
         return NOT_PROVEN, {"name": error.reason, "sentence": str(error)}
     if isinstance(error, PlainInvalid):
         return USAGE, {"name": "INPUT_INVALID", "field": error.field, "sentence": str(error)}
+    if isinstance(error, Unfit):
+        return error.exit_code, error.plain
+    if isinstance(error, click.ClickException):
+        name = "INPUT_INVALID" if isinstance(error, click.UsageError) else "FAILED"
+        return error.exit_code, {"name": name, "sentence": error.format_message()}
     if isinstance(error, ConfigurationWrong | KeyFileWrong):
         return CONFIGURATION, {"name": "CONFIGURATION_WRONG", "sentence": str(error)}
     return REFUSED, {"name": "FAILED", "sentence": str(error)}

@@ -88,6 +88,10 @@ def common(command: F) -> F:
             return command(settings, *args, **kwargs)
         except EXPECTED as error:
             fail(error, as_json=as_json)
+        except click.ClickException as error:
+            if not as_json:
+                raise
+            fail(error, as_json=True)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
 

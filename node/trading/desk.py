@@ -16,6 +16,7 @@ from ledgers.client import SigningMember
 from ledgers.kinds import BILATERAL
 from ledgers.receipts import Receipt
 from ledgers.transaction import Act
+from node.cli.output import Unfit
 from node.cli.settings import Settings
 from node.sonata import SALT_BYTES, withheld_file
 from smartcontracts.agreement import Agreement
@@ -138,8 +139,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except Rejected as rejected:
-        where = f" (field {rejected.field})" if rejected.field else ""
-        raise click.UsageError(f"{rejected.sentence}{where} [{rejected.refusal_name()}]") from rejected
+        raise Unfit(rejected.sentence, rejected.refusal_name(), rejected.field) from rejected
 
 
 def new_secret() -> bytes:

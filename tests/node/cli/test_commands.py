@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ledgers.client import NodeUnreachable, PlainInvalid, ProofFileInvalid, RefusalDetail, Refused, TimedOut
 from ledgers.client.identity import KeyFileWrong
 from node.cli import main, tree
-from node.cli.output import fail
+from node.cli.output import Unfit, fail
 from node.cli.settings import Settings
 from node.configuration import ConfigurationWrong
 from tests.ledgers.client.bookshelf import Shelf
@@ -217,6 +217,15 @@ def test_an_agent_is_another_program_in_this_one_s_place_with_the_same_configura
     ]
 
 
+def test_scripts_get_an_answer_that_they_can_read_also_where_the_use_is_wrong(syngraph):
+    done = syngraph("audit", UP, "--json", ledgers=three_tiers())
+    assert done.exit_code == 2
+    assert json.loads(done.stderr)["error"] == {
+        "name": "INPUT_INVALID",
+        "sentence": "acme-alpha is bilateral: name an internal ledger first, like alpha-internal.",
+    }
+
+
 @pytest.mark.parametrize(
     ("error", "code", "name"),
     [
@@ -224,6 +233,7 @@ def test_an_agent_is_another_program_in_this_one_s_place_with_the_same_configura
         (PlainInvalid("terms.name", "a text is needed"), 2, "INPUT_INVALID"),
         (ConfigurationWrong(["client.node: missing."]), 3, "CONFIGURATION_WRONG"),
         (KeyFileWrong("no key"), 3, "CONFIGURATION_WRONG"),
+        (Unfit("no quote request", "SONATA_REQUEST_UNKNOWN", "request"), 2, "SONATA_REQUEST_UNKNOWN"),
         (NodeUnreachable("nobody there"), 4, "NODE_UNREACHABLE"),
         (TimedOut("no answer"), 5, "TIMED_OUT"),
         (ProofFileInvalid("PROOF_WRONG", "no"), 6, "PROOF_WRONG"),
