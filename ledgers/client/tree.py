@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ledgers.client.errors import Refused
 from ledgers.client.ledger import Ledger
-from ledgers.kinds import BILATERAL, INTERNAL
+from ledgers.kinds import INTERNAL
 
 DEPTH_MAX: Final = 32
 CHILDREN_MAX: Final = 200
@@ -48,10 +48,10 @@ class TradeTree:
         self._by_id = {ledger.id: ledger for ledger in ledgers}
         self._internal = [ledger for ledger in ledgers if ledger.kind == INTERNAL]
 
-    @property
-    def ledgers(self) -> tuple[Ledger, ...]:
-        """Where something of a tree may happen."""
-        return tuple(ledger for ledger in self._by_id.values() if ledger.kind in (BILATERAL, INTERNAL))
+    def ledgers_of(self, root_id: str, node: TreeNode | None = None) -> tuple[Ledger, ...]:
+        """Where something of a tree may happen next: its root's ledger, those of its documents, and internal ones, where what is new begins."""
+        wanted = {root_id, *(ledger.id for ledger in self._internal), *(node.ledger_ids() if node else ())}
+        return tuple(ledger for ledger in self._by_id.values() if ledger.id in wanted)
 
     async def inquiry(self, ledger_id: str, inquiry_id: str, depth: int = 0) -> TreeNode:
         """The tree of an inquiry. Raises Refused if the reader doesn't see it."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from rich.console import Console
@@ -45,22 +45,37 @@ def show(settings: Settings, ledger: str, kind: str, document_id: str, *, once: 
     asyncio.run(_show(settings, ledger, kind, document_id, once=once))
 
 
+class Reader:
+    """Reads one tree, and knows from the last reading where something of it may happen."""
+
+    def __init__(self, tree: TradeTree, kind: str, ledger_id: str, document_id: str) -> None:
+        """`kind` is inquiry or order."""
+        self._tree, self._ledger_id, self._document_id = tree, ledger_id, document_id
+        self._read = tree.inquiry if kind == "inquiry" else tree.order
+        self._last: TreeNode | None = None
+
+    async def read(self) -> TreeNode:
+        """As it stands. Raises Refused if it is not for this reader."""
+        self._last = await self._read(self._ledger_id, self._document_id)
+        return self._last
+
+    def watched(self) -> tuple[Ledger, ...]:
+        """The ledgers to follow."""
+        return self._tree.ledgers_of(self._ledger_id, self._last)
+
+
 async def _show(settings: Settings, name: str, kind: str, document_id: str, *, once: bool) -> None:
     async with settings.client() as client:
         root = await client.ledger(name)
         statuses = (await client.node_status()).ledgers
         tree = TradeTree([await client.ledger_of(status) for status in statuses])
-        read = tree.inquiry if kind == "inquiry" else tree.order
-
-        async def current() -> TreeNode:
-            return await read(root.id, document_id)
-
+        reader = Reader(tree, kind, root.id, document_id)
         if once:
-            _print(settings.output, await current())
+            _print(settings.output, await reader.read())
         elif settings.as_json or not sys.stdout.isatty():
-            await _follow_lines(settings.output, tree, current)
+            await _follow_lines(settings.output, reader)
         else:
-            await _follow_live(tree, current)
+            await follow_live(reader)
 
 
 def _print(output: Output, node: TreeNode) -> None:
@@ -70,19 +85,19 @@ def _print(output: Output, node: TreeNode) -> None:
         Console(width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE, highlight=False).print(drawn(node, now_ms()))
 
 
-async def _follow_lines(output: Output, tree: TradeTree, current: Callable[[], Awaitable[TreeNode]]) -> None:
+async def _follow_lines(output: Output, reader: Reader) -> None:
     """The tree each time something in it changed."""
     last = None
-    async for _ in changes(tree.ledgers):
-        node = await current()
+    async for _ in changes(reader.watched):
+        node = await reader.read()
         if node != last:
             _print(output, node)
             last = node
 
 
-async def _follow_live(tree: TradeTree, current: Callable[[], Awaitable[TreeNode]]) -> None:
+async def follow_live(reader: Reader) -> None:
     """The tree in its place on the screen; windows count down each second, documents are read when something happened."""
-    node = await current()
+    node = await reader.read()
     with Live(drawn(node, now_ms()), auto_refresh=False, screen=False) as live:
 
         async def count_down() -> None:
@@ -92,8 +107,8 @@ async def _follow_live(tree: TradeTree, current: Callable[[], Awaitable[TreeNode
 
         ticking = asyncio.create_task(count_down())
         try:
-            async for _ in changes(tree.ledgers):
-                node = await current()
+            async for _ in changes(reader.watched):
+                node = await reader.read()
                 live.update(drawn(node, now_ms()), refresh=True)
         finally:
             ticking.cancel()
@@ -101,20 +116,27 @@ async def _follow_live(tree: TradeTree, current: Callable[[], Awaitable[TreeNode
                 await ticking
 
 
-async def changes(ledgers: tuple[Ledger, ...]) -> AsyncIterator[None]:
-    """Once at the start, and whenever something has happened on one of the ledgers. Raises what their streams raise."""
+async def changes(watched: Callable[[], tuple[Ledger, ...]]) -> AsyncIterator[None]:
+    """Whenever something may have happened on one of the ledgers that are watched by then. Raises what their streams raise.
+
+    A stream begins at a height that stands before anything is read, so that nothing is missed between the two.
+    """
     happened = asyncio.Event()
-    happened.set()
+    following: dict[str, asyncio.Task[None]] = {}
 
     async def follow(ledger: Ledger) -> None:
-        async for _ in ledger.events():
+        height, _ = await ledger.app_hash()
+        happened.set()
+        async for _ in ledger.events(after=f"{height}/0"):
             happened.set()
 
-    following = [asyncio.create_task(follow(ledger)) for ledger in ledgers]
     try:
         while True:
+            for ledger in watched():
+                if ledger.id not in following:
+                    following[ledger.id] = asyncio.create_task(follow(ledger))
             waiting = asyncio.create_task(happened.wait())
-            done, _ = await asyncio.wait((waiting, *following), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((waiting, *following.values()), return_when=asyncio.FIRST_COMPLETED)
             if waiting not in done:
                 waiting.cancel()
                 next(iter(done)).result()
@@ -123,9 +145,9 @@ async def changes(ledgers: tuple[Ledger, ...]) -> AsyncIterator[None]:
             happened.clear()
             yield
     finally:
-        for task in following:
+        for task in following.values():
             task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+        await asyncio.gather(*following.values(), return_exceptions=True)
 
 
 def drawn(node: TreeNode, at_ms: int) -> Tree:

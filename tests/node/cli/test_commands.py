@@ -29,11 +29,17 @@ class Watched:
 
     def __init__(self, shelf, happenings=()):
         self._shelf, self._happenings = shelf, happenings
+        self.is_followed = False
 
     def __getattr__(self, name):
         return getattr(self._shelf, name)
 
-    async def events(self):
+    async def app_hash(self):
+        return 7, b""
+
+    async def events(self, after):
+        assert after == "7/0"
+        self.is_followed = True
         for happen in self._happenings:
             await asyncio.sleep(0.15)
             happen()
@@ -108,8 +114,12 @@ def test_into_a_pipe_the_tree_comes_again_when_it_has_changed_and_only_then(syng
         up._documents[0] = ("inquiry", inquiry("inq_up", "quoted"), ())
 
     watched = Watched(up, happenings=(lambda: None, quoted, lambda: None))
-    done = syngraph("watch", UP, "--inquiry", "inq_up", "--json", ledgers=(watched, Watched(internal), Watched(down)))
+    below, elsewhere = Watched(down), Watched(Shelf("sg_else", "bilateral", name="alpha-charlie"))
+    ledgers = (watched, Watched(internal), below, elsewhere)
+    done = syngraph("watch", UP, "--inquiry", "inq_up", "--json", ledgers=ledgers)
     assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["received", "quoted"]
+    # The seller's ledger is followed once the tree reaches it; one that has nothing to do with it is not.
+    assert (below.is_followed, elsewhere.is_followed) == (True, False)
     # What ends the stream is told, and not taken for an end that was wished for.
     assert (done.exit_code, "STANDING_ENDED" in done.stderr) == (1, True)
 
@@ -137,9 +147,8 @@ async def test_on_a_terminal_windows_count_down_between_events(monkeypatch):
     monkeypatch.setattr(tree, "_TICK_S", 0.01)
     monkeypatch.setattr(tree, "now_ms", lambda: next(clock))
     ledgers = (Watched(up, (lambda: None, lambda: None)), Watched(internal), Watched(down))
-    trade = tree.TradeTree(ledgers)
     with pytest.raises(Refused):
-        await tree._follow_live(trade, lambda: trade.inquiry("sg_up", "inq_up"))
+        await tree.follow_live(tree.Reader(tree.TradeTree(ledgers), "inquiry", "sg_up", "inq_up"))
     windows = [one.label.split("response window ")[1].split("[")[0] for one in drawn]
     assert windows[:6] == ["00:00:05", "00:00:04", "00:00:03", "00:00:02", "00:00:01", "00:00:00"]
     assert windows[-1] == "is over"
