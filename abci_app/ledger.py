@@ -8,6 +8,7 @@ from abci_app.execution.batch import add_height, add_tree, block_batch, block_pl
 from abci_app.records import CLOCK, MINUTE_MS, Clock
 from abci_app.state.committed import Committed, TableFor, read_committed, read_genesis
 from abci_app.state.documents import Document, DocumentCache, commitments, write_document
+from abci_app.state.executed import Executed
 from abci_app.state.view import StoredView
 from abci_app.store import keys
 from abci_app.store.filing import no_place
@@ -48,6 +49,7 @@ class Ledger:
         self.ledger_id = ledger_id
         self.store = store
         self.cache = DocumentCache()
+        self._executed = Executed()
         self.committed: Committed | None = None
         self.tree: Tree | None = None
         self._table_for = table_for
@@ -59,7 +61,7 @@ class Ledger:
         genesis = read_genesis(reader, ledger_id)
         if genesis is not None:
             view = StoredView(reader, self.cache)
-            self.committed = read_committed(view, genesis, ledger_id, table_for)
+            self.committed = read_committed(view, genesis, ledger_id, table_for, self._executed)
             self.tree = Tree(TreeRecords(store), self.committed.tree_version)
             if self.tree.root != self.committed.root:
                 raise StoreDamagedError(f"tree and app hash differ at height {self.committed.height}")
@@ -72,7 +74,7 @@ class Ledger:
         memory.write(batch)
         tree = Tree(TreeRecords(memory), GENESIS_HEIGHT)
         view = StoredView(memory.snapshot(), self.cache)
-        committed = read_committed(view, genesis, self.ledger_id, self._table_for)
+        committed = read_committed(view, genesis, self.ledger_id, self._table_for, self._executed)
         self._begun, self.tree, self.committed = batch, tree, committed
         return committed
 
@@ -106,8 +108,10 @@ class Ledger:
         self.store.write(batch)
         for part, place in block_places(block):
             self.cache.places.learn(part, place)
-        view = committed.view.after(self.store.snapshot(), block.documents)
-        after = read_committed(view, committed.genesis, self.ledger_id, self._table_for)
+        executed = ((r.expires_at_ms // MINUTE_MS, r.receipt.transaction_id) for r in block.results if r.remembered)
+        self._executed.follow(committed.replay_minutes, block.replay_minutes, executed)
+        view = committed.view.after(self.store.snapshot(), block.documents, block.height)
+        after = read_committed(view, committed.genesis, self.ledger_id, self._table_for, self._executed)
         if self._begun is not None:
             self._begun = None
             self.tree = Tree(TreeRecords(self.store), after.tree_version)

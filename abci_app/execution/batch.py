@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from abci_app.records import MINUTE_MS
 from abci_app.store import keys
 from abci_app.store.filing import PART_BYTES_MIN, file, places_in
-from abci_app.store.versioned import write_at, write_new
+from abci_app.store.versioned import write_at, write_new, write_over
 from ledgers.receipts import encode_receipt
 from smartcontracts.codec import large_bytes
 
@@ -41,6 +41,7 @@ def block_batch(block: BlockResult, committed: Committed, places: Places) -> Bat
             document,
             find,
             height=block.height,
+            since=committed.view.written_at(key),
             was_quarantined=key in committed.quarantined,
             is_quarantined=key in block.quarantined,
         )
@@ -64,17 +65,22 @@ def file_document(
     find: Callable[[bytes], Place | None],
     *,
     height: int,
+    since: int | None = None,
     was_quarantined: bool = False,
     is_quarantined: bool = False,
 ) -> None:
-    """A document's new version, and what finds it. `before` is as committed; `find` knows where large parts stand."""
+    """A document's new version, and what finds it. `before` is as committed, at height `since` if that is known; `find`
+    knows where large parts stand.
+    """
     if after is None:
         write_at(batch, reader, keys.DOCUMENTS, key.encode(), None, height)
         return
-    parts = large_bytes(after.record, PART_BYTES_MIN) if len(after.stored) >= PART_BYTES_MIN else ()
-    filed = file(after.stored, parts, find)
+    filed = _filed(after, find)
     if before is None:
         write_new(batch, keys.DOCUMENTS, key.encode(), filed, height)
+    elif since is not None:
+        # Filed anew, perhaps in another form than it has in the store: cheaper than to ask for that.
+        write_over(batch, keys.DOCUMENTS, key.encode(), (since, _filed(before, find)), filed, height)
     else:
         write_at(batch, reader, keys.DOCUMENTS, key.encode(), filed, height)
     old_terms = {} if before is None else before.terms
@@ -90,6 +96,11 @@ def file_document(
         batch[keys.deadline_key(*entry_)] = None
     for entry_ in new.keys() - old.keys():
         batch[keys.deadline_key(*entry_)] = b""
+
+
+def _filed(document: Document, find: Callable[[bytes], Place | None]) -> bytes:
+    small = len(document.stored) < PART_BYTES_MIN
+    return file(document.stored, () if small else large_bytes(document.record, PART_BYTES_MIN), find)
 
 
 def block_places(block: BlockResult) -> Iterator[tuple[bytes, Place]]:

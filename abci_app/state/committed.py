@@ -18,7 +18,6 @@ from abci_app.store.keys import (
     decode_app_hash,
     parse_deadline_key,
     past_end,
-    replay_key,
 )
 from abci_app.store.kv import StoreDamagedError
 from abci_app.store.versioned import scan_live
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from abci_app.records import Clock
+    from abci_app.state.executed import Executed
     from abci_app.state.view import StoredView
     from abci_app.store.kv import Reader
     from ledgers.genesis import LedgerGenesis
@@ -53,6 +53,7 @@ class Committed:
     # Of the next block: another one where an upgrade takes place then, None where this software lacks it.
     next_table: ContractTable | None
     view: StoredView
+    executed: Executed
     # Keys of the documents whose deadlines fire no more, and minutes of expiry that are remembered.
     quarantined: frozenset[str]
     replay_minutes: frozenset[int]
@@ -87,7 +88,7 @@ class Committed:
 
     def was_executed(self, minute: int, transaction_id: bytes) -> bool:
         """Whether a transaction that expires in that minute is remembered."""
-        return self.reader.get(replay_key(minute, transaction_id)) is not None
+        return self.executed.has(self.reader, minute, transaction_id)
 
     def deadlines(self) -> Iterator[tuple[int, str, str]]:
         """(due_ms, document key, transition), by due and key."""
@@ -118,7 +119,9 @@ def read_genesis(reader: Reader, ledger_id: str) -> LedgerGenesis | None:
     return None if encoded is None else parse_genesis(encoded, ledger_id)
 
 
-def read_committed(view: StoredView, genesis: LedgerGenesis, ledger_id: str, table_for: TableFor) -> Committed:
+def read_committed(
+    view: StoredView, genesis: LedgerGenesis, ledger_id: str, table_for: TableFor, executed: Executed
+) -> Committed:
     """What was committed last. Raises StoreDamagedError; rejects with ContractsVersionUnknown."""
     reader = view.reader
     height = read_number(reader, META_HEIGHT)
@@ -141,6 +144,7 @@ def read_committed(view: StoredView, genesis: LedgerGenesis, ledger_id: str, tab
         table=table,
         next_table=table if next_version == rules.version else _table_if_known(table_for, rules, next_version),
         view=view,
+        executed=executed,
         quarantined=frozenset(_ids(reader, QUARANTINE_KEY_PREFIX)),
         replay_minutes=frozenset(int(i) for i in _ids(reader, REPLAY_KEY_PREFIX)),
         oldest=read_number(reader, META_OLDEST),

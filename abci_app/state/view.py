@@ -61,10 +61,15 @@ class StoredView(_Reading):
     """
 
     def __init__(
-        self, reader: Reader, cache: DocumentCache, known: dict[str, Document] | None = None, known_bytes: int = 0
+        self,
+        reader: Reader,
+        cache: DocumentCache,
+        known: dict[str, tuple[Document, int]] | None = None,
+        known_bytes: int = 0,
     ) -> None:
         self.reader = reader
         self._cache = cache
+        # With the height that wrote it.
         self._known = known or {}
         self._known_bytes = known_bytes
         # Absence is asked about by anybody who makes up an id, so it is not carried on.
@@ -72,36 +77,42 @@ class StoredView(_Reading):
 
     def document(self, kind: Kind[Any], document_id: str) -> Document | None:
         key = f"{kind.name}/{document_id}"
-        found = self._known.get(key)
-        if found is not None and found.kind is kind:
-            return found
+        known = self._known.get(key)
+        if known is not None and known[0].kind is kind:
+            return known[0]
         if key in self._absent:
             return None
-        filed = read_live(self.reader, DOCUMENTS, key.encode())
-        if filed is None:
+        found = read_live(self.reader, DOCUMENTS, key.encode())
+        if found is None:
             if len(self._absent) < KNOWN_MAX:
                 self._absent.add(key)
             return None
+        since, filed = found
         stored = unfile(self.reader, filed, self._cache.places)
         document = self.read(kind, document_id, stored)
         if len(self._known) < KNOWN_MAX and self._known_bytes + len(stored) <= KNOWN_BYTES_MAX:
-            self._known[key] = document
+            self._known[key] = document, since
             self._known_bytes += len(stored)
         return document
 
-    def after(self, reader: Reader, written: Mapping[str, Document | None]) -> StoredView:
-        """The view after a block that wrote these documents, from the snapshot after it."""
+    def written_at(self, key: str) -> int | None:
+        """The height that wrote the document at `key`, where that is known without asking the store."""
+        known = self._known.get(key)
+        return None if known is None else known[1]
+
+    def after(self, reader: Reader, written: Mapping[str, Document | None], height: int) -> StoredView:
+        """The view after the block of `height`, which wrote these documents, from the snapshot after it."""
         known, known_bytes = dict(self._known), self._known_bytes
         for key, document in written.items():
             before = known.pop(key, None)
-            known_bytes -= 0 if before is None else len(before.stored)
+            known_bytes -= 0 if before is None else len(before[0].stored)
             if document is not None:
-                known[key] = document
+                known[key] = document, height
                 known_bytes += len(document.stored)
         if len(known) > KNOWN_MAX or known_bytes > KNOWN_BYTES_MAX:
             known = _last_of(known)
             # Counted anew: two threads may have counted one document twice.
-            known_bytes = sum(len(document.stored) for document in known.values())
+            known_bytes = sum(len(document.stored) for document, _ in known.values())
         return StoredView(reader, self._cache, known, known_bytes)
 
     def read(self, kind: Kind[Any], document_id: str, stored: bytes) -> Document:
@@ -113,15 +124,15 @@ class StoredView(_Reading):
             yield found.decode()
 
 
-def _last_of(known: dict[str, Document]) -> dict[str, Document]:
+def _last_of(known: dict[str, tuple[Document, int]]) -> dict[str, tuple[Document, int]]:
     """The half that was written last, which is what the next block asks for."""
-    kept: list[tuple[str, Document]] = []
+    kept: list[tuple[str, tuple[Document, int]]] = []
     room = KNOWN_BYTES_MAX // 2
-    for key, document in reversed(known.items()):
-        room -= len(document.stored)
+    for key, entry in reversed(known.items()):
+        room -= len(entry[0].stored)
         if room < 0 or len(kept) == KNOWN_MAX // 2:
             break
-        kept.append((key, document))
+        kept.append((key, entry))
     return dict(reversed(kept))
 
 

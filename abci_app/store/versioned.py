@@ -19,10 +19,10 @@ _SUFFIX_BYTES = 1 + NUMBER_BYTES
 STEP: Final = 100
 
 
-def read_live(reader: Reader, space: bytes, key: bytes) -> bytes | None:
-    """The value at `key` now."""
+def read_live(reader: Reader, space: bytes, key: bytes) -> tuple[int, bytes] | None:
+    """The height from which on a value is at `key`, and the value, now."""
     found = reader.get(space + key)
-    return None if found is None else found[NUMBER_BYTES:]
+    return None if found is None else (int.from_bytes(found[:NUMBER_BYTES], "big"), found[NUMBER_BYTES:])
 
 
 def read_at(reader: Reader, space: bytes, key: bytes, height: int) -> bytes | None:
@@ -108,10 +108,20 @@ def write_new(batch: Batch, space: bytes, key: bytes, value: bytes, height: int)
 
 def write_at(batch: Batch, reader: Reader, space: bytes, key: bytes, value: bytes | None, height: int) -> None:
     """Put `value` (None: nothing) at `key` from `height` on; `reader` is the store before this block."""
-    live_key = space + key
-    old = reader.get(live_key)
+    old = reader.get(space + key)
     if old is not None:
-        past_key = PAST[space] + key + b"\x00" + number(height - 1)
-        batch[past_key] = old
-        batch[STALE + number(height - 1) + past_key] = b""
-    batch[live_key] = None if value is None else number(height) + value
+        _write_past(batch, space, key, old, height)
+    batch[space + key] = None if value is None else number(height) + value
+
+
+def write_over(batch: Batch, space: bytes, key: bytes, old: tuple[int, bytes], value: bytes, height: int) -> None:
+    """As `write_at`, where one knows what is there, `old`, and from which height on."""
+    since, before = old
+    _write_past(batch, space, key, number(since) + before, height)
+    batch[space + key] = number(height) + value
+
+
+def _write_past(batch: Batch, space: bytes, key: bytes, old: bytes, height: int) -> None:
+    past_key = PAST[space] + key + b"\x00" + number(height - 1)
+    batch[past_key] = old
+    batch[STALE + number(height - 1) + past_key] = b""

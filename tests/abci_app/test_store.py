@@ -12,7 +12,7 @@ from abci_app.store.keys import DOCUMENTS, EVENTS, EXECUTED, PAST, STALE, index_
 from abci_app.store.versioned import STEP, read_at, read_live, scan_at, scan_at_in_steps, scan_live, write_at
 from tests.abci_app.reference_state import ReferenceState, stored_index
 from tests.sim.test_replicas import listed
-from tests.world import World, with_parameters
+from tests.world import OPEN_STORES, World, with_parameters
 
 KEYS = st.sampled_from([b"a/1", b"a/10", b"a/2", b"b/1", b"a"])
 BLOCKS = st.lists(st.dictionaries(KEYS, st.one_of(st.none(), st.binary(max_size=3)), max_size=4), max_size=8)
@@ -66,7 +66,11 @@ def test_values_by_height_are_those_that_were_written(blocks):
         assert list(scan_at(reader, DOCUMENTS, b"a/", height)) == expected
         assert list(scan_at(reader, DOCUMENTS, b"a/", height, b"10")) == [e for e in expected if e[0] >= b"10"]
     last = model[len(blocks)]
-    assert {k: read_live(reader, DOCUMENTS, k) for k in last} == last
+    live = {k: read_live(reader, DOCUMENTS, k) for k in last}
+    assert {k: value for k, (_, value) in live.items()} == last
+    for key, (since, value) in live.items():
+        assert model[since][key] == value
+        assert blocks[since - 1][key] == value
     assert list(scan_live(reader, DOCUMENTS, b"a/")) == sorted(
         (k[2:], v) for k, v in last.items() if k.startswith(b"a/")
     )
@@ -183,6 +187,43 @@ def test_replay_lists_are_forgotten_when_their_minutes_are_past():
     assert minute == (world.clock() + 60_000) // 60_000
     remembered = list(world.committed.reader.scan(REPLAY, past_end(REPLAY)))
     assert len(remembered) == 2
+
+
+class NoGets:
+    """A store that is not to be asked."""
+
+    def get(self, key):
+        raise AssertionError(key)
+
+
+def test_what_was_executed_is_known_without_the_store_but_after_a_restart_or_a_burst(tmp_path, monkeypatch):
+    from abci_app.state import executed
+
+    world = World(tmp_path, names=("acme",))
+    names = [receipt.transaction_id for receipt in world.execute(*["refuse"] * 3)]
+    (minute,) = world.committed.replay_minutes
+    known = world.committed.executed
+    assert [known.has(NoGets(), minute, name) for name in (*names, bytes(32))] == [True] * 3 + [False]
+    # A minute that nobody executed in, or that is past, may still be listed.
+    with pytest.raises(AssertionError):
+        known.has(NoGets(), minute + 1, names[0])
+    world.app.ledger.store.close()
+    OPEN_STORES.clear()
+    world.consensus.applications["acme"] = world.application("acme")
+    more = [receipt.transaction_id for receipt in world.execute("refuse", "refuse")]
+    with pytest.raises(AssertionError):
+        world.committed.executed.has(NoGets(), minute, names[0])
+    assert all(world.committed.was_executed(minute, name) for name in (*names, *more))
+    assert not world.committed.was_executed(minute, bytes(32))
+    world.clock.now_ms += 120_000
+    last = [receipt.transaction_id for receipt in world.execute("refuse", "refuse")]
+    (minute,) = world.committed.replay_minutes
+    assert all(world.committed.executed.has(NoGets(), minute, name) for name in last)
+    monkeypatch.setattr(executed, "KNOWN_MAX", 2)
+    last += [receipt.transaction_id for receipt in world.execute("refuse")]
+    with pytest.raises(AssertionError):
+        world.committed.executed.has(NoGets(), minute, last[0])
+    assert all(world.committed.was_executed(minute, name) for name in last)
 
 
 def test_history_zero_keeps_everything():

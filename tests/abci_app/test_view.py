@@ -102,8 +102,33 @@ def test_what_a_view_knows_is_bounded_in_bytes(monkeypatch):
     for found in opened:
         assert world.committed.view.get(COUNTER, found).status == "open"
         view = world.execute(f"count {found}")[0] and world.committed.view
-        held = sum(len(document.stored) for document in view._known.values())
+        held = sum(len(document.stored) for document, _ in view._known.values())
         assert 0 < held <= 4_000
         assert view._known_bytes == held
     fresh = StoredView(world.committed.reader, DocumentCache())
     assert all(world.committed.view.document(COUNTER, f) == fresh.document(COUNTER, f) for f in opened)
+
+
+def test_a_version_is_filed_as_past_from_the_height_that_wrote_it_on_whether_the_view_knew_it_or_not(tmp_path):
+    """A node that has just started asks its store, one that goes on knows: both file alike."""
+    from abci_app.store.keys import PAST, past_end
+    from tests.world import OPEN_STORES
+
+    stores = []
+    for restarts in (False, True):
+        world = World(tmp_path / str(restarts), names=("acme",))
+        (opened,) = world.execute("open plain 3600000")
+        counter = opened.documents[0].id
+        for _ in range(4):
+            world.execute(f"count {counter}")
+            key = f"counter/{counter}"
+            if restarts:
+                world.app.ledger.store.close()
+                OPEN_STORES.pop()
+                world.consensus.applications["acme"] = world.application("acme")
+                assert world.committed.view.written_at(key) is None
+            else:
+                assert world.committed.view.written_at(key) is not None
+        stores.append([list(world.committed.reader.scan(space, past_end(space))) for space in PAST.values()])
+    assert stores[0] == stores[1]
+    assert len(stores[0][0]) > 4
