@@ -141,12 +141,14 @@ async def rejection(market, place):
 async def standing(market, place):
     """From alpha's catalogue."""
     buyer, seller = await market.between(ACME, ALPHA)
-    done = await seller.act(Role.S_BUS, "publish_offering", _offering(market.agreements[seller.ledger_name].id))
+    await seller.act(Role.S_BUS, "publish_offering", _offering(market.agreements[seller.ledger_name].id))
+    # The version before it is closed by that.
+    (offering_id,) = [one.id for one in await seller.all("offering") if one.status == "published"]
     key = secrets.token_bytes(LINEAGE_KEY_BYTES)
     wish = RequestStandingQuote(
-        offering_id=done.id_of("offering"), items=(port(place),), lineage_key=key, ancestors=(pseudonym(key, buyer.id),)
+        offering_id=offering_id, items=(port(place),), lineage_key=key, ancestors=(pseudonym(key, buyer.id),)
     )
-    await buyer.see("offering", done.id_of("offering"))
+    await buyer.see("offering", offering_id)
     quote = await buyer.result(await buyer.act(Role.B_BUS, "request_standing_quote", wish), "quote")
     order = await market.order(ACME, ALPHA, quote, acceptance_window_ms=WINDOW_MS, activation_window_ms=WINDOW_MS)
     await _until(market, order, OrderStatus.ACTIVATED)

@@ -210,11 +210,14 @@ async def test_agents_of_three_tiers_killed_at_every_boundary_end_as_if_nothing_
         rounds = Rounds(market, network, PLAYS)
         await rounds.play()
         kills = Kills(network.files)
-        while kills.left and rounds.number < ROUNDS:
+        news = True
+        while kills.left and news and rounds.number < ROUNDS:
+            before = len(kills.killed)
             kills.plan()
             await rounds.play()
             kills.take_stock()
-            print(f"  killed at {len(kills.killed)}, left {len(kills.left)}")
+            news = len(kills.killed) > before
+            print(f"  killed at {len(kills.killed)}, left {len(kills.left)}", flush=True)
         report(kills, network.files)
         assert rounds.problems == []
         assert kills.steady <= set(kills.killed)
