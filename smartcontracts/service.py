@@ -329,9 +329,7 @@ def awaited_ms(change: ServiceChange, time_ms: int) -> int:
 
 def with_wait(change: ServiceChange, time_ms: int, *, waits: bool) -> ServiceChange:
     """The change with what was waited so far; from `time_ms` on the seller waits for the buyer, or not."""
-    return replace(
-        change, awaited_ms=awaited_ms(change, time_ms), awaited_from_ms=time_ms if waits else 0
-    )
+    return replace(change, awaited_ms=awaited_ms(change, time_ms), awaited_from_ms=time_ms if waits else 0)
 
 
 def fall_due(change: ServiceChange, due: Due) -> Outcome:

@@ -441,6 +441,22 @@ def ended(watch: Killer) -> Market:
     return chain.market
 
 
+def _of_two_sellers(refuses: int) -> Callable[[Killer], Market]:
+    """alpha makes nothing itself: bravo and charlie both change their part, once both have accepted."""
+
+    def hastened(watch: Killer) -> Market:
+        watch.hold()
+        chain = begun(watch, {"alpha": pool(), "bravo": makes(0), "charlie": stock("port")}, WIDE)
+        chain.wait(60_000)
+        watch.go()
+        _change(chain, ChangeKind.PARAMETER, (LINE, PORT_A, PORT_Z))
+        chain.market.refuses["alpha-bravo", "hasten_change"] = refuses
+        chain.wait(6 * HOUR_MS)
+        return chain.market
+
+    return hastened
+
+
 def _refused(act: str) -> Callable[[Killer], Market]:
     def refused_change(watch: Killer) -> Market:
         chain = _running(watch)
@@ -601,6 +617,8 @@ STORIES: Final[Mapping[str, Story]] = MappingProxyType(
         "extended when overdue": extended_when_overdue,
         "changed": changed,
         "ended": ended,
+        "hastened": _of_two_sellers(0),
+        "refused hastening": _of_two_sellers(1),
         "refused proposal": _refused("propose_maintenance"),
         "refused agreement": _refused("agree_maintenance"),
         "refused start": _refused("start_change"),

@@ -32,6 +32,8 @@ LEFT_TO = {
     "cancel_bought/record": "cancelled",
     "settle_cancellation/cancel": "purchase",
     "tend_sellers_of_change/mirror": "changed",
+    "tend_sellers_of_change/hasten": "hastened",
+    "tend_seller_change/hasten": "hastened",
     "tend_sellers_after_release/mirror": "refused proposal",
     "end_stranded/order": "haggled",
     "end_stranded/cancel": "end accepted and not made",
