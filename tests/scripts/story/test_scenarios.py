@@ -9,6 +9,7 @@ import pytest
 from scripts import _bootstrap
 from scripts.story.arguments import arguments
 from scripts.story.catalogue import ENTRIES, find, listing
+from scripts.story.checks import see_audited
 from scripts.story.market import Market
 from scripts.story.rehearsal import cast, pairs_of
 from scripts.story.scenarios import scenario
@@ -50,6 +51,8 @@ async def test_a_scenario_holds_with_agents_called_by_hand(name):
     scene = await opened(name)
     await scenario(name).play(scene)
     assert len(scene.stage.teller.lines) > 12
+    # Whatever happened in it: what stands outside is what was let out, and nothing that was taken back.
+    await see_audited(scene.market)
 
 
 async def test_invalid_outcome_fails_and_says_what_was_expected():
