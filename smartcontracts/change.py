@@ -250,7 +250,7 @@ def propose_maintenance(command: ProposeMaintenance, call: Call) -> Outcome:
     now_ms, proposer = call.block.time_ms, call.sender.organization
     _require_window(command, change, require_order(change.order_id, call.view), now_ms)
     proposed = replace(
-        with_wait(change, now_ms, waits=proposer == change.seller),
+        _with_turn(change, proposer, now_ms),
         status=step(CHANGE_LIFECYCLE, change.status, "propose_maintenance"),
         window=MaintenanceWindow(from_ms=command.from_ms, until_ms=command.until_ms, proposed_by=proposer),
         due_at_ms=0,
@@ -397,6 +397,23 @@ def _terminated(service: Service, order: Order, call: Call) -> Outcome:
     ended = cancelled_with_service(first, call.block.time_ms)
     done = done.then(Outcome(writes=(ended,), events=(Event("order.cancelled", ended),)))
     return done.then(charge_delay(first, call, n=1))
+
+
+def _with_turn(change: ServiceChange, proposer: str, now_ms: int) -> ServiceChange:
+    """The change with whose time it is from here on, as `proposer` proposes a window. Req: C-09, D-04.
+
+    Who replaces a window that both had agreed to takes that time upon itself: a buyer what had passed of the wait for it, a
+    seller what passes until the next one.
+    """
+    window = change.window
+    if proposer == change.seller:
+        again = change.status == ChangeStatus.AGREEING and window is not None and window.proposed_by == proposer
+        waits = bool(change.awaited_from_ms) if again else change.status != ChangeStatus.AGREED
+        return with_wait(change, now_ms, waits=waits)
+    if change.status == ChangeStatus.AGREED and window is not None:
+        lost_ms = max(0, min(now_ms, window.from_ms) - window.agreed_at_ms)
+        change = replace(change, awaited_ms=change.awaited_ms + lost_ms)
+    return with_wait(change, now_ms, waits=False)
 
 
 def _with_releases(outcome: Outcome, releases: tuple[bytes, ...]) -> Outcome:

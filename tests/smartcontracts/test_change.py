@@ -924,6 +924,33 @@ def test_a_buyer_that_declines_every_window_is_not_paid_for_the_delay(ends):
 
 
 @pytest.mark.req("D-04", "C-09")
+def test_a_buyer_that_moves_what_was_agreed_again_and_again_is_not_paid_for_the_delay():
+    """Each window was agreed to at once, and replaced before it began."""
+    ledger, order, change = outage_ordered()
+    begin_ms = order.accepted_at_ms + 1_000
+    for at in range(begin_ms, begin_ms + 30_000, 10_000):
+        proposed_at(ledger, change, at, BUYER, from_ms=at + 9_000)
+        agree_as(ledger, change, SELLER)
+    # The last one is missed by the seller itself.
+    lost_ms = 2 * (9_000 - 1)
+    fail(ledger, order, at=order.activate_by_ms + lost_ms + LATE_MS)
+    assert (ledger.the(CHARGE).delay_ms, ledger.the(CHARGE).excused_ms) == (LATE_MS, lost_ms)
+
+
+@pytest.mark.req("D-04", "C-09")
+def test_a_seller_that_moves_what_was_agreed_waits_on_its_own_account():
+    ledger, order, change = outage_ordered()
+    begin_ms = order.accepted_at_ms + 1_000
+    proposed_at(ledger, change, begin_ms, from_ms=begin_ms + 20_000)
+    consent(ledger, change)
+    for at in (begin_ms + 2_000, begin_ms + 4_000):
+        proposed_at(ledger, change, at, from_ms=begin_ms + 25_000)
+    fail(ledger, order, at=order.activate_by_ms + LATE_MS)
+    # A millisecond until the first consent.
+    assert (ledger.the(CHARGE).delay_ms, ledger.the(CHARGE).excused_ms) == (LATE_MS - 1, 1)
+
+
+@pytest.mark.req("D-04", "C-09")
 def test_a_change_that_is_not_late_but_for_its_buyer_costs_nothing_to_the_last_millisecond():
     for late_ms, charged in ((0, False), (1, True)):
         ledger, order, change = outage_ordered()
@@ -973,8 +1000,16 @@ class Turns(RuleBasedStateMachine):
     def propose(self, who, pause_ms, ahead_ms):
         from_ms = self.ledger.time_ms + pause_ms + ahead_ms
         window = {"from_ms": from_ms, "until_ms": from_ms + OUTAGE_MS}
-        if self.act("propose_maintenance", who, window, pause_ms):
-            self.turns.append((self.ledger.time_ms, who == SELLER, window["until_ms"]))
+        before = self.ledger.the(SERVICE_CHANGE, self.change.id)
+        if not self.act("propose_maintenance", who, window, pause_ms):
+            return
+        agreed_ms, of_buyer, _ = self.turns[-1]
+        if who == BUYER and before.status == ChangeStatus.AGREED:
+            # So long the seller waited for a window that the buyer then took back.
+            self.turns[-1] = (agreed_ms, True, max(before.window.from_ms, agreed_ms))
+        again = before.status == ChangeStatus.AGREEING and before.window.proposed_by == org(SELLER)
+        waits = of_buyer if again else before.status != ChangeStatus.AGREED
+        self.turns.append((self.ledger.time_ms, who == SELLER and waits, window["until_ms"]))
 
     @rule(who=st.sampled_from((BUYER, SELLER)), pause_ms=st.integers(1, 20_000))
     def agree(self, who, pause_ms):
