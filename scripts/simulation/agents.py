@@ -21,7 +21,9 @@ from node.agents.policies import Policies
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward
 from node.agents.provisioning import Provisioning
 from node.agents.roster import DUTIES
+from node.agents.runtime import SECOND_LOOK_MS, listed_statuses
 from node.agents.worklist import Subject, Worklist
+from scripts.simulation.attention import AGAIN_MS, left_alone, makes_rounds
 from scripts.simulation.chain import BILATERAL, Chain
 from scripts.simulation.journal import Violation
 from scripts.simulation.parties import org_id, signatory
@@ -107,6 +109,8 @@ class Port:
         await agent.may_wait()
         made = tuple(Act(name=act.name, command=act.command, cause=act.cause) for act in acts)
         try:
+            if agent.is_last_look:
+                left_alone(agent, self.chain, made, purpose)
             return await agent.world.submitted(
                 self.chain, agent.signatory, made, agent.name, ttl_ms=SUBMISSION_TTL_MS, patience_ms=RECEIPT_MS
             )
@@ -182,6 +186,10 @@ class Agent:
     _is_up: bool = True
     _call_ms: int | None = None
     _vain: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    # Documents that are looked at again only because a step was refused, or of which news may have been missed.
+    _second: set[Subject] = field(default_factory=set)
+    _missed: set[Subject] = field(default_factory=set)
+    is_last_look: bool = False
 
     def __post_init__(self) -> None:
         for duty in DUTIES[self.role]:
@@ -239,7 +247,7 @@ class Agent:
             return
         random = self.world.random
         fate = random.random() / self.world.severity
-        if fate < NEWS_LOST and not self.world.closing:
+        if fate < NEWS_LOST and not self.world.closing and makes_rounds(self.world):
             return
         delay = NEWS_LATE_MS if fate < NEWS_LOST + NEWS_LATE else NEWS_MS
         subject, life = Subject(chain.id, event.kind, event.document_id), self._life
@@ -248,10 +256,21 @@ class Agent:
 
     def _woken(self, subject: Subject, life: int) -> None:
         if life == self._life and self._is_up:
-            self._worklist.wake(subject, self.now_ms())
+            self._wake(subject)
             self._dispatch()
 
+    def _wake(self, subject: Subject) -> None:
+        self._second.discard(subject)
+        self._worklist.wake(subject, self.now_ms())
+
+    def look_at_everything(self) -> None:
+        """At every document with a status that it serves, for the last time."""
+        self.is_last_look = True
+        self._list_open()
+
     def _plan_sweep(self) -> None:
+        if not makes_rounds(self.world):
+            return
         life = self._life
         self.world.schedule.at(self.world.soon(*SWEEP_MS), f"{self.label} looks at what is open", lambda: self._sweep(life))
 
@@ -264,26 +283,45 @@ class Agent:
             self._plan_sweep()
 
     def _list_open(self) -> None:
-        """Wake every document with a status that a duty serves."""
+        """Wake what a listing finds where news may have been missed."""
         for port in self._ports.values():
-            replica = port.chain.node_of(self.name)
-            if replica is None:
-                continue
-            committed = replica.committed
-            for kind, term, value in self._searches(port.kind):
-                for one in list(committed.view.ids(committed.table.kinds[kind], term, value)):
-                    self._wake_if_served(port, committed, kind, one)
+            self._list_on(port, self._life)
+        self._dispatch()
+
+    def _list_on(self, port: Port, life: int) -> None:
+        if life != self._life or not self._is_up:
+            return
+        replica = port.chain.node_of(self.name)
+        if replica is None:
+            label = f"{self.label} asks once more what is open on {port.name}"
+            self.world.schedule.at(self.world.schedule.now_ms + AGAIN_MS, label, lambda: self._list_again(port, life))
+            return
+        committed = replica.committed
+        for kind, term, value in self._searches(port.kind):
+            for one in list(committed.view.ids(committed.table.kinds[kind], term, value)):
+                self._wake_if_served(port, committed, kind, one)
+
+    def _list_again(self, port: Port, life: int) -> None:
+        self._list_on(port, life)
         self._dispatch()
 
     def _wake_if_served(self, port: Port, committed: Any, kind: str, document_id: str) -> None:
         record = committed.view.get(committed.table.kinds[kind], document_id)
         if self._desk is None or not any(self._serves(duty, record) for duty in self.duties[port.kind, kind]):
             return
-        self._worklist.wake(Subject(port.id, kind, document_id), self.now_ms())
+        subject = Subject(port.id, kind, document_id)
+        self._missed.add(subject)
+        self._wake(subject)
 
     def _searches(self, ledger_kind: str) -> list[tuple[str, str, str]]:
+        """Of a listing; the last look is for all that is served, ended or not."""
         places = [(kind, duties) for (place, kind), duties in self.duties.items() if place == ledger_kind]
-        found = {(kind, "status", status): None for kind, duties in places for duty in duties for status in duty.statuses}
+        found = {
+            (kind, "status", status): None
+            for kind, duties in places
+            for duty in duties
+            for status in (duty.statuses if self.is_last_look else listed_statuses(duty, catching_up=True))
+        }
         return sorted(found)
 
     def _serves(self, duty: Duty, record: Any) -> bool:
@@ -318,23 +356,27 @@ class Agent:
     async def _look(self, subject: Subject, outcome: _Look) -> None:
         """As `Agent._look` of the runtime: whatever duties the document calls for."""
         port = self._ports[subject.ledger_id]
+        outcome.is_second, outcome.catches_up = subject in self._second, subject in self._missed
+        self._second.discard(subject)
+        self._missed.discard(subject)
         for duty in self.duties.get((port.kind, subject.kind), ()):
             try:
-                await self._perform(duty, port, subject)
+                if outcome.catches_up or not duty.catches_up:
+                    await self._perform(duty, port, subject, outcome)
             except Later as later:
-                outcome.again_ms = later.at_ms if outcome.again_ms is None else min(outcome.again_ms, later.at_ms)
+                outcome.again(later.at_ms)
             except Refused as refused:
                 outcome.failed = outcome.failed or refused.detail.transient
             except ClientError:
                 outcome.failed = True
 
-    async def _perform(self, duty: Duty, port: Port, subject: Subject) -> None:
+    async def _perform(self, duty: Duty, port: Port, subject: Subject, outcome: _Look) -> None:
         record = await port.get(subject.kind, subject.document_id)
         if record is None or self._desk is None or not self._serves(duty, record):
             return
         self._put_off(duty)
         self.world.coverage.duties[f"{self.role.value}/{duty.name}"] += 1
-        await perform(duty, self._desk, port, record, self._at_boundary)
+        await perform(duty, self._desk, port, record, self._at_boundary, outcome.was_refused)
 
     def _put_off(self, duty: Duty) -> None:
         """Raises Later while this provider does not do that. A look in vain is cheap, and the end may come sooner."""
@@ -364,8 +406,13 @@ class Agent:
         if error is not None:
             raise Violation("no_failure", f"{self.label} at {subject.kind}/{subject.document_id}: {type(error).__name__}: {error}") from error
         now_ms = self.now_ms()
+        if outcome.refused and not outcome.is_second:
+            self._second.add(subject)
+            outcome.again(now_ms + SECOND_LOOK_MS)
+        if outcome.catches_up and (outcome.failed or outcome.again_ms is not None):
+            self._missed.add(subject)
         if outcome.failed:
-            self._worklist.failed(subject, now_ms)
+            self._worklist.failed(subject, now_ms, outcome.again_ms)
         elif outcome.again_ms is not None:
             self._worklist.later(subject, outcome.again_ms, now_ms)
         else:
@@ -383,6 +430,8 @@ class Agent:
             self.world.gone(task)
         self._running.clear()
         self._worklist = Worklist()
+        self._second.clear()
+        self._missed.clear()
         self._call_ms = None
         self.world.schedule.at(self.world.soon(*RESTART_MS), f"{self.label} starts again", self._start)
 
@@ -398,3 +447,14 @@ class _Look:
 
     again_ms: int | None = None
     failed: bool = False
+    refused: bool = False
+    is_second: bool = False
+    catches_up: bool = False
+
+    def again(self, at_ms: int) -> None:
+        """Another one is wanted by then."""
+        self.again_ms = at_ms if self.again_ms is None else min(self.again_ms, at_ms)
+
+    def was_refused(self) -> None:
+        """A step was refused for good."""
+        self.refused = True

@@ -93,7 +93,7 @@ def _catalogues(world: World, plan: Layout, pairs: list[Chain]) -> None:
     offering = [*plan.desks, *(name for name in plan.providers if world.random.random() < OFFERING)]
     for name in offering:
         for chain in pairs:
-            if any(seller == name and buyer in chain.names for buyer, seller in plan.links):
+            if any(seller == name and {buyer, seller} == set(chain.names) for buyer, seller in plan.links):
                 keep_catalogue(world, name, chain)
 
 

@@ -8,6 +8,7 @@ invariant `refused_changes_nothing` watches what becomes of them. Req: the issue
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -23,14 +24,15 @@ from scripts.simulation import coverage as coverage_module
 from scripts.simulation.chain import BILATERAL, Chain, Decided, Written
 from scripts.simulation.coverage import OTHERS
 from scripts.simulation.journal import Violation
-from scripts.simulation.parties import AGENT_ROLES, PERSON, org_id, signatory
+from scripts.simulation.parties import AGENT_ROLES, PERSON, Signatory, org_id, signatory
+from scripts.simulation.probes import wronged
 from scripts.simulation.world import World
 from smartcontracts.codec import decode, encode
 from smartcontracts.kernel import Block, Call, Cause, MessageType, Rejected, Sender, run_message
 from smartcontracts.membership import MEMBER, ORGANIZATION
 
 SAMPLES: Final = 8
-TRIES_A_BLOCK: Final = 4
+TRIES_A_BLOCK: Final = 3
 IDS: Final = 20
 CHANGES: Final = (0, 0, 1, 1, 1, 2, 3)
 AHEAD_MS: Final = (1, 1, 1, 60_000, 600_000, 100_000_000)
@@ -38,6 +40,9 @@ BOUND: Final = 1 << 62
 # Of the tries about a document, how many are right ones; of the refused ones, how many are sent.
 RIGHT: Final = 0.5
 IN_EARNEST: Final = 0.05
+# How often somebody who sends something is tempted, and how often to send the same twice.
+TEMPTED: Final = 0.5
+TWICE: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -76,6 +81,7 @@ class Mischief:
         # By kind of ledger: a message seen on one is tried on all.
         self._common: dict[str, dict[str, list[Any]]] = {}
         world.invariants.append(self.block)
+        world.tempters.append(self.tempt)
 
     def block(self, chain: Chain, decided: Decided) -> None:
         """Learn from a block, and try. Raises Violation if a contract fails."""
@@ -84,6 +90,30 @@ class Mischief:
         # The first of any type, while something new is begun; the others about what was written, to the end.
         for number in range(self._world.closing, self._tries):
             self._try(chain, seen, decided.written if number else ())
+
+    def tempt(self, chain: Chain, signer: Signatory, acts: Sequence[Act]) -> None:
+        """Try a wrong variant of what somebody is about to send, or the same once more right after it. Raises Violation."""
+        random, table = self._world.random, chain.state().committed.table
+        if random.random() > TEMPTED:
+            return
+        seen = self._seen.setdefault(chain.id, _Seen())
+        seen.senders = seen.senders or _senders(chain)
+        sender = next(one for one in seen.senders if one.member == signer.member)
+        place = random.randrange(len(acts))
+        layer, around, call = self._around(chain, sender, 1)
+        attempts = [_Attempt(table.messages[act.name], act.command, sender) for act in acts[: place + 1]]
+        last = attempts[-1]
+        if last.message.name in OTHERS or random.random() < TWICE:
+            attempts.append(last)
+        else:
+            wrong = wronged(last.message.name, last.command, random)
+            if wrong is last.command:
+                wrong = _changed(last.command, random, seen.ids, self._world.now_ms())
+            attempts[-1] = replace(last, command=wrong)
+        for attempt in attempts:
+            if self._run(attempt, call, Unit(layer), around):
+                self._world.coverage.refused_acts["", "", attempt.message.name] += 1
+                return
 
     def _learn(self, chain: Chain, seen: _Seen, decided: Decided) -> None:
         replica = chain.state()
@@ -105,8 +135,18 @@ class Mischief:
     def _try(self, chain: Chain, seen: _Seen, written: tuple[Written, ...]) -> None:
         """A message of any type, or one about a document that the block wrote, right or wrong."""
         attempt = self._drawn(chain, seen, written)
-        committed = chain.state().committed
         ahead_ms = 1 if attempt.is_right else self._world.random.choice(AHEAD_MS)
+        layer, around, call = self._around(chain, attempt.sender, ahead_ms)
+        code = self._run(attempt, call, Unit(layer), around)
+        if not code:
+            return
+        self._world.coverage.refused_acts[*attempt.aim, attempt.message.name] += 1
+        if ahead_ms == 1 and chain.kind == BILATERAL and self._world.random.random() < IN_EARNEST:
+            self._send(chain, attempt)
+
+    def _around(self, chain: Chain, sender: Sender, ahead_ms: int) -> tuple[Layer, Surroundings, Call]:
+        """What a message of `sender` would be run with in the next block, so much later."""
+        committed = chain.state().committed
         block = Block(committed.height + 1, committed.clock.time_ms + ahead_ms)
         around = Surroundings(
             ledger_id=chain.id,
@@ -121,20 +161,15 @@ class Mischief:
             block=block,
             ledger_id=chain.id,
             ledger_kind=chain.kind,
-            sender=attempt.sender,
-            signers=(attempt.sender,),
+            sender=sender,
+            signers=(sender,),
             transaction_id=self._world.random.randbytes(32),
             message_index=0,
             cause=self._cause(chain),
             parameters=committed.parameters,
             table=committed.table,
         )
-        code = self._run(attempt, call, Unit(layer), around)
-        if not code:
-            return
-        self._world.coverage.refused_acts[*attempt.aim, attempt.message.name] += 1
-        if ahead_ms == 1 and chain.kind == BILATERAL and self._world.random.random() < IN_EARNEST:
-            self._send(chain, attempt)
+        return layer, around, call
 
     def _drawn(self, chain: Chain, seen: _Seen, written: tuple[Written, ...]) -> _Attempt:
         random, table = self._world.random, chain.state().committed.table
@@ -149,7 +184,7 @@ class Mischief:
         command = self._command(message, chain, seen)
         if aim is not None and about:
             command = replace(command, **{_field_of(message.command, aim.kind.name): aim.id})
-        return _Attempt(message, wronged(message.name, command, random), self._sender(message, seen))
+        return _Attempt(message, command, self._sender(message, seen))
 
     def _right(self, message: MessageType, aim: Document, seen: _Seen) -> _Attempt | None:
         """A command that was done, about another document, by the same member; None if the id alone would not make it that."""
@@ -259,11 +294,6 @@ def _senders(chain: Chain) -> list[Sender]:
 
 
 # Changing what is there
-
-
-def wronged(message: str, command: Any, random: Random) -> Any:
-    """The command as it is; probes.py knows wrong ones."""
-    return command
 
 
 def _changed(value: Any, random: Random, ids: dict[str, list[str]], now_ms: int) -> Any:

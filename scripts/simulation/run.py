@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from scripts.simulation.attention import look_at_everything
 from scripts.simulation.build import Built, build
 from scripts.simulation.coverage import Coverage
 from scripts.simulation.journal import Violation
@@ -77,6 +78,7 @@ def _play(built: Built, steps: int) -> None:
         if world.steps > most:
             raise Violation("it_ends", f"after {most} steps there is no end of it: {len(world.live)} scripts go on")
         going = world.step()
+    look_at_everything(world, built.agents, world.step)
     for invariant in built.invariants:
         invariant.end()
 

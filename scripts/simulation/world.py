@@ -33,6 +33,7 @@ ROUND_MS: Final = 1_000
 
 Listener = Callable[[Chain, Event], None]
 Invariant = Callable[[Chain, Decided], None]
+Tempter = Callable[[Chain, Signatory, Sequence[Act]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ class World:
     chains: dict[str, Chain] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     invariants: list[Invariant] = field(default_factory=list)
+    # Told of what is about to be sent.
+    tempters: list[Tempter] = field(default_factory=list)
     receivers: dict[bytes, Waiter] = field(default_factory=dict)
     watchers: dict[tuple[str, str], list[Waiter]] = field(default_factory=dict)
     # Scripts that go on, by their number.
@@ -247,14 +250,14 @@ class World:
         if via is None:
             raise Unreachable(node)
         if self.random.random() < 0.5:
-            self._simulated(chain, raw, node)
+            self.simulated(chain, raw, node)
         try:
             chain.submit(raw, via)
         except Rejected as error:
             raise refusal(error) from error
         self.call_block(chain)
 
-    def _simulated(self, chain: Chain, raw: bytes, node: str) -> None:
+    def simulated(self, chain: Chain, raw: bytes, node: str) -> None:
         """What a client asks its node before it broadcasts. Raises Declined as the contract would."""
         via = chain.node_of(node)
         if via is None:
@@ -278,6 +281,8 @@ class World:
         patience_ms: int = RECEIPT_MS,
     ) -> Receipt:
         """One transaction and its receipt. Raises Declined, Unreachable, NoReceipt."""
+        for tempter in self.tempters:
+            tempter(chain, signer, acts)
         name, raw = self.signed(chain, (signer,), acts, ttl_ms)
         self.send(chain, raw, node)
         receipt: Receipt = await Receiving(self, name, patience_ms)

@@ -416,6 +416,17 @@ def test_the_activation_puts_the_service_into_the_inventory():
     ]
 
 
+@pytest.mark.req("D-23")
+@pytest.mark.parametrize("state", [handed_over, available, ordered, accepted, in_delivery, passed_test, overdue, to_fail])
+def test_a_person_who_activates_an_order_by_hand_is_followed_wherever_it_is_here(state):
+    ledger = state()
+    send(ledger, "record_upstream", upstream(ledger, "activated", service_id="svc_up"), "s_bus")
+    assert (the_handover(ledger).status, the_handover(ledger).service_id) == ("activated", "svc_up")
+    assert ledger.the(INVENTORY_SERVICE).status == "in_operation"
+    again = upstream(ledger, "activated", service_id="svc_up")
+    assert refusal_of(ledger, "record_upstream", again, "s_bus") == (NothingNew, "status")
+
+
 @pytest.mark.req("D-40")
 @pytest.mark.parametrize(
     "state", [handed_over, available, ordered, accepted, in_delivery, passed_test, overdue, to_fail]
@@ -436,7 +447,7 @@ def test_invalid_news_of_an_order():
     )
     late = upstream(ledger, "accepted", activate_by_ms=-1)
     assert refusal_of(ledger, "record_upstream", late, "s_bus") == (TimeOutOfRange, "activate_by_ms")
-    for status in ("accepted", "activated", "overdue"):
+    for status in ("accepted", "overdue"):
         assert refusal_of(ledger, "record_upstream", upstream(ledger, status), "s_bus") == (WrongStatus, "status")
     ledger = overdue()
     assert refusal_of(ledger, "record_upstream", upstream(ledger, "overdue"), "s_bus") == (NothingNew, "status")
