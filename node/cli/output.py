@@ -36,6 +36,8 @@ TIMED_OUT: Final = 5
 NOT_PROVEN: Final = 6
 # Ctrl-C, as shells say it: 128 and the signal's number.
 INTERRUPTED: Final = 130
+# "{" and "[".
+_JSON_IN_HEX: Final = ("7b", "5b")
 # Columns in a pipe or a file: an id and two times have room on one line.
 WIDTH_ELSEWHERE: Final = 200
 
@@ -87,15 +89,27 @@ def instant(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms // 1000, tz=UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
-def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """(name, text) of every leaf; an empty list or object is one, too."""
+def flatten(value: Any, prefix: str = "") -> list[tuple[str, object]]:
+    """(name, value) of every leaf; an empty list or object is one, too."""
     if isinstance(value, dict) and value:
         pairs = [(f"{prefix}.{name}" if prefix else str(name), nested) for name, nested in value.items()]
     elif isinstance(value, list) and value:
         pairs = [(f"{prefix}[{place}]", nested) for place, nested in enumerate(value)]
     else:
-        return [(prefix, text_of(value))]
+        return [(prefix, _readable(value))]
     return [leaf for name, nested in pairs for leaf in flatten(nested, name)]
+
+
+def _readable(value: object) -> object:
+    """The JSON that bytes hold (a product, an answer's attributes), in a table; what people can't read stays hex."""
+    if not isinstance(value, str) or not value.startswith(_JSON_IN_HEX):
+        return value
+    try:
+        text = bytes.fromhex(value).decode()
+        json.loads(text)
+    except ValueError:
+        return value
+    return text
 
 
 def text_of(value: object) -> str:

@@ -40,13 +40,41 @@ class Founder:
         self.grpc_port = port
 
 
-def test_an_operator_founds_a_ledger_and_runs_it(tmp_path, monkeypatch):
+AGENTS = ("s_bus", "b_bus", "sco", "sof")
+
+
+def agent_keys(organization, role):
+    """A member for this agent, as docs/operations.md has it."""
+    signing = syngraph("keys", "signing", "--organization", organization, "--out", f"agents/{role}.signing.key")
+    syngraph("keys", "member", "--authority", "ca", "--member", signing["member"], "--out", f"agents/{role}")
+    return signing
+
+
+def agents_section(signers):
+    sections = [
+        f"""
+        [agents.{role}]
+        signer = "{signer}"
+        signing_key = "agents/{role}.signing.key"
+        certificate = "agents/{role}.pem"
+        key = "agents/{role}.key"
+        """
+        for role, signer in signers.items()
+    ]
+    inventory = 'provisioning = "reference"\nprovisioning_file = "inventory.toml"\n'
+    return f"[agents]\n{inventory}" + "".join(sections)
+
+
+def test_an_operator_founds_an_internal_ledger_and_runs_it_with_its_agents(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     organization = syngraph("keys", "authority", "--out", "ca")["organization"]
     signing = syngraph("keys", "signing", "--organization", organization, "--out", "admin.signing.key")
     syngraph("keys", "member", "--authority", "ca", "--member", signing["member"], "--out", "admin")
     syngraph("keys", "node", "--authority", "ca", "--host", "127.0.0.1", "--out", "tls")
     engine = engine_keys("engines/int")
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "inventory.toml").write_text('currency = "EUR"\npool = []\n')
+    agents = {role: agent_keys(organization, role) for role in AGENTS}
     for secret in ("ca/ca.key", "admin.signing.key", "admin.key", "tls/node.key"):
         assert stat.S_IMODE((tmp_path / secret).stat().st_mode) == 0o600
     (tmp_path / "int.toml").write_text(
@@ -62,6 +90,14 @@ def test_an_operator_founds_a_ledger_and_runs_it(tmp_path, monkeypatch):
         public_key = "{signing["public_key"]}"
         roles = ["administrator", "s_bus"]
         """
+        + "".join(
+            f"""
+            [[organizations.members]]
+            public_key = "{made["public_key"]}"
+            roles = ["{role}"]
+            """
+            for role, made in agents.items()
+        )
     )
     ledger = syngraph("ledger", "create", "int.toml", "--out", "int.genesis.json")["ledger_id"]
     assert stat.S_IMODE((tmp_path / "int.genesis.json").stat().st_mode) == 0o600
@@ -93,6 +129,7 @@ def test_an_operator_founds_a_ledger_and_runs_it(tmp_path, monkeypatch):
         pace = "hot"
         validator = true
         """
+        + agents_section({role: made["signer"] for role, made in agents.items()})
     )
     assert syngraph("config", "check")["ok"] is True
     node = RunningNode(Founder(tmp_path, port), tmp_path / "syngraph.toml").start()
@@ -111,5 +148,10 @@ def test_an_operator_founds_a_ledger_and_runs_it(tmp_path, monkeypatch):
         assert syngraph("tx", "submit", "int", "acts.json")["code"] == 0
         shown = syngraph("query", "get", "int", "organization", organization)
         assert node_id in shown["body"]["node_ids"]
+        assert syngraph("trade", "rules", "int")["tries_max"] == 3
+        (tmp_path / "rules.json").write_text('{"markup_basis_points": 1200}')
+        assert syngraph("trade", "rules", "int", "rules.json")["markup_basis_points"] == 1200
+        log = node.log.read_text()
+        assert (log.count("agent_started"), log.count("agent_not_started")) == (len(AGENTS), 0), log
     finally:
         assert node.stop() == 0, node.log.read_text()[-3_000:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from node.cli.output import Output, instant, text_of
 
 
@@ -20,3 +22,18 @@ def test_without_a_terminal_an_id_stands_on_one_line(capsys):
 
 def test_control_characters_of_others_do_not_reach_the_terminal():
     assert text_of("a\x1b[31mb\n") == "a\N{REPLACEMENT CHARACTER}\\[31mb\N{REPLACEMENT CHARACTER}"
+
+
+def test_people_can_read_the_json_that_a_document_holds_and_scripts_get_it_as_it_is(capsys):
+    document = {"product": b'{"cir":10}', "list": b"[1]", "salt": b"\x7b\xff", "name": "7b7d7d", "empty": b""}
+    Output(as_json=False).fields(document)
+    told = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if " " in line.strip())
+    assert {name: text.strip() for name, text in told.items()} == {
+        "field": "value",
+        "product": '{"cir":10}',
+        "list": "[1]",
+        "salt": "7bff",
+        "name": "7b7d7d",
+    }
+    Output(as_json=True).fields(document)
+    assert json.loads(capsys.readouterr().out)["product"] == b'{"cir":10}'.hex()
