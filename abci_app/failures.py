@@ -79,10 +79,3 @@ class BlockTooCostly(Rejected):
     code: ClassVar[int] = 1058
     transient: ClassVar[bool] = True
     grpc: ClassVar[Grpc] = Grpc.RESOURCE_EXHAUSTED
-
-
-class TooMuchHandled(Rejected):
-    """The transaction reads and writes more bytes of documents than a whole block may."""
-
-    code: ClassVar[int] = 1059
-    grpc: ClassVar[Grpc] = Grpc.INVALID_ARGUMENT

@@ -114,6 +114,13 @@ class DocumentTooLarge(Rejected):
     grpc = Grpc.INVALID_ARGUMENT
 
 
+class TooMuchHandled(Rejected):
+    """The transaction reads and writes more bytes of documents than a whole block may."""
+
+    code = 1107
+    grpc = Grpc.INVALID_ARGUMENT
+
+
 class Role(StrEnum):
     """What a member's key may do. DESIGN section 8; which message needs which stands beside each contract."""
 

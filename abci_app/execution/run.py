@@ -20,7 +20,6 @@ from abci_app.failures import (
     TickRepeated,
     TimestampMisplaced,
     TimestampMissing,
-    TooMuchHandled,
 )
 from abci_app.records import CLOCK, MINUTE_MS, REPLAY, REPLAY_ID_PREFIX, Clock, ReplayMinute
 from abci_app.state.documents import commitments
@@ -32,7 +31,7 @@ from ledgers.standing import check_expiry, check_ledger, check_signers
 from ledgers.transaction import BLOCK_GAS_MAX, SIGNATURE_GAS, Prepared, encode_timestamp
 from smartcontracts import kernel
 from smartcontracts.codec import large_bytes
-from smartcontracts.kernel import HANDLED_BYTES_MAX, Block, Rejected
+from smartcontracts.kernel import HANDLED_BYTES_MAX, Block, Rejected, TooMuchHandled
 from smartcontracts.parameters import begin_version
 from syngraph.v1.common_pb2 import Cause
 from syngraph.v1.system_pb2 import Event

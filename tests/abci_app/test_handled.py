@@ -6,8 +6,8 @@ import pytest
 from tendermint.abci import types_pb2 as abci
 
 from abci_app.execution.acts import HandledBytesFullError, Meter, MeteredLayer
-from abci_app.failures import BlockTooCostly, TooMuchHandled
-from smartcontracts.kernel import HANDLED_BYTES_MAX
+from abci_app.failures import BlockTooCostly
+from smartcontracts.kernel import HANDLED_BYTES_MAX, TooMuchHandled
 from tests.abci_app.support import timestamp, unchanged
 from tests.counter import COUNTER
 from tests.world import START_MS, World, act
