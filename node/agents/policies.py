@@ -280,7 +280,7 @@ class Policies:
         return markup_of(rules, offering)
 
     def quote_validity_ms(self, buyer: str, rules: SourcingRules) -> int:
-        """How long a quote is valid, before its parts' own ends cut it short. Default: the rules'. Req: Q-49."""
+        """How long a quote is valid after the buyer's window, before its parts' own ends cut it short. Default: the rules'. Req: Q-49."""
         return rules.quote_validity_ms
 
     def quote_form(self, buyer: str, items: tuple[InquiryItem, ...]) -> QuoteForm:

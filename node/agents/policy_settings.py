@@ -125,5 +125,3 @@ def _is_plain(value: Any) -> bool:
 
 def _no_fraction(text: str) -> NoReturn:
     raise tomllib.TOMLDecodeError(f"{text} is a fraction; write it as text or in a smaller unit")
-
-

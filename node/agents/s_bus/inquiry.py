@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from node.agents.desk import Desk
 from node.agents.duties import LEDGER_ABSENT_MS, Duty, Later, is_seller, outside
@@ -17,6 +17,7 @@ from smartcontracts.internal.release import Release, ReleaseStatus
 from smartcontracts.internal.rules import OfferingMarkup, SourcingRules, markup_of
 from smartcontracts.kernel import Role
 from smartcontracts.order import Order, OrderStatus
+from smartcontracts.parameters import RULES_ID
 from smartcontracts.pricing import rule_for, with_discount
 from smartcontracts.quote import IssueQuote, QuoteItem, totals
 from smartcontracts.trade import InquiryItem, Price, QuoteForm, QuoteLevel
@@ -25,6 +26,8 @@ HAND_OVER: Final = "hand_over"
 RELEASE: Final = "release"
 RECORD: Final = "record"
 _ANSWERS: Final = ("issue_quote", "declare_unable")
+# By how much our clock may be ahead of the buyer's ledger.
+CLOCKS_DIFFER_MS: Final = 60_000
 # Of the time in which an order must be answered, this part is for knowing the elements behind a catalogue's quote.
 _STANDING_SHARE: Final = 2
 
@@ -94,14 +97,14 @@ async def _hand_over(
 async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> ReleaseQuote | None:
     """The quote at cost, mark-up and the agreement's discounts; None once what it rests on has ended. Req: Q-43, Q-46."""
     assessment: Assessment | None = await port.get("assessment", handover.assessment_id)
-    agreement = await agreement_on(outside(desk, handover.ledger_id), desk.organization)
+    there = outside(desk, handover.ledger_id)
+    agreement = await agreement_on(there, desk.organization)
     if assessment is None or agreement is None:
         raise Later(desk.now_ms() + LEDGER_ABSENT_MS)
-    now_ms, buyer = desk.now_ms(), handover.inquiry.buyer
-    if assessment.valid_until_ms <= now_ms:
+    if assessment.valid_until_ms <= desk.now_ms():
         return None  # SCO decides anew
     rules = await rules_on(port)
-    markups = _own_markups(desk, buyer, assessment, rules)
+    markups = _own_markups(desk, handover.inquiry.buyer, assessment, rules)
     form = _form(desk, handover)
     items, bundle = _prices(desk, handover, assessment, rules, markups, agreement.terms, form)
     terms = agreement.terms
@@ -109,7 +112,7 @@ async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Re
     quote = IssueQuote(
         inquiry_id=handover.inquiry.id,
         level=_level(handover.inquiry.level, items),
-        valid_until_ms=min(now_ms + desk.policies.quote_validity_ms(buyer, rules), assessment.valid_until_ms),
+        valid_until_ms=min(await _valid_until_ms(desk, there, handover, rules), assessment.valid_until_ms),
         items=items,
         one_time_total=one_time,
         term_total=over_term,
@@ -119,6 +122,18 @@ async def _priced(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Re
         master_id=handover.inquiry.master_id,
     )
     return ReleaseQuote(handover_id=handover.id, quote=quote, salt=desk.salt(), markups=markups)
+
+
+async def _valid_until_ms(desk: Desk, there: LedgerPort, handover: InquiryHandover, rules: SourcingRules) -> int:
+    """As long as policy says after the buyer's window, within what the buyer's ledger takes. Req: Q-49.
+
+    A buyer that asks others too may wait for them until then: a quote that ends before is none.
+    """
+    now_ms = desk.now_ms()
+    wanted_ms = desk.policies.quote_validity_ms(handover.inquiry.buyer, rules)
+    ledger: Any = await there.get("sys", RULES_ID)
+    longest_ms: int = ledger.parameters.window_max_ms
+    return min(max(now_ms, handover.respond_by_ms) + wanted_ms, now_ms + longest_ms - CLOCKS_DIFFER_MS)
 
 
 def _own_markups(desk: Desk, buyer: str, assessment: Assessment, rules: SourcingRules) -> tuple[OfferingMarkup, ...]:
@@ -188,6 +203,7 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="inquiry",
         statuses=(InquiryStatus.RECEIVED, InquiryStatus.DEEMED_UNABLE),
+        owed=(InquiryStatus.DEEMED_UNABLE,),
         applies=_waits,
         submits=(HAND_OVER,),
         do=hand_over_inquiry,
@@ -217,7 +233,6 @@ DUTIES: Final = (
         ledger_kind="internal",
         kind="release",
         statuses=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
-        # A round looks at the handover itself, and finds them from there.
         settled=(ReleaseStatus.CARRIED, ReleaseStatus.REFUSED),
         applies=lambda _desk, release: release.act in _ANSWERS,
         related=f"role/{Role.S_BUS.value}",

@@ -23,6 +23,8 @@ from smartcontracts.kernel import Role
 
 CONFIRM: Final = "confirm"
 PRICE_DIFFERS: Final = "PRICE_DIFFERS"
+# Within which SOF learns that an order was accepted, at the last moment even, and after an agent's restart.
+NEWS_MS: Final = 600_000
 
 
 async def confirm_elements(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
@@ -87,9 +89,32 @@ async def _availability(
     )
 
 
+async def keep_reserved(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
+    """Once the order is accepted, what it needs is held until its window ends, whenever activation begins. Req: O-17.
+
+    The same call that reserved it extends it. What is not there any more is found out when it is to be activated.
+    """
+    if desk.provisioning is None:
+        return
+    again_at_ms = 0
+    for element in await current_on(port, handover.id):
+        if element.source == Source.INTERNAL and element.status == ElementStatus.AVAILABLE:
+            held = await desk.provisioning.reserve(
+                call_id(Operation.RESERVE, element.id), spec_of(element), hold_until_ms(handover)
+            )
+            if isinstance(held, Pending):
+                again_at_ms = min(again_at_ms or held.again_at_ms, held.again_at_ms)
+    if again_at_ms:
+        raise Later(again_at_ms)
+
+
 def hold_until_ms(handover: OrderHandover) -> int:
-    """Until when what an order needs is held: its window's end, as far as that is known."""
-    return end_of(handover) or handover.accept_by_ms + handover.activation_window_ms
+    """Until when what an order needs is held: its window's end, once it is accepted.
+
+    Before that only as long as it may be accepted, and until that is known here: whoever orders chooses the windows, and what
+    nobody has promised is kept from all others.
+    """
+    return end_of(handover) or handover.accept_by_ms + min(handover.activation_window_ms, NEWS_MS)
 
 
 def _rejected(element: ServiceElement, reason: str) -> ElementAvailability:
@@ -105,6 +130,16 @@ DUTIES: Final = (
         statuses=(HandoverStatus.CHECKING_INTERNAL,),
         submits=(CONFIRM,),
         do=confirm_elements,
+    ),
+    Duty(
+        name="keep_reserved",
+        role=Role.SOF,
+        ledger_kind="internal",
+        kind="order_handover",
+        statuses=(HandoverStatus.ACCEPTED,),
+        applies=lambda _desk, handover: end_of(handover) > 0,
+        submits=(),
+        do=keep_reserved,
     ),
     Duty(
         name="confirm_replacement",

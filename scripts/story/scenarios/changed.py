@@ -16,8 +16,9 @@ from smartcontracts.quote import Quote, QuoteStatus
 from smartcontracts.trade import InquiryItem
 
 PLACE: Final = "viseu-5"
-# Longer than it takes to quote, short enough to be waited for.
-SHORT_VALIDITY_MS: Final = 6_000
+# A quote is valid for a time after the window to answer in: longer than it takes to quote, short enough to be waited for.
+SHORT_WINDOW_MS: Final = 6_000
+SHORT_VALIDITY_MS: Final = 1_000
 _AFTER_MS: Final = 300
 
 
@@ -34,7 +35,7 @@ async def play(scene: Set) -> None:
         require(still.status == QuoteStatus.ISSUED, "the quote to stay open", still.status)
     async with stage.teller.scene("The quote has expired"):
         await market.set_rules(ALPHA, quote_validity_ms=SHORT_VALIDITY_MS)
-        inquiry = await market.ask(ACME, ALPHA, (asked,))
+        inquiry = await market.ask(ACME, ALPHA, (asked,), response_window_ms=SHORT_WINDOW_MS)
         expired = await market.quoted(ACME, ALPHA, inquiry)
         await market.set_rules(ALPHA)
         await stage.until(expired.valid_until_ms + _AFTER_MS)

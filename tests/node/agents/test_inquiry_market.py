@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.agents.b_bus import inquiry as b_bus_inquiry
-from node.agents.boundaries import boundaries
+from node.agents.boundaries import Boundary, Moment, boundaries
 from node.agents.inquiries import rules_on
 from node.agents.policies import Part, Policies, Preference
 from node.agents.provisioning.inventory import parse
 from node.agents.roster import DUTIES
+from node.agents.s_bus.inquiry import CLOCKS_DIFFER_MS
 from node.agents.sco.inquiry import QUOTE_OUT_MS
+from node.agents.sof.order import CONFIRM, NEWS_MS
 from smartcontracts import codec
 from smartcontracts.agreement import DiscountRule, PriceTerm, PriceType
 from smartcontracts.catalogue import PublishOffering, RequestStandingQuote
@@ -23,11 +25,12 @@ from smartcontracts.internal.answer import RecordAnswer
 from smartcontracts.internal.decomposition import decomposition_id
 from smartcontracts.internal.handover import own_time_ms
 from smartcontracts.internal.release import outward_data, release_hash
-from smartcontracts.internal.rules import Prefer, SetSourcingRules, SourcingRules
+from smartcontracts.internal.rules import DAY_MS, OWN_TIME_MS_MAX, Prefer, SetSourcingRules, SourcingRules
 from smartcontracts.kernel import Role
 from smartcontracts.lineage import pseudonym
 from smartcontracts.money import Rate, Rounding
 from smartcontracts.order import PlaceOrder
+from smartcontracts.parameters import RULES_ID
 from smartcontracts.quote import IssueQuote, QuoteItem, totals
 from smartcontracts.trade import QuoteForm, QuoteLevel, SaltedHash
 from tests.node.agents.desk import Market, pool
@@ -248,6 +251,41 @@ def test_a_silent_seller_is_waited_for_until_its_window_ends():
     assert {one.outcome for one in sourcing.asked} == {"deemed", "quoted"}
     quote = customers_quote(market)
     assert sourcing.respond_by_ms < quote.issued_at_ms <= asked.respond_by_ms
+    assert market.failures == []
+
+
+@pytest.mark.req("Q-31", "Q-49")
+def test_quotes_in_hand_do_not_run_out_while_a_silent_seller_is_waited_for():
+    cheap, dear = pool("port", monthly="10.00"), pool("port", monthly="20.00")
+    market = Market(
+        pairs=(*DIAMOND[:3], ("alpha", "delta")),
+        inventories={"alpha": pool(), "bravo": pool("port"), "charlie": cheap, "delta": dear},
+        rules=SetSourcingRules(quote_validity_ms=5_000),
+        silent=("bravo",),
+    )
+    asked = market.ask("acme", "alpha", (SINGLE,))
+    market.run_until(asked.respond_by_ms)
+    (ranking,) = market.records(market.internal("alpha"), "ranking")
+    assert [(one.seller, one.remark) for one in ranking.quotes] == [(org("charlie"), ""), (org("delta"), "")]
+    waited_ms = market.the(market.internal("alpha"), "sourcing").respond_by_ms
+    for name in ("charlie", "delta"):
+        assert market.the(market.between("alpha", name), "quote").valid_until_ms == waited_ms + 5_000
+    assert customers_quote(market).valid_until_ms == waited_ms + 5_000
+    assert market.failures == []
+
+
+@pytest.mark.req("Q-49")
+def test_a_quote_is_valid_no_longer_than_the_buyers_ledger_takes():
+    market = Market(
+        pairs=TIERS[:1], inventories={"alpha": pool("port")}, rules=SetSourcingRules(quote_validity_ms=OWN_TIME_MS_MAX)
+    )
+    ledger = market.between("acme", "alpha")
+    rules = ledger.get(ledger.table.kinds["sys"], RULES_ID)
+    ledger.write(replace(rules, parameters=replace(rules.parameters, window_max_ms=DAY_MS)))
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    quote = customers_quote(market)
+    assert 0 < quote.issued_at_ms + DAY_MS - quote.valid_until_ms <= CLOCKS_DIFFER_MS + 1_000
     assert market.failures == []
 
 
@@ -634,6 +672,7 @@ def asked_again(market, places):
         ledger.write(replace(release, id=f"rel_alike_{place:04}", subject_id=alike))
         ledger.write(replace(pattern, id=alike, status="to_quote", release_id=f"rel_alike_{place:04}", answer_id=""))
         market.act(ledger, "record_answer", RecordAnswer(handover_id=alike), "alpha", "s_bus")
+    market.run()
     return ledger
 
 
@@ -927,6 +966,36 @@ def test_the_elements_behind_a_catalogues_quote_are_found_once_it_is_ordered(off
     chosen = [one.choices for one in market.records(market.internal("alpha"), "assessment") if one.chainable]
     assert len(chosen) == (1 if offerings else 0)
     assert market.failures == []
+
+
+@pytest.mark.req("X-75", "O-17")
+def test_an_order_on_a_catalogues_quote_holds_capacity_no_longer_than_it_may_be_accepted():
+    held = []
+
+    def look(boundary, _):
+        if boundary == Boundary("sof", "confirm_elements", Moment.BEFORE, CONFIRM):
+            held.extend(market.desks["alpha", Role.SOF].provisioning.live_bookings())
+
+    market = Market(pairs=TIERS[:1], inventories={"alpha": pool("port")}, observe=look)
+    ledger = market.between("acme", "alpha")
+    publish = PublishOffering(
+        agreement_id="agr_acme_alpha",
+        offering="port",
+        product=SINGLE.product,
+        prices=(monthly(50_000_000_000),),
+        term=SINGLE.term,
+        quote_validity_ms=10**9,
+    )
+    offering = market.act(ledger, "publish_offering", publish, "alpha", "s_bus")
+    request = RequestStandingQuote(
+        offering_id=offering.id, items=(SINGLE,), lineage_key=bytes(32), ancestors=(pseudonym(bytes(32), org("acme")),)
+    )
+    quote = market.act(ledger, "request_standing_quote", request, "acme", "b_bus")
+    windows = {"acceptance_window_ms": 300_000, "activation_window_ms": ledger.parameters.window_max_ms}
+    placed = market.act(ledger, "place_order", PlaceOrder(quote_id=quote.id, **windows), "acme", "b_bus")
+    market.run()
+    assert [booking.until_ms for booking in held] == [placed.accept_by_ms + NEWS_MS]
+    assert market.the(ledger, "order").status == "activated"
 
 
 def test_what_no_amount_can_be_breaks_no_duty_and_the_buyer_gets_an_answer():

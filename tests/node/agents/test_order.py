@@ -8,7 +8,10 @@ from node.agents.boundaries import Boundary, Moment
 from node.agents.orders import ACTS_MAX
 from node.agents.policies import Policies, Process
 from node.agents.policy_settings import DeliveryInfoRule, PolicySettings
+from node.agents.provisioning.bookings import BookingStatus
+from node.agents.sof.order import NEWS_MS
 from smartcontracts.internal.release import released_command
+from smartcontracts.kernel import Role
 from smartcontracts.trade import ItemRelation, WindowTooShort
 from tests.node.agents.chains import ACCEPTANCE_MS, ACTIVATION_MS, Killer, fault, ordered, stock
 from tests.smartcontracts.trading import SINGLE
@@ -113,6 +116,35 @@ def test_no_order_goes_out_before_the_last_internal_element_is_available():
     ]
     assert max(alphas) < min(orders)
     assert chain.the_order().status == "activated"
+
+
+def reserved_until(chain, name="alpha"):
+    """Until when the provider's inventory holds what it has reserved."""
+    live = chain.market.desks[name, Role.SOF].provisioning.live_bookings()
+    return {booking.until_ms for booking in live if booking.status == BookingStatus.RESERVED}
+
+
+@pytest.mark.req("O-17")
+def test_what_is_not_promised_is_held_while_the_order_may_be_accepted_however_long_the_window_after_that():
+    own = {"alpha": stock("line"), "bravo": stock("port")}
+    chain = ordered(own, activation_ms=365 * 86_400_000)
+    for role in Role:
+        chain.market.desks.pop(("bravo", role), None)
+    chain.market.run()
+    assert reserved_until(chain) == {chain.order.accept_by_ms + NEWS_MS}
+    chain.market.desks = {key: desk for key, desk in chain.market.desks.items() if key[1] == Role.SOF}
+    chain.wait(ACCEPTANCE_MS + NEWS_MS + 1_000)
+    assert (chain.the_order().status, chain.booked("alpha")) == ("rejected", 0)
+
+
+@pytest.mark.req("O-17")
+def test_what_an_accepted_order_needs_is_held_until_its_window_ends_also_before_activation_begins():
+    chain = ordered({"alpha": stock("line", "port")}, activation_ms=365 * 86_400_000)
+    chain.market.desks.pop(("alpha", Role.SCO))
+    chain.market.run()
+    accepted = chain.the_order()
+    assert (accepted.status, chain.handover("alpha").status) == ("accepted", "accepted")
+    assert reserved_until(chain) == {accepted.activate_by_ms}
 
 
 @pytest.mark.req("O-18", "O-19", "O-20", "O-29")
