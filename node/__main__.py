@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     agent.add_argument("role", choices=AGENT_ROLES)
     agent.add_argument("--config", type=Path)
     agent.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE")
+    check = commands.add_parser("check-agents", help="load what the agents are told, and start nothing")
+    check.add_argument("--config", type=Path)
+    check.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.KEY=VALUE")
     keys = commands.add_parser("engine-keys", help="make the keys of one engine")
     keys.add_argument("home", type=Path)
     keys.add_argument("--json", action="store_true", dest="as_json")
@@ -38,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
             _engine_keys(options.home, as_json=options.as_json)
         elif options.command == "agent":
             _agent(options.role, options.config, options.overrides)
+        elif options.command == "check-agents":
+            _check_agents(options.config, options.overrides)
         else:
             _run(options.config, options.overrides)
     except (ConfigurationWrong, EngineKeysWrong) as error:
@@ -60,6 +65,14 @@ def _agent(role: str, config: Path | None, overrides: list[str]) -> None:
     configuration = load_agents(read_sources(config, os.environ, overrides))
     configure_logs(configuration.log.format, configuration.log.level)
     asyncio.run(run_until_signal(configuration, Role(role)))
+
+
+def _check_agents(config: Path | None, overrides: list[str]) -> None:
+    from node.agents.settings import check_agents  # as above
+
+    problems = check_agents(load_agents(read_sources(config, os.environ, overrides)).agents)
+    if problems:
+        raise ConfigurationWrong(problems)
 
 
 def _engine_keys(home: Path, *, as_json: bool) -> None:

@@ -45,14 +45,33 @@ def load_policies(agents: AgentsSection) -> Policies:
         raise ConfigurationWrong([f"agents.policies: {agents.policies} can't be made: {_said(error)}."]) from error
 
 
+def check_agents(agents: AgentsSection) -> list[str]:
+    """Sentences on what agents would not start with: the policies' file or plug-in, and SOF's provisioning. Nothing is asked or made."""
+    problems: list[str] = []
+    try:
+        load_policies(agents)
+    except ConfigurationWrong as error:
+        problems += error.problems
+    try:
+        if agents.provisioning_file is None and agents.provisioning != "none":
+            raise ConfigurationWrong([_provisioning_file_missing(agents)])
+        if agents.provisioning == "reference" and agents.provisioning_file is not None:
+            read_inventory(agents.provisioning_file)
+        if agents.provisioning == "http" and agents.provisioning_file is not None:
+            connect(agents.provisioning_file, lambda: 0).close()
+    except ConfigurationWrong as error:
+        problems += error.problems
+    except (InventoryWrong, ProvisioningBroken) as error:
+        problems += [f"agents.provisioning_file: {line}" for line in str(error).splitlines()]
+    return problems
+
+
 def load_provisioning(agents: AgentsSection, folder: Path, now_ms: Callable[[], int]) -> Provisioning | None:
     """What SOF asks; None where nothing is configured. Raises ConfigurationWrong."""
     if agents.provisioning == "none":
         return None
     if agents.provisioning_file is None:
-        raise ConfigurationWrong(
-            [f"agents.provisioning_file: needed for agents.provisioning = {agents.provisioning!r}."]
-        )
+        raise ConfigurationWrong([_provisioning_file_missing(agents)])
     try:
         if agents.provisioning == "http":
             return connect(agents.provisioning_file, now_ms)
@@ -82,6 +101,10 @@ def load_client(
     if inside is not None:
         return Client.through(inside(credentials.certificate), others=others), signer
     return Client(agents.node, credentials, server_name=agents.server_name, others=others), signer
+
+
+def _provisioning_file_missing(agents: AgentsSection) -> str:
+    return f"agents.provisioning_file: needed for agents.provisioning = {agents.provisioning!r}."
 
 
 def _other_node(entry: str, credentials: Credentials) -> Connection:

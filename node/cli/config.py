@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 
+from node.cli.output import CONFIGURATION
 from node.cli.settings import Settings, common
-from node.configuration import ConfigurationWrong, check_files, load_client, load_node, shown
+from node.configuration import AgentsSection, ConfigurationWrong, check_files, load_client, load_node, shown
 
 
 @click.group("config")
@@ -18,16 +22,38 @@ def command() -> None:
 def check(settings: Settings) -> None:
     """Check a node's configuration: keys, values, files, and that secrets are readable by their owner only.
 
+    Where agents are configured, their policies and provisioning are loaded, too, by a process that starts nothing.
+
     \b
     Example:
       syngraph config check --config alpha/syngraph.toml
     """
     configuration = load_node(settings.sources())
     problems = check_files(configuration)
+    if not problems and configuration.agents != AgentsSection():
+        problems = _check_agents(settings)
     if problems:
         raise ConfigurationWrong(problems)
     count = len(configuration.ledgers)
     settings.output.line(f"The configuration can be used: {count} ledgers.", {"ok": True, "ledgers": count})
+
+
+def _check_agents(settings: Settings) -> list[str]:
+    """What the agents' own program says of their part: the command line loads neither plug-ins nor adapters."""
+    words = [
+        sys.executable,
+        "-m",
+        "node",
+        "check-agents",
+        *(["--config", str(settings.config)] if settings.config else []),
+    ]
+    for override in settings.overrides:
+        words += ["--set", override]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if not done.returncode:
+        return []
+    lines = [line.removeprefix("syngraph: ") for line in done.stderr.splitlines()]
+    return lines if done.returncode == CONFIGURATION else lines[-1:] or ["agents: they could not be checked."]
 
 
 @command.command()

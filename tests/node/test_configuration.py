@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -169,3 +170,30 @@ def test_config_commands_answer_with_stable_exit_codes(file, tmp_path, monkeypat
     assert answer.returncode == 0
     assert '"flag --set"' in answer.stdout
     assert syngraph("config", "show", "--nonsense", cwd=tmp_path).returncode == 2
+
+
+def test_a_check_loads_what_the_agents_are_told(file, tmp_path, monkeypatch):
+    """Else a mistake in a plug-in or an inventory is seen in the log only, once the node runs."""
+    from tests.node.network import ROOT
+
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'proto' / 'gen'}:{tmp_path}")
+    for name in ("ca.pem", "node.pem", "g.json", "node.key"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "node.key").chmod(0o600)
+    told = '[agents]\npolicies = "our_policies:Cautious"\nprovisioning = "reference"\nprovisioning_file = "inventory.toml"\n'
+    file.write_text(GOOD + told)
+    (tmp_path / "inventory.toml").write_text("currency = 5\n")
+    answer = syngraph("config", "check", "--json", cwd=tmp_path)
+    assert answer.returncode == 3
+    told = json.loads(answer.stderr)["error"]["sentence"].splitlines()
+    assert list(dict.fromkeys(line.partition(":")[0] for line in told)) == [
+        "agents.policies",
+        "agents.provisioning_file",
+    ]
+    assert "our_policies can't be imported" in told[0]
+    (tmp_path / "our_policies.py").write_text(
+        "from node.agents.policies import Policies\n\n\nclass Cautious(Policies):\n    pass\n"
+    )
+    (tmp_path / "inventory.toml").write_text('currency = "EUR"\npool = []\n')
+    answer = syngraph("config", "check", cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")

@@ -8,7 +8,7 @@ from node.agents.policies import Policies
 from node.agents.process import configured_roles, run_agent
 from node.agents.provisioning.http import HttpProvisioning
 from node.agents.provisioning.reference import ReferenceProvisioning
-from node.agents.settings import load_client, load_policies, load_provisioning
+from node.agents.settings import check_agents, load_client, load_policies, load_provisioning
 from node.configuration import AgentsSection, ConfigurationWrong, load_agents, read_sources
 from smartcontracts.kernel import Role
 from tests.node.agents.plugins import Cautious
@@ -107,6 +107,23 @@ def test_invalid_provisioning_says_what_is_missing(tmp_path, adapter, file, word
     with pytest.raises(ConfigurationWrong) as wrong:
         load_provisioning(section, tmp_path / "sof", lambda: 0)
     assert words in wrong.value.problems[0]
+
+
+def test_a_check_finds_at_once_what_agents_would_not_start_with_and_makes_nothing(tmp_path):
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "good.toml").write_text('currency = "EUR"\npool = []\n')
+    (tmp_path / "policies.toml").write_text("failures_max = 0\n")
+    assert check_agents(agents()) == []
+    assert check_agents(agents(provisioning="reference", provisioning_file=tmp_path / "good.toml")) == []
+    found = check_agents(
+        agents(policies=f"{PLUGINS}:Unrelated", provisioning="reference", provisioning_file=tmp_path / "bad.json")
+    )
+    assert [one.partition(":")[0] for one in found] == ["agents.policies", "agents.provisioning_file"]
+    found = check_agents(agents(policy_file=tmp_path / "policies.toml", provisioning="http"))
+    assert [one.partition(":")[0] for one in found] == ["agents.policy_file", "agents.provisioning_file"]
+    (found,) = check_agents(agents(provisioning="http", provisioning_file=tmp_path / "bad.json"))
+    assert found.startswith("agents.provisioning_file: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.json", "good.toml", "policies.toml"]
 
 
 def role_table(org):
