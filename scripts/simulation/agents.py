@@ -84,7 +84,7 @@ class Port:
         found = committed.view.document(committed.table.kinds[kind], document_id)
         return None if found is None else found.record
 
-    async def list(self, kind: str, **filters: str) -> tuple[Any, ...]:
+    async def list(self, kind: str, *, created_from_ms: int = 0, **filters: str) -> tuple[Any, ...]:
         await self._agent.may_wait()
         replica = self.chain.node_of(self._agent.name)
         if replica is None:
@@ -96,13 +96,13 @@ class Port:
             if term not in kind_of.filters:
                 raise Violation("no_failure", f"a duty of {self._agent.label} lists {kind} by {term}, which it does not offer")
         if not given:
-            return _all_of(committed, kind_of)
+            return _records(committed, kind_of, _all_of(committed, kind_of), created_from_ms)
         first, *others = given
         ids = list(committed.view.ids(kind_of, *first))
         for term, value in others:
             there = frozenset(committed.view.ids(kind_of, term, value))
             ids = [one for one in ids if one in there]
-        return tuple(document.record for one in ids if (document := committed.view.document(kind_of, one)) is not None)
+        return _records(committed, kind_of, ids, created_from_ms)
 
     async def submit(self, acts: Sequence[Outward], *, purpose: str) -> Receipt:
         agent = self._agent
@@ -126,14 +126,19 @@ class Port:
             raise NodeUnreachable("away") from error
 
 
-def _all_of(committed: Any, kind: Any) -> tuple[Any, ...]:
-    """Every document of a kind that no filter narrows down, by id."""
+def _records(committed: Any, kind: Any, ids: Sequence[str], created_from_ms: int) -> tuple[Any, ...]:
+    """The documents of these ids that are so young."""
+    found = (committed.view.document(kind, one) for one in ids)
+    return tuple(one.record for one in found if one is not None and one.created_at_ms >= created_from_ms)
+
+
+def _all_of(committed: Any, kind: Any) -> list[str]:
+    """The id of every document of a kind, sorted."""
     from abci_app.store.keys import DOCUMENTS
     from abci_app.store.versioned import scan_live
 
     prefix = f"{kind.name}/".encode()
-    ids = [found.decode() for found, _ in scan_live(committed.reader, DOCUMENTS, prefix)]
-    return tuple(document.record for one in ids if (document := committed.view.document(kind, one)) is not None)
+    return [found.decode() for found, _ in scan_live(committed.reader, DOCUMENTS, prefix)]
 
 
 def _refused(declined: Declined) -> Refused:

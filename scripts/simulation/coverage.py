@@ -54,7 +54,7 @@ class Coverage:
         """Refusals by name."""
         return Counter({name: self.refusals[code] for code, name in all_refusals().items()})
 
-    def wrote(self, kind: Kind[Any], before: Any | None, record: Any, stepped: bool) -> None:
+    def wrote(self, kind: Kind[Any], before: Any | None, record: Any, *, stepped: bool) -> None:
         """A document was written. One that keeps its status without a step was noted, where its lifecycle knows that."""
         status = str(getattr(record, "status", ""))
         if before is None:

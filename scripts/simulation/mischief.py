@@ -230,7 +230,8 @@ class Mischief:
             return refusal.code
         except Exception as error:
             raise Violation(
-                "no_failure", f"{message.name} made the contract fail: {type(error).__name__}: {error}; {attempt.command!r}"
+                "no_failure",
+                f"{message.name} made the contract fail: {type(error).__name__}: {error}; {attempt.command!r}",
             ) from error
         finally:
             coverage_module.listen(None)
@@ -288,7 +289,9 @@ def _senders(chain: Chain) -> list[Sender]:
         member = view.get(MEMBER, one.id)
         if organization is not None and member is not None:
             found.append(
-                Sender(organization=organization.id, member=member.id, roles=member.roles, position=organization.position)
+                Sender(
+                    organization=organization.id, member=member.id, roles=member.roles, position=organization.position
+                )
             )
     return found
 

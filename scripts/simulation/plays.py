@@ -19,7 +19,8 @@ from scripts.simulation.people import Person
 from scripts.simulation.world import World
 
 # What is not the world's aim is played now and then too.
-AIMED: Final = 0.7
+AIMS: Final = 3
+AIMED: Final = 0.6
 OTHERS: Final = (0.05, 0.1, 0.25)
 PLAYS_A_DOCUMENT: Final = 4
 PAUSE_MS: Final = (100, 3_000)
@@ -56,7 +57,9 @@ class Scene:
     def later_end_ms(self) -> int:
         """An end of the order's window that nobody has yet."""
         order = self.seller.read("order", self.order_id)
-        return int(max(order.activate_by_ms, self.record.activate_by_ms, self.world.now_ms())) + self.world.random.randint(*MORE_MS)
+        return int(
+            max(order.activate_by_ms, self.record.activate_by_ms, self.world.now_ms())
+        ) + self.world.random.randint(*MORE_MS)
 
     async def until_the_end(self) -> None:
         """Past the order's window, or the inquiry's."""
@@ -103,11 +106,15 @@ async def _ask(scene: Scene) -> None:
     """S-BUS's person asks for more time than the agents would."""
     salt = scene.world.random.randbytes(SALT_BYTES)
     end_ms = scene.later_end_ms()
-    await scene.inside.say("release_extension", order_handover_id=scene.record.id, activate_by_ms=end_ms, reason="BY_HAND", salt=salt)
+    await scene.inside.say(
+        "release_extension", order_handover_id=scene.record.id, activate_by_ms=end_ms, reason="BY_HAND", salt=salt
+    )
 
 
 async def _until_asked(scene: Scene) -> None:
-    await scene.buyer.until("order", scene.order_id, lambda one: one.status == "extension_requested", scene.world.now_ms() + 20_000)
+    await scene.buyer.until(
+        "order", scene.order_id, lambda one: one.status == "extension_requested", scene.world.now_ms() + 20_000
+    )
 
 
 async def _ask_grant(scene: Scene) -> None:
@@ -129,12 +136,24 @@ async def _late_ask_grant(scene: Scene) -> None:
 
 async def _grant(scene: Scene) -> None:
     await _until_asked(scene)
-    await scene.buyer.say("answer_extension", order_id=scene.order_id, granted=True, waive_penalty=scene.world.random.random() < 0.5)
+    await scene.buyer.say(
+        "answer_extension", order_id=scene.order_id, granted=True, waive_penalty=scene.world.random.random() < 0.5
+    )
 
 
 async def _asked_activate(scene: Scene) -> None:
     await _until_asked(scene)
     await _activate(scene)
+
+
+async def _ask_activate(scene: Scene) -> None:
+    await _ask(scene)
+    await _asked_activate(scene)
+
+
+async def _ask_fail(scene: Scene) -> None:
+    await _ask(scene)
+    await _asked_fail(scene)
 
 
 async def _asked_fail(scene: Scene) -> None:
@@ -247,7 +266,11 @@ _OVER: Final = ("decide_overdue",)
 
 def _plays() -> tuple[Play, ...]:
     found = [Play("order_handover", status, held, act) for status, held in _NEXT.items() for act in (_fail, _cancel)]
-    found += [Play("order_handover", status, _NEXT[status], act) for status in (*_DELIVERING, "overdue") for act in (_activate, _extend)]
+    found += [
+        Play("order_handover", status, _NEXT[status], act)
+        for status in (*_DELIVERING, "overdue")
+        for act in (_activate, _extend)
+    ]
     for status in _DELIVERING:
         found.append(Play("order_handover", status, (*_NEXT[status], *_OVER), _late_extend, (LATEST_MS, LATEST_MS)))
         ask = _late_ask_grant if status == "to_activate" else _ask_grant
@@ -258,15 +281,24 @@ def _plays() -> tuple[Play, ...]:
         Play("order_handover", "recovery", _NEXT["recovery"], _abandon),
         Play("order_handover", "recovery", _NEXT["recovery"], _ask_refuse),
         Play("order_handover", "testing", _NEXT["testing"], _ask_refuse),
+        Play("order_handover", "in_delivery", _NEXT["in_delivery"], _ask_activate),
+        Play("order_handover", "in_delivery", _NEXT["in_delivery"], _ask_fail),
         Play("order_handover", "extension_requested", (), _grant),
         Play("order_handover", "extension_requested", (), _asked_activate),
         Play("order_handover", "extension_requested", (), _asked_fail),
         Play("order_handover", "overdue", _OVER, _ask_grant),
-        *(Play("change_plan", status, _PLAN, act) for status in ("planned", "agreed") for act in (_agree_start, _start_end, _fail, _cancel)),
+        *(
+            Play("change_plan", status, _PLAN, act)
+            for status in ("planned", "agreed")
+            for act in (_agree_start, _start_end, _fail, _cancel)
+        ),
         *(Play("change_plan", "begun", _PLAN, act) for act in (_fail, _cancel)),
         *(Play("change_plan", status, _SELLERS, _nothing, _LONG_MS) for status in ("planned", "begun", "done")),
         Play("change_plan", "agreed", (), _another_window),
-        *(Play("stranded_service", status, _STRANDED, _terminate, _LONG_MS) for status in ("asking", "ordering", "waiting")),
+        *(
+            Play("stranded_service", status, _STRANDED, _terminate, _LONG_MS)
+            for status in ("asking", "ordering", "waiting")
+        ),
         Play("inquiry_handover", "internal_known", ("decide_inquiry",), _try_again),
         Play("inquiry_handover", "to_quote", ("answer_inquiry",), _unable),
         Play("inquiry_handover", "to_quote", ("answer_inquiry",), _nothing, _LONG_MS),
@@ -289,22 +321,22 @@ _ABOUT: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "inquiry_handover": lambda record: record.inquiry,
         "change_plan": lambda record: record.change,
         # Here the provider is the buyer.
-        "stranded_service": lambda record: None,
+        "stranded_service": lambda _record: None,
     }
 )
 
 
-def aim_of(seed: int) -> Play:
+def aims_of(seed: int) -> tuple[Play, ...]:
     """What a world plays whenever it can, so that all have their turn."""
-    return PLAYS[seed % len(PLAYS)]
+    return tuple(PLAYS[(seed + number * len(PLAYS) // AIMS) % len(PLAYS)] for number in range(AIMS))
 
 
 class Plays:
-    """Begins them as documents get there: mostly the one that the world aims at, the others now and then."""
+    """Begins them as documents get there: mostly those that the world aims at, the others now and then."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._aim = aim_of(world.seed)
+        self._aims = aims_of(world.seed)
         self._others = world.random.choice(OTHERS)
         self._count: Counter[str] = Counter()
         world.invariants.append(self.block)
@@ -323,8 +355,9 @@ class Plays:
     def _maybe(self, chain: Chain, kind: str, record: Any) -> None:
         random = self._world.random
         play = None
-        if (kind, record.status) == (self._aim.kind, self._aim.status) and random.random() < AIMED:
-            play = self._aim
+        aims = [one for one in self._aims if (one.kind, one.status) == (kind, record.status)]
+        if aims and random.random() < AIMED:
+            play = random.choice(aims)
         elif self._others and random.random() < self._others:
             fit = [one for one in PLAYS if (one.kind, one.status) == (kind, record.status) and one.held_ms == HELD_MS]
             play = random.choice(fit) if fit else None

@@ -13,7 +13,17 @@ from typing import Any, Final
 
 from smartcontracts.lineage import pseudonym
 from smartcontracts.order import OrderItem
-from smartcontracts.trade import Action, Change, ChangeAnswer, ChangeKind, ChangeMethod, ItemRelation, Outage, QuoteForm, SaltedHash
+from smartcontracts.trade import (
+    Action,
+    Change,
+    ChangeAnswer,
+    ChangeKind,
+    ChangeMethod,
+    ItemRelation,
+    Outage,
+    QuoteForm,
+    SaltedHash,
+)
 
 Wrong = Callable[[Any], Any]
 FAR_MS: Final = 10**9
@@ -91,7 +101,9 @@ def _forwarded(lineage_id: str) -> Wrong:
 
     def wrong(command: Any) -> Any:
         items = tuple(replace(one, lineage_id=lineage_id) for one in command.items)
-        return replace(command, items=items, ancestors=(pseudonym(command.lineage_key, "org_other"), *command.ancestors[-1:]))
+        return replace(
+            command, items=items, ancestors=(pseudonym(command.lineage_key, "org_other"), *command.ancestors[-1:])
+        )
 
     return wrong
 
@@ -128,7 +140,9 @@ def _restated(command: Any) -> Any:
 
 
 def _of_change(**changes: Any) -> Wrong:
-    return lambda command: command if command.change is None else replace(command, change=replace(command.change, **changes))
+    return lambda command: (
+        command if command.change is None else replace(command, change=replace(command.change, **changes))
+    )
 
 
 _ELSEWHERE: Final = Change(service_id="srv_elsewhere", kind=ChangeKind.QOS)
@@ -168,7 +182,12 @@ WRONGS: Final[Mapping[str, tuple[Wrong, ...]]] = MappingProxyType(
             _without_last("items"),
             _first("items", prices=()),
         ),
-        "request_standing_quote": (_first("items", offering="another"), _with(items=()), _first("items", term=None), _with(lineage_key=b"short")),
+        "request_standing_quote": (
+            _first("items", offering="another"),
+            _with(items=()),
+            _first("items", term=None),
+            _with(lineage_key=b"short"),
+        ),
         "place_order": (
             _restated,
             _with(inquiry_id="inq_other"),
@@ -197,7 +216,9 @@ WRONGS: Final[Mapping[str, tuple[Wrong, ...]]] = MappingProxyType(
             _with(markups=()),
         ),
         "decompose": (
-            lambda command: _first("elements", relations=(ItemRelation(type=_ITSELF, item_id=command.elements[0].id),))(command),
+            lambda command: _first("elements", relations=(ItemRelation(type=_ITSELF, item_id=command.elements[0].id),))(
+                command
+            ),
             _first("elements", relations=(ItemRelation(type=_ITSELF, item_id="nowhere"),)),
             _without_last("elements"),
             _doubled("elements"),
@@ -205,7 +226,12 @@ WRONGS: Final[Mapping[str, tuple[Wrong, ...]]] = MappingProxyType(
                 command, elements=tuple(replace(command.elements[0], id=f"{number:04}") for number in range(101))
             ),
         ),
-        "answer_sof_queries": (_first("answers", lead_time_ms=0), _first("answers", prices=()), _doubled("answers"), _with(answers=())),
+        "answer_sof_queries": (
+            _first("answers", lead_time_ms=0),
+            _first("answers", prices=()),
+            _doubled("answers"),
+            _with(answers=()),
+        ),
         "request_sourcing": (_later("respond_by_ms"), _doubled("elements"), _with(elements=())),
         "release_inquiry": (
             _later("respond_by_ms"),
@@ -224,18 +250,31 @@ WRONGS: Final[Mapping[str, tuple[Wrong, ...]]] = MappingProxyType(
             _first("choices", query_id="", received_quote_id="rqu_none"),
             _first("choices", query_id="sof_none", received_quote_id=""),
         ),
-        "hand_over_order": (_of_change(id="chg_other"), _with(quote_id="quo_other"), _of_change(service_id="srv_elsewhere")),
+        "hand_over_order": (
+            _of_change(id="chg_other"),
+            _with(quote_id="quo_other"),
+            _of_change(service_id="srv_elsewhere"),
+        ),
         "answer_availability": (
             _first("answers", reservation_id=""),
             _first("answers", cost=()),
             _first("answers", element_id="sel_none"),
         ),
         "release_order": (_with(quote_id="quo_other"), _with(salt=b"short")),
-        "record_order_answer": (_with(service_id=""), _with(activate_by_ms=0), _with(order_id="ord_other"), _with(service_id="srv_x", activate_by_ms=0)),
+        "record_order_answer": (
+            _with(service_id=""),
+            _with(activate_by_ms=0),
+            _with(order_id="ord_other"),
+            _with(service_id="srv_x", activate_by_ms=0),
+        ),
         "request_activation": (_with(elements=()), _later("service_by_ms"), _doubled("elements")),
         "chain_elements": (_turned("element_ids"), _without_last("element_ids"), _doubled("element_ids")),
         "record_test": (_with(values=b"x"),),
-        "decide_recovery": (_with(decision=""), _with(decision="alternative_external"), _with(decision="alternative_internal")),
+        "decide_recovery": (
+            _with(decision=""),
+            _with(decision="alternative_external"),
+            _with(decision="alternative_internal"),
+        ),
         "choose_replacement": (_with(received_quote_id="rqu_none"),),
         "release_extension": (_with(activate_by_ms=1),),
         "release_extension_answer": (_later("activate_by_ms", 1), _with(order_handover_id=""), _with(granted=True)),
@@ -253,7 +292,9 @@ WRONGS: Final[Mapping[str, tuple[Wrong, ...]]] = MappingProxyType(
             _with(service_id="srv_elsewhere"),
         ),
         "record_cancellation": (_with(outcome="stranded"),),
-        "release_termination_order": (lambda command: replace(command, quote=replace(command.quote, inquiry_id="inq_other")),),
+        "release_termination_order": (
+            lambda command: replace(command, quote=replace(command.quote, inquiry_id="inq_other")),
+        ),
         "release_termination_inquiry": (_with(lineage_key=b"short"), _with(service_id="srv_elsewhere")),
         "set_sourcing_rules": (_with(markup_basis_points=-1), _with(tries_max=0), _with(quoting_ms=-1)),
     }

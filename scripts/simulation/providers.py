@@ -15,7 +15,7 @@ from scripts.simulation import goods, layout
 from scripts.simulation.agents import Agent
 from scripts.simulation.journal import Violation
 from scripts.simulation.parties import AGENT_ROLES, PERSON, signatory
-from scripts.simulation.plays import aim_of
+from scripts.simulation.plays import aims_of
 from scripts.simulation.world import Stock, World
 from smartcontracts.internal.rules import Prefer, SetSourcingRules
 from smartcontracts.kernel import Role
@@ -57,7 +57,7 @@ def provider(world: World, name: str, *, makes: tuple[str, ...] | None = None, f
     makes_so_many = random.choice(MAKES)
     offerings = makes if makes is not None else tuple(one for one in layout.OFFERINGS if random.random() < makes_so_many)
     # Some documents there are only after failures: a world that aims at them has more of these.
-    failing = aim_of(world.seed).status in ("recovery", "overdue", "abandoning", "to_fail")
+    failing = any(aim.status in ("recovery", "abandoning", "to_fail") for aim in aims_of(world.seed))
     inventory = parse(_inventory(random, offerings, faults=faults, failing=failing).encode())
     skew_ms = random.randint(-CLOCK_MS, CLOCK_MS) if faults and random.random() < 0.3 else 0
     provisioning = ReferenceProvisioning(inventory, BookingStore(), lambda: world.now_ms() + skew_ms)

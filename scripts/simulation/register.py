@@ -64,7 +64,11 @@ class Row:
     def missing(self, coverage: Coverage) -> tuple[str, ...]:
         """What of the row was not taken, of all that belongs to it."""
         return (
-            *(f"{kind}: {status} --{event}" for kind, status, event in self.steps if not coverage.taken[kind, status, event]),
+            *(
+                f"{kind}: {status} --{event}"
+                for kind, status, event in self.steps
+                if not coverage.taken[kind, status, event]
+            ),
             *(f"{kind}: made {status}" for kind, status in self.made if not coverage.made[kind, status]),
             *(mark for mark in self.marks if not coverage.marks[mark]),
         )
@@ -98,7 +102,9 @@ class Row:
             return f"  {self.name}: not here ({self.later})"
         refused = f"refused {self.refused(coverage)}" if self.can_be_refused else self.clock
         missing = self.missing(coverage)
-        return f"  {self.name}: taken {self.taken(coverage)}, {refused}" + (f"; not taken: {', '.join(missing)}" if missing else "")
+        return f"  {self.name}: taken {self.taken(coverage)}, {refused}" + (
+            f"; not taken: {', '.join(missing)}" if missing else ""
+        )
 
 
 def _on(kind: str, messages: str, *statuses: str) -> tuple[Act, ...]:
@@ -167,11 +173,27 @@ INQUIRY: Final = (
         "SOURCING",
         "all responses in, or window over",
         "COLLECTED",
-        steps=(*_of(_IH, "collect", "sourcing"), *_of("sourcing", "rank", "asked", "ended"), *_of("sourcing", "window_ends", "open", "asked")),
+        steps=(
+            *_of(_IH, "collect", "sourcing"),
+            *_of("sourcing", "rank", "asked", "ended"),
+            *_of("sourcing", "window_ends", "open", "asked"),
+        ),
         acts=_on("sourcing", "rank_quotes", "asked", "ended", "ranked"),
     ),
-    _inquiry("COLLECTED", "SCO assesses, chainable", "TO_QUOTE", steps=_of(_IH, "to_quote", "internal_known", "collected"), acts=_ASSESS),
-    _inquiry("COLLECTED", "not chainable, window open", "IN_ASSESSMENT", steps=_of(_IH, "try_again", "collected"), acts=_ASSESS),
+    _inquiry(
+        "COLLECTED",
+        "SCO assesses, chainable",
+        "TO_QUOTE",
+        steps=_of(_IH, "to_quote", "internal_known", "collected"),
+        acts=_ASSESS,
+    ),
+    _inquiry(
+        "COLLECTED",
+        "not chainable, window open",
+        "IN_ASSESSMENT",
+        steps=_of(_IH, "try_again", "collected"),
+        acts=_ASSESS,
+    ),
     _inquiry(
         "COLLECTED",
         "not chainable, window closed or gives up",
@@ -179,12 +201,26 @@ INQUIRY: Final = (
         steps=_of(_IH, "to_refuse", "in_assessment", "internal_known", "collected"),
         acts=_ASSESS,
     ),
-    _inquiry("TO_QUOTE", "S-BUS sends Quote", "QUOTED", steps=_of(_IH, "answered", "to_quote"), acts=_on(_IH, "release_quote", "to_quote")),
     _inquiry(
-        "TO_REFUSE", "S-BUS answers", "UNABLE", steps=_of(_IH, "answered", "to_refuse"), acts=_on(_IH, "release_unable", "to_refuse")
+        "TO_QUOTE",
+        "S-BUS sends Quote",
+        "QUOTED",
+        steps=_of(_IH, "answered", "to_quote"),
+        acts=_on(_IH, "release_quote", "to_quote"),
     ),
     _inquiry(
-        "any open", "Buyer's Response Window ends, no answer", "DEEMED_UNABLE", steps=_of("inquiry", "window_ends", "received"), clock=CLOCK
+        "TO_REFUSE",
+        "S-BUS answers",
+        "UNABLE",
+        steps=_of(_IH, "answered", "to_refuse"),
+        acts=_on(_IH, "release_unable", "to_refuse"),
+    ),
+    _inquiry(
+        "any open",
+        "Buyer's Response Window ends, no answer",
+        "DEEMED_UNABLE",
+        steps=_of("inquiry", "window_ends", "received"),
+        clock=CLOCK,
     ),
     _inquiry(
         "DEEMED_UNABLE",
@@ -230,9 +266,15 @@ QUOTE: Final = (
         "replaced by a new Quote after a wish to change",
         "SUPERSEDED",
         steps=_of("quote", "supersede", "issued"),
-        codes=("REPLACED_INQUIRY_UNKNOWN", "REPLACED_ALREADY"),
+        codes=("REPLACED_INQUIRY_UNKNOWN",),
     ),
-    _quote("ISSUED", "not chosen (competing Quote ordered)", "UNUSED, until expiry", marks=("unused",), clock="nothing is done to it"),
+    _quote(
+        "ISSUED",
+        "not chosen (competing Quote ordered)",
+        "UNUSED, until expiry",
+        marks=("unused",),
+        clock="nothing is done to it",
+    ),
 )
 
 ORDER: Final = (
@@ -244,9 +286,19 @@ ORDER: Final = (
         made=((_OH, "checking_internal"), (_OH, "ordering_external")),
         acts=(Act(message="hand_over_order"),),
     ),
-    _order("CHECKING_INTERNAL", 'any SOF "Rejected"', "REJECTED", steps=_of(_OH, "reject", "checking_internal"), acts=_ANSWER),
     _order(
-        "CHECKING_INTERNAL", 'all "Available"', "ORDERING_EXTERNAL", steps=_of(_OH, "all_available", "checking_internal"), acts=_ANSWER
+        "CHECKING_INTERNAL",
+        'any SOF "Rejected"',
+        "REJECTED",
+        steps=_of(_OH, "reject", "checking_internal"),
+        acts=_ANSWER,
+    ),
+    _order(
+        "CHECKING_INTERNAL",
+        'all "Available"',
+        "ORDERING_EXTERNAL",
+        steps=_of(_OH, "all_available", "checking_internal"),
+        acts=_ANSWER,
     ),
     _order(
         "ORDERING_EXTERNAL",
@@ -270,7 +322,10 @@ ORDER: Final = (
         "PLACED, CHECKING_INTERNAL, ORDERING_EXTERNAL",
         "acceptance window over",
         "REJECTED(timeout)",
-        steps=(*_of("order", "acceptance_window_ends", "placed"), *_of(_OH, "end_rejected", "checking_internal", "ordering_external")),
+        steps=(
+            *_of("order", "acceptance_window_ends", "placed"),
+            *_of(_OH, "end_rejected", "checking_internal", "ordering_external"),
+        ),
         clock=CLOCK,
     ),
     _order(
@@ -302,18 +357,29 @@ ORDER: Final = (
         "IN_DELIVERY",
         "an element fails",
         "RECOVERY",
-        steps=(*_of(_OH, "element_fails", "in_delivery"), *_of(_OH, "go_on", "recovery"), *_of(_OH, "give_up", "recovery")),
+        steps=(
+            *_of(_OH, "element_fails", "in_delivery"),
+            *_of(_OH, "go_on", "recovery"),
+            *_of(_OH, "give_up", "recovery"),
+        ),
         marks=("alternative_internal", "alternative_external", "abandon"),
         acts=_on(_SE, "decide_recovery", "activation_failed", "rejected", "undeliverable"),
     ),
     _order(
-        "IN_DELIVERY", "test not passed in Service Activation Window", "RECOVERY", steps=_of(_OH, "window_ends", "testing"), clock=CLOCK
+        "IN_DELIVERY",
+        "test not passed in Service Activation Window",
+        "RECOVERY",
+        steps=_of(_OH, "window_ends", "testing"),
+        clock=CLOCK,
     ),
     _order(
         "IN_DELIVERY, RECOVERY",
         'Order Activation Window over without "Order Activated"',
         "OVERDUE",
-        steps=(*_of("order", "activation_window_ends", "accepted"), *_of(_OH, "window_ends", "in_delivery", "recovery")),
+        steps=(
+            *_of("order", "activation_window_ends", "accepted"),
+            *_of(_OH, "window_ends", "in_delivery", "recovery"),
+        ),
         clock=CLOCK,
     ),
     _order(
@@ -330,14 +396,20 @@ ORDER: Final = (
         "EXTENSION_REQUESTED",
         "Buyer grants",
         "IN_DELIVERY with new windows",
-        steps=(*_of("order", "extend", "extension_requested"), *((_OH, "extension_requested", one) for one in _RESUMES)),
+        steps=(
+            *_of("order", "extend", "extension_requested"),
+            *((_OH, "extension_requested", one) for one in _RESUMES),
+        ),
         acts=_on("order", "answer_extension", "extension_requested"),
     ),
     _order(
         "EXTENSION_REQUESTED",
         "Buyer refuses or silent",
         "OVERDUE",
-        steps=(*_of("order", "activation_window_ends", "extension_requested"), *_of(_OH, "refuse", "extension_requested")),
+        steps=(
+            *_of("order", "activation_window_ends", "extension_requested"),
+            *_of(_OH, "refuse", "extension_requested"),
+        ),
         acts=_on("order", "answer_extension", "extension_requested"),
     ),
     _order(
@@ -363,7 +435,16 @@ ORDER: Final = (
         "CANCELLED",
         steps=(
             *_of("order", "cancel", "placed", *_OPEN_ORDER),
-            *_of(_OH, "end_cancelled", "checking_internal", "ordering_external", "accepted", "in_delivery", "recovery", "overdue"),
+            *_of(
+                _OH,
+                "end_cancelled",
+                "checking_internal",
+                "ordering_external",
+                "accepted",
+                "in_delivery",
+                "recovery",
+                "overdue",
+            ),
         ),
         acts=_on("order", "cancel_order", "placed", *_OPEN_ORDER, "activated"),
     ),
@@ -428,7 +509,11 @@ ELEMENT: Final = (
         acts=_on(_SE, "choose_replacement", "sourcing"),
     ),
     _element(
-        "ACTIVATED (all)", "chaining", "CHAINED", steps=_of(_SE, "chain", "activated"), acts=_on(_OH, "chain_elements", "to_chain")
+        "ACTIVATED (all)",
+        "chaining",
+        "CHAINED",
+        steps=_of(_SE, "chain", "activated"),
+        acts=_on(_OH, "chain_elements", "to_chain"),
     ),
     _element(
         "internal, any",

@@ -331,7 +331,7 @@ class World:
             kind, record = written.after.kind, written.after.record
             key = (kind.name, str(getattr(record, "status", "")))
             before = None if written.before is None else written.before.record
-            self.coverage.wrote(kind, before, record, key in stepped)
+            self.coverage.wrote(kind, before, record, stepped=key in stepped)
 
     def _tell(self, chain: Chain, decided: Decided) -> None:
         for result in decided.result.results:
