@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from node.agents.policies import Part
-from node.agents.ports import LedgerPort, Outward, refused_for
+from node.agents.ports import LedgerPort
+from node.agents.steps import UnlessOvertaken
 from smartcontracts.agreement import Agreement
 from smartcontracts.internal.answer import AnswerNotCarried, AnswerReleased
 from smartcontracts.internal.assessment import QuoteReleased
@@ -16,7 +17,6 @@ from smartcontracts.internal.rules import RULES_ID, SourcingRules
 from smartcontracts.internal.sourcing import AskedAlready, LateQuoteUseless, ResponseRecorded
 from smartcontracts.kernel import AlreadyDone, WrongStatus
 
-# Refusals that say: somebody has done this meanwhile, perhaps we ourselves before a crash. The next event tells what to do.
 _OVERTAKEN: Final = frozenset(
     refusal.code
     for refusal in (
@@ -32,14 +32,8 @@ _OVERTAKEN: Final = frozenset(
         WrongStatus,
     )
 )
-# What goes into one transaction at most; ledgers allow 100 messages and half a mebibyte unless they are told otherwise.
 MESSAGES_MAX: Final = 90
-BYTES_MAX: Final = 300_000
-
-
-async def submit_unless_overtaken(port: LedgerPort, acts: Sequence[Outward], *, purpose: str) -> bool:
-    """Whether the acts took effect; false if what they do was done meanwhile. Raises Refused for all other reasons."""
-    return await refused_for(port, acts, _OVERTAKEN, purpose=purpose) == 0
+submit_unless_overtaken: Final = UnlessOvertaken(_OVERTAKEN, acts_max=MESSAGES_MAX)
 
 
 async def rules_on(internal: LedgerPort) -> SourcingRules:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import outside
-from node.agents.ports import LedgerPort, Outward, refused_for
+from node.agents.ports import LedgerPort
 from node.agents.provisioning import ElementSpec
+from node.agents.steps import UnlessOvertaken
 from smartcontracts.internal.delivery import (
     ActivationRequested,
     ChangeNotBegun,
@@ -31,9 +31,8 @@ from smartcontracts.internal.recovery import DecisionMade, NoExtensionAsked, Not
 from smartcontracts.kernel import AlreadyDone, WrongStatus
 from smartcontracts.order import Order
 
-# Messages in one transaction: half of what ledgers allow unless told otherwise, and each may be about a whole order.
+# Half of what ledgers allow unless told otherwise: each may be about a whole order.
 ACTS_MAX: Final = 50
-# Refusals that say: this was done meanwhile, perhaps by ourselves before a crash, or its turn is over.
 _OVERTAKEN: Final = frozenset(
     refusal.code
     for refusal in (
@@ -57,20 +56,7 @@ _OVERTAKEN: Final = frozenset(
         WrongStatus,
     )
 )
-
-
-async def submit_unless_overtaken(
-    port: LedgerPort, acts: Sequence[Outward], *, purpose: str, also: frozenset[int] = frozenset()
-) -> bool:
-    """Whether the acts took effect; false if what they do was done meanwhile, or was refused for one of the codes `also`.
-
-    More than a transaction takes goes into several, the next after the last one took effect. Raises Refused for all other
-    reasons.
-    """
-    for first in range(0, len(acts), ACTS_MAX):
-        if await refused_for(port, acts[first : first + ACTS_MAX], _OVERTAKEN | also, purpose=purpose):
-            return False
-    return bool(acts)
+submit_unless_overtaken: Final = UnlessOvertaken(_OVERTAKEN, acts_max=ACTS_MAX)
 
 
 async def elements_on(internal: LedgerPort, handover_id: str) -> tuple[ServiceElement, ...]:

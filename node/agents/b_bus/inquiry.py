@@ -9,8 +9,6 @@ from typing import Any, Final
 from node.agents.desk import Desk
 from node.agents.duties import Duty, is_buyer
 from node.agents.inquiries import (
-    BYTES_MAX,
-    MESSAGES_MAX,
     agreement_on,
     part_of,
     rules_on,
@@ -109,7 +107,7 @@ async def ask_sellers(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
     acts.append(Outward("close_asking", CloseAsking(sourcing_id=sourcing.id, passed_over=passed_over)))
     if not chosen and not sourcing.asked:
         acts.append(Outward("rank_quotes", RankQuotes(sourcing_id=sourcing.id)))
-    await _submit(port, acts, ASK)
+    await submit_unless_overtaken(port, acts, purpose=ASK)
 
 
 async def collect_responses(desk: Desk, port: LedgerPort, sourcing: Sourcing) -> None:
@@ -131,14 +129,14 @@ async def collect_responses(desk: Desk, port: LedgerPort, sourcing: Sourcing) ->
         preferences = await _preferences(desk, port, sourcing, received)
         await _rank(port, sourcing, acts, preferences)
     elif acts:
-        await _submit(port, acts, RECORD)
+        await submit_unless_overtaken(port, acts, purpose=RECORD)
 
 
 async def _rank(port: LedgerPort, sourcing: Sourcing, acts: list[Outward], preferences: tuple[Preference, ...]) -> None:
     """Record and rank; if policy prefers what can't be preferred, without it: the buyer still gets an answer. Req: Q-05."""
     rank = RankQuotes(sourcing_id=sourcing.id, preferences=preferences)
     try:
-        await _submit(port, [*acts, Outward("rank_quotes", rank)], RECORD)
+        await submit_unless_overtaken(port, [*acts, Outward("rank_quotes", rank)], purpose=RECORD)
     except Refused as refused:
         if refused.detail.transient or not preferences:
             raise
@@ -147,7 +145,7 @@ async def _rank(port: LedgerPort, sourcing: Sourcing, acts: list[Outward], prefe
             known = {one.inquiry_id for one in current.asked if one.outcome != AskedOutcome.WAITING}
             left = [act for act in acts if getattr(act.command, "inquiry_id", "") not in known]
             plain = RankQuotes(sourcing_id=sourcing.id)
-            await _submit(port, [*left, Outward("rank_quotes", plain)], RECORD)
+            await submit_unless_overtaken(port, [*left, Outward("rank_quotes", plain)], purpose=RECORD)
 
 
 async def collect_of_inquiry(desk: Desk, _port: LedgerPort, inquiry: Inquiry) -> None:
@@ -486,21 +484,6 @@ def _place(received: ReceivedQuote, rank: int) -> RankedQuote:
         score_tenths=received.score_tenths,
         late=received.late,
     )
-
-
-async def _submit(port: LedgerPort, acts: list[Outward], purpose: str) -> None:
-    """One transaction, or as many as the acts need; each part stands for itself."""
-    part: list[Outward] = []
-    size = 0
-    for act in acts:
-        bytes_of_act = len(encode(act.command))
-        if part and (len(part) >= MESSAGES_MAX or size + bytes_of_act > BYTES_MAX):
-            if not await submit_unless_overtaken(port, part, purpose=purpose):
-                return
-            part, size = [], 0
-        part.append(act)
-        size += bytes_of_act
-    await submit_unless_overtaken(port, part, purpose=purpose)
 
 
 DUTIES: Final = (
