@@ -93,7 +93,7 @@ def item(number: int, offering: str, place: str, mbps: int, action: Action = Act
 
 def items(random: Random, offerings: tuple[str, ...]) -> tuple[InquiryItem, ...]:
     """One to three items; each after the first relates to the one before it."""
-    count = random.choices((1, 2, 3), (6, 3, 1))[0]
+    count = random.choices((1, 2, 3), (5, 4, 1))[0]
     drawn = [item(n, random.choice(offerings), random.choice(PLACES), 10 * random.randint(1, 5)) for n in range(1, count + 1)]
     return tuple(
         one if place == 0 else replace(one, relations=(ItemRelation(type="reliesOn", item_id=drawn[place - 1].id),))

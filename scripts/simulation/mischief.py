@@ -25,7 +25,7 @@ from scripts.simulation.chain import BILATERAL, Chain, Decided, Written
 from scripts.simulation.coverage import OTHERS
 from scripts.simulation.journal import Violation
 from scripts.simulation.parties import AGENT_ROLES, PERSON, Signatory, org_id, signatory
-from scripts.simulation.probes import wronged
+from scripts.simulation.probes import said_by_oneself, wronged
 from scripts.simulation.world import World
 from smartcontracts.codec import decode, encode
 from smartcontracts.kernel import Block, Call, Cause, MessageType, Rejected, Sender, run_message
@@ -43,6 +43,8 @@ IN_EARNEST: Final = 0.05
 # How often somebody who sends something is tempted, and how often to send the same twice.
 TEMPTED: Final = 0.5
 TWICE: Final = 0.25
+# Of the tries with what was seen, how many get something wrong that is known to be.
+WRONG: Final = 0.3
 
 
 @dataclass(slots=True)
@@ -104,7 +106,11 @@ class Mischief:
         attempts = [_Attempt(table.messages[act.name], act.command, sender) for act in acts[: place + 1]]
         last = attempts[-1]
         if last.message.name in OTHERS or random.random() < TWICE:
-            attempts.append(last)
+            answer = said_by_oneself(last.message.name, last.command)
+            attempts.append(last if answer is None else _Attempt(table.messages[answer[0]], answer[1], sender))
+        elif last.message.name == "release_inquiry" and random.random() < TWICE:
+            # Who asks itself goes round in a circle.
+            attempts[-1] = replace(last, command=replace(last.command, seller=signer.organization))
         else:
             wrong = wronged(last.message.name, last.command, random)
             if wrong is last.command:
@@ -243,6 +249,8 @@ class Mischief:
         if known is None or random.random() < 0.1:
             return _made_up(message.command, random, seen.ids, self._world.now_ms())
         command = random.choice(known)
+        if random.random() < WRONG:
+            command = wronged(message.name, command, random)
         for _ in range(random.choice(CHANGES)):
             command = _changed(command, random, seen.ids, self._world.now_ms())
         return command

@@ -11,6 +11,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final
 
+from smartcontracts.change import AgreeMaintenance
 from smartcontracts.lineage import pseudonym
 from smartcontracts.order import OrderItem
 from smartcontracts.trade import (
@@ -27,13 +28,28 @@ from smartcontracts.trade import (
 
 Wrong = Callable[[Any], Any]
 FAR_MS: Final = 10**9
+TRIES: Final = 4
 _ITSELF: Final = "reliesOn"
 
 
 def wronged(message: str, command: Any, random: Random) -> Any:
-    """The command with one thing wrong, as it is if nothing is known for its message or this one lacks what it takes."""
-    wrongs = WRONGS.get(message)
-    return command if not wrongs else random.choice(wrongs)(command)
+    """The command with one thing wrong, as it is if nothing is known for its message, or this one lacks what it takes."""
+    wrongs = WRONGS.get(message, ())
+    for wrong in random.sample(wrongs, min(len(wrongs), TRIES)):
+        other = wrong(command)
+        if other != command:
+            return other
+    return command
+
+
+def said_by_oneself(message: str, command: Any) -> tuple[str, Any] | None:
+    """What only the other party may say to a command that was just done; None if there is no such thing."""
+    if message != "propose_maintenance":
+        return None
+    agreed = AgreeMaintenance(
+        change_id=command.change_id, service_id=command.service_id, from_ms=command.from_ms, until_ms=command.until_ms
+    )
+    return "agree_maintenance", agreed
 
 
 def _first(name: str, **changes: Any) -> Wrong:
