@@ -8,11 +8,11 @@ from typing import Any, BinaryIO, Final
 import click
 
 from node.cli.settings import Settings, common
-from node.pricebook import PriceBook, prices, read_entry
+from node.pricebook import prices, read_entry
 from node.trading.desk import DURATION, at, read_file, sentences
 from smartcontracts.canonical_json import Number, dump, load
 from smartcontracts.catalogue import PublishOffering, WithdrawOffering
-from smartcontracts.trade import Action, EndAction, InquiryItem, QuoteForm, Term, TermUnit
+from smartcontracts.trade import EndAction, QuoteForm, Term, TermUnit
 
 _KEYS: Final = ("offering", "description", "configuration", "term", "prices", "form", "installation_interval_ms")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -46,7 +46,7 @@ def publish(
 ) -> None:
     """Publish the offering in FILE ("-" is standard input), or its next version.
 
-    What `configuration` says is fixed; all else is the buyer's choice. `prices` are as in a price book (docs/price-book.md).
+    What `configuration` says is fixed; all else is the buyer's choice. `prices` are as docs/price-book.md says.
 
     \b
     Example of FILE:
@@ -88,14 +88,13 @@ def _offering(given: Any, agreement_id: str, currency: str, quotes_valid_ms: int
     name = _text(given, "offering")
     product = dump({"productOffering": {"id": name}, "productConfiguration": given.get("configuration", {})})
     term = _term(given.get("term"))
-    item = InquiryItem(id="1", action=Action.ADD, offering=name, product=product, term=term)
-    book = PriceBook(currency=currency, default=read_entry(given.get("prices"), "prices"))
+    entry = read_entry(given.get("prices"), "prices")
     return PublishOffering(
         agreement_id=agreement_id,
         offering=name,
         description=_text(given, "description", ""),
         product=product,
-        prices=prices(book, item),
+        prices=prices(entry, currency, load(product, "product")),
         form=_choice(QuoteForm, given.get("form", QuoteForm.ITEMISED.value), "form"),
         term=term,
         installation_interval_ms=_whole(given, "installation_interval_ms", 0),

@@ -15,22 +15,23 @@ from typing import Any, Final, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from node.agents.provisioning import ElementSpec, Offer, Outage, OutageMethod
-from node.pricebook import Entry, PriceBook, bandwidth_mbps, prices, read_entry, read_nano
+from node.agents.provisioning import Declined, ElementSpec, Offer, Outage, OutageMethod
+from node.pricebook import Entry, PriceBookWrong, bandwidth_mbps, prices, read_entry, read_nano
 from smartcontracts.agreement import PriceType
-from smartcontracts.canonical_json import Json, Number, dump
+from smartcontracts.canonical_json import Json, Number, dump, load
 from smartcontracts.kernel import Rejected
 from smartcontracts.money import Rate, minor_digits
-from smartcontracts.trade import TIME_MS_MAX, Action, InquiryItem, Price
+from smartcontracts.trade import TIME_MS_MAX, Action, Price
 
 INVENTORY_BYTES_MAX: Final = 8 * 1024 * 1024
 POOLS_MAX: Final = 10_000
 CAPACITY_MAX: Final = 10**9
 LISTED_MAX: Final = 1_000
 ANY: Final = "*"
+# Why an element is declined that would cost more than an amount can say: its bandwidth is beyond all sense.
+COST_OUT_OF_RANGE: Final = "COST_OUT_OF_RANGE"
 
 _WORD: Final = r"^[A-Z][A-Z0-9_]{0,63}$"
-_NO_PRODUCT: Final = b"{}"
 
 
 class InventoryWrong(Exception):
@@ -138,8 +139,14 @@ class Pool:
             return self.table.units
         return max(1, ceil(bandwidth_mbps(product) / self.table.mbps_per_unit))
 
-    def offer(self, element: ElementSpec) -> Offer:
-        """The answer YES for the element. Req: Q-25, C-08."""
+    def offer(self, element: ElementSpec) -> Offer | Declined:
+        """The answer YES for the element, unless it asks for so much that no amount is its cost. Req: Q-25, C-08."""
+        try:
+            return self._offer(element)
+        except PriceBookWrong:
+            return Declined(COST_OUT_OF_RANGE)
+
+    def _offer(self, element: ElementSpec) -> Offer:
         attributes = dump({**self.attributes, "pool": self.id})
         running = self._prices(self.cost, element)
         if element.action == Action.ADD:
@@ -161,13 +168,7 @@ class Pool:
 
     def _prices(self, entry: Entry, element: ElementSpec) -> tuple[Price, ...]:
         """At least one: what costs nothing costs 0, once, since an answer without a cost is none."""
-        item = InquiryItem(
-            id=element.element_id,
-            action=element.action,
-            offering=element.offering,
-            product=element.product or _NO_PRODUCT,
-        )
-        found = prices(PriceBook(currency=self.currency, default=entry), item)
+        found = prices(entry, self.currency, load(element.product, "product") if element.product else None)
         return found or (Price(price_type=PriceType.NON_RECURRING, rate=Rate(0, self.currency), name="installation"),)
 
 

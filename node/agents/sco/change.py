@@ -12,7 +12,7 @@ from node.agents.orders import current_on, handover_on
 from node.agents.policies import Asked
 from node.agents.ports import LedgerPort
 from node.agents.sco.elements import elements_of
-from node.sourcing import located, location_of
+from node.agents.sco.places import located, location_of
 from smartcontracts.inquiry import Inquiry
 from smartcontracts.internal.decomposition import Element, expected_lineage, serving_of
 from smartcontracts.internal.elements import OPEN, ElementStatus, ServiceElement, Source

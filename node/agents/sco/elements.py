@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.agents.policies import Part
-from node.sourcing import located, places_of
+from node.agents.sco.places import located, places_of
 from smartcontracts.inquiry import Inquiry
 from smartcontracts.internal.decomposition import Element, expected_lineage, serving_of
 from smartcontracts.trade import InquiryItem, ItemRelation

@@ -13,7 +13,7 @@ from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings, Recipe, RecipePart
 from node.agents.provisioning.inventory import parse
 from node.agents.s_bus import change as s_bus_change
-from node.sourcing import located, location_of
+from node.agents.sco.places import located, location_of
 from smartcontracts.change import ProposeMaintenance, StartChange
 from smartcontracts.delivery import FailOrder
 from smartcontracts.order import PlaceOrder

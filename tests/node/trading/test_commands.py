@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from ledgers.client import to_plain
 from ledgers.transaction import Act
 from node.cli.settings import Settings
-from node.pricebook import draft_quote
 from node.trading import agreements, commands, maintenance, offerings, rules
 from node.trading.desk import Desk
 from scripts.story.agreements import conclude
@@ -34,7 +33,7 @@ from smartcontracts.trade import (
     InquiryItem,
     Outage,
 )
-from tests.scripts.story.by_hand import accept, activate, price_book
+from tests.scripts.story.by_hand import accept, activate, draft_quote, price_book
 from tests.scripts.story.by_hand import quote as quote_from_book
 from tests.scripts.story.fakenet import FakeNetwork, signing_member
 

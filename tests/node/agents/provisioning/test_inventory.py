@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from node.agents.provisioning import Outage, OutageMethod
+from node.agents.provisioning import Declined, Outage, OutageMethod
 from node.agents.provisioning.inventory import INVENTORY_BYTES_MAX, InventoryWrong, parse, read
 from smartcontracts.agreement import PriceType
 from smartcontracts.canonical_json import load
@@ -31,6 +31,15 @@ def test_an_offer_has_cost_lead_time_and_attributes():
     assert (offer.lead_time_ms, offer.outage) == (60_000, None)
     assert load(offer.attributes, "attributes") == load(b'{"medium":"fibre","pool":"york","ports":4}', "expected")
     assert load(backbone.offer(evc()).attributes, "attributes") == {"pool": "backbone"}
+
+
+@pytest.mark.req("Q-25")
+def test_what_would_cost_more_than_an_amount_can_say_is_declined():
+    """A stranger chooses the bandwidth: it breaks no duty of SOF, and is answered."""
+    dear = POOL.replace('{ non_recurring = "1" }', '{ recurring = "1", per_mbps = "1", period = "month" }')
+    (pool,) = parse(f'currency = "EUR"\n[[pool]]\n{dear}'.encode()).pools
+    assert pool.offer(evc(mbps=100)).lead_time_ms >= 0
+    assert pool.offer(evc(mbps=10**12)) == Declined("COST_OUT_OF_RANGE")
 
 
 @pytest.mark.req("C-08")
