@@ -18,6 +18,7 @@ from typing import Any, Final
 from node.agents.b_bus import stranded
 from node.agents.boundaries import Boundary, Moment
 from node.agents.desk import Desk
+from node.agents.duties import Duty
 from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings
 from node.agents.provisioning.inventory import parse
@@ -43,6 +44,10 @@ WIDE: Final = (*TWO, ("alpha", "charlie"))
 CANCELLABLE: Final = {pair: {"cancellation_window_ms": 90 * DAY_MS} for pair in (*DEEP, *WIDE)}
 
 
+def _duty_at(boundary: Boundary) -> Duty:
+    return next(duty for duty in ROSTER[Role(boundary.role)] if duty.name == boundary.duty)
+
+
 class Killer:
     """Kills at one boundary, once, the first time that it is passed after `go`; before that its rivals, whenever they come.
 
@@ -53,6 +58,7 @@ class Killer:
         self.boundary, self.rivals = boundary, rivals
         self.passed: dict[Boundary, None] = {}
         self.killed = False
+        self.catches_up = boundary is not None and _duty_at(boundary).catches_up
         self._holds = False
         self._when: dict[str, Callable[[], None]] = {}
         # Called at each boundary.
@@ -95,7 +101,11 @@ class RefusingPort(MarketPort):
 
 
 class StoryMarket(Market):
-    """Whoever dies is back at once, and has lost its cursors: everything is looked at again."""
+    """Whoever dies is back at once, and has lost its cursors: what is open is looked at again.
+
+    Rivals keep theirs, and hear everything once more, so that the duty that is meant hears of it too. If it is one for what
+    nobody heard of, they lose them as well.
+    """
 
     def __init__(self, **options: Any) -> None:
         # How often the next acts with a name are refused on a bilateral ledger.
@@ -112,7 +122,16 @@ class StoryMarket(Market):
         now = (sum(ledger.height for ledger in self.ledgers.values()), self.observe.killed)
         if now != self._dead_at:
             self._dead_at = now
-            self.list_open()
+            if self.observe.killed or self.observe.catches_up:
+                self.list_open()
+            else:
+                self._tell_everything()
+
+    def _tell_everything(self) -> None:
+        """Every document's events come again."""
+        for name, ledger in self.ledgers.items():
+            for kind in ledger.table.kinds.values():
+                self._work.extend((name, kind.name, record.id) for record in ledger.all(kind))
 
     def _desk(self, name: str, role: Role, policies: Policies) -> Desk:
         desk = super()._desk(name, role, policies)
@@ -441,6 +460,22 @@ def ended(watch: Killer) -> Market:
     return chain.market
 
 
+def ended_unheard(watch: Killer) -> Market:
+    """The same; what counts is what alpha hears of it once the service has ended."""
+    chain = _running(watch)
+    watch.hold()
+    ledger = chain.market.between("acme", "alpha")
+
+    def listen() -> None:
+        if any(one.status == "terminated" for one in chain.market.records(ledger, "service")):
+            watch.go()
+
+    watch.always = listen
+    _change(chain, ChangeKind.TERMINATION, (LINE, PORT_A, PORT_Z))
+    chain.wait(6 * HOUR_MS)
+    return chain.market
+
+
 def _of_two_sellers(refuses: int) -> Callable[[Killer], Market]:
     """alpha makes nothing itself: bravo and charlie both change their part, once both have accepted."""
 
@@ -522,6 +557,13 @@ def _until_it_waits(watch: Killer, chain: Chain) -> None:
         day_ms, stop=lambda: any(one.status == "waiting" for one in chain.market.records(internal, "stranded_service"))
     )
     watch.go()
+
+
+def stranded_at_once(watch: Killer) -> Market:
+    """bravo ends it as soon as it is asked."""
+    chain = _stranded(watch, quick())
+    chain.wait(DAY_MS)
+    return chain.market
 
 
 def haggled(watch: Killer) -> Market:
@@ -617,12 +659,14 @@ STORIES: Final[Mapping[str, Story]] = MappingProxyType(
         "extended when overdue": extended_when_overdue,
         "changed": changed,
         "ended": ended,
+        "ended unheard": ended_unheard,
         "hastened": _of_two_sellers(0),
         "refused hastening": _of_two_sellers(1),
         "refused proposal": _refused("propose_maintenance"),
         "refused agreement": _refused("agree_maintenance"),
         "refused start": _refused("start_change"),
         "crossed proposals": crossed,
+        "stranded": stranded_at_once,
         "haggled": haggled,
         "silent about its end": silent_about_its_end,
         "asked again after silence": asked_again_after_silence,
@@ -682,12 +726,13 @@ def under_way(market: Market) -> list[tuple[str, str, str]]:
 # Duties of which each may do the same step, whichever hears of it first.
 SHARED_STEPS: Final = (
     frozenset(("settle_answer", "answer_inquiry")),
-    frozenset(("mirror_order", "mirror_from_inside", "remove_service")),
+    frozenset(("mirror_order", "mirror_from_inside", "remove_service", "catch_up_with_order", "catch_up_with_service")),
     frozenset(("tend_change", "tend_own_change", "tend_change_after_release")),
     frozenset(("tend_sellers_of_change", "tend_seller_change", "tend_sellers_after_release")),
     frozenset(("collect_responses", "collect_of_inquiry", "collect_of_quote", "collect_of_release")),
     frozenset(("tend_bought", "tend_element", "place_orders")),
-    frozenset(("cancel_bought", "settle_cancellation", "report_order")),
+    frozenset(("cancel_bought", "settle_cancellation", "report_order", "settle_order", "catch_up_with_order")),
+    frozenset(("choose_replacement", "catch_up_with_quotes")),
     frozenset(duty.name for duty in stranded.DUTIES),
     frozenset(("request_activation", "request_replacement")),
     frozenset(("activate_elements", "activate_element")),
@@ -698,12 +743,12 @@ _SAME_STEP: Final = frozenset(("mirror", "terminate"))
 
 def rivals_of(boundary: Boundary) -> frozenset[Boundary]:
     """Where others are about to do what would be done there."""
-    group = next((names for names in SHARED_STEPS if boundary.duty in names), frozenset())
     duties = {duty.name: duty for duty in ROSTER[Role(boundary.role)]}
+    names = {name for group in SHARED_STEPS if boundary.duty in group for name in group if name in duties}
     purposes = {boundary.purpose} if boundary.purpose else set(duties[boundary.duty].submits)
     purposes |= _SAME_STEP if purposes & _SAME_STEP else set()
     return frozenset(
         Boundary(boundary.role, name, Moment.BEFORE, purpose)
-        for name in group - {boundary.duty}
+        for name in names - {boundary.duty}
         for purpose in purposes.intersection(duties[name].submits)
     )
