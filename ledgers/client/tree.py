@@ -203,6 +203,10 @@ def _detail(kind: str, record: Any) -> str:
     """What a reader wants to know of it besides its status; never more than its own ledger shows."""
     if kind == "quote":
         return f"{record.term_total.text()} over the term"
+    if kind == "sourcing":
+        unsourced = [one.unsourced_reason for one in record.elements if one.unsourced_reason]
+        passed = [f"passed over: {one.reason}" for one in record.passed_over]
+        return ", ".join(dict.fromkeys((*unsourced, *passed)))
     if kind == "service_element" and record.reason:
         return f"{record.reason}{f', {record.cause}' if record.cause else ''}"
     if kind == "sof_query" and record.answer is not None:

@@ -73,7 +73,14 @@ def three_tiers():
         SimpleNamespace(inquiry_id="", ledger_id="sg_down"),
     ]
     sourcing = SimpleNamespace(
-        id="src_1", status="asked", attempt=1, purpose="inquiry", respond_by_ms=3_500, asked=asked
+        id="src_1",
+        status="asked",
+        attempt=1,
+        purpose="inquiry",
+        respond_by_ms=3_500,
+        asked=asked,
+        elements=[SimpleNamespace(unsourced_reason=reason) for reason in ("", "NOBODY_SELLS")],
+        passed_over=[SimpleNamespace(reason=reason) for reason in ("SILENT", "LOOP", "SILENT")],
     )
     internal.put("sourcing", sourcing, "iho_1")
     return up, internal, down
@@ -95,6 +102,7 @@ async def test_an_inquiry_s_tree_reaches_over_the_tiers_that_the_reader_sees():
         (4, "alpha-bravo", "quote", "issued", "validity", 9_000),
     ]
     assert tree.children[0].children[0].detail == "NOT_OFFERED"
+    assert tree.children[0].children[1].detail == "NOBODY_SELLS, passed over: SILENT, passed over: LOOP"
     assert tree.children[0].children[1].children[0].children[0].detail == "12.50 EUR over the term"
     assert tree.ledger_ids() == {"sg_up", "sg_int", "sg_down"}
 
