@@ -16,12 +16,13 @@ from ledgers.kinds import BILATERAL, contract_table
 from node.agents import carrier
 from node.agents.provisioning import Released
 from node.agents.provisioning.reference import ReferenceProvisioning
-from scripts.simulation import invariants
+from node.agents.roster import DUTIES
+from scripts.simulation import agents, invariants
 from scripts.simulation.invariants.base import Invariant, broken
 from smartcontracts import order
 from smartcontracts.inquiry import Inquiry
 from smartcontracts.internal import orders
-from smartcontracts.kernel import Outcome, no_deadlines
+from smartcontracts.kernel import Outcome, Role, no_deadlines
 from smartcontracts.quote import QUOTE, Quote
 
 
@@ -137,6 +138,14 @@ def nothing_is_given_back() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def answers_wait_for_a_round() -> Iterator[None]:
+    """Duty: nobody writes down that a quote is out; a round does it, where there are any."""
+    deaf = tuple(duty for duty in DUTIES[Role.S_BUS] if duty.name != "settle_answer")
+    with patched(agents, "DUTIES", {**DUTIES, Role.S_BUS: deaf}):
+        yield
+
+
 class NobodyIsUnable(Invariant):
     """A wrong one: sellers may say that they are unable."""
 
@@ -163,6 +172,7 @@ FOUND_BY: dict[str, tuple[str, ...]] = {
     "a_repeat_has_another_cause": ("nothing_twice",),
     "a_rejection_is_overlooked": ("accepted_has_all",),
     "nothing_is_given_back": ("capacity",),
+    "answers_wait_for_a_round": ("left_alone", "processes_end"),
     "wrong_invariant": ("nobody_is_unable",),
 }
 BUGS: dict[str, Bug] = {name: globals()[name] for name in FOUND_BY}
