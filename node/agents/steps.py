@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from node.agents.ports import LedgerPort, Outward, refused_for
 from smartcontracts.codec import encode
+from smartcontracts.kernel import TooMuchHandled
 
 # Of all acts of a transaction together; ledgers allow half a mebibyte unless they are told otherwise.
 BYTES_MAX: Final = 300_000
+_TOO_MUCH: Final = frozenset((TooMuchHandled.code,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,17 @@ class UnlessOvertaken:
         """Whether the acts took effect; false if there are none, or they were overtaken or refused for one of the codes `also`.
 
         More than a transaction takes goes into several, each of which stands for itself, the next after the last one took
-        effect. Raises Refused for all other reasons.
+        effect. That one makes too much of the ledger's documents shows only there: it goes in halves then. Raises Refused for
+        all other reasons.
         """
-        for part in self._parts(acts):
-            if await refused_for(port, part, self.overtaken | also, purpose=purpose):
+        parts = deque(self._parts(acts))
+        while parts:
+            part = parts.popleft()
+            codes = self.overtaken | also | (_TOO_MUCH if len(part) > 1 else frozenset())
+            code = await refused_for(port, part, codes, purpose=purpose)
+            if code in _TOO_MUCH:
+                parts.extendleft((part[len(part) // 2 :], part[: len(part) // 2]))
+            elif code:
                 return False
         return bool(acts)
 

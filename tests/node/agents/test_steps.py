@@ -9,7 +9,7 @@ from node.agents.steps import BYTES_MAX, UnlessOvertaken
 from smartcontracts.internal.answer import AnswerReleased
 from smartcontracts.internal.delivery import ActivationRequested
 from smartcontracts.internal.sourcing import CloseAsking
-from smartcontracts.kernel import AlreadyDone, WrongStatus
+from smartcontracts.kernel import AlreadyDone, TooMuchHandled, WrongStatus
 from tests.node.agents.harness import refused
 
 STEPS = UnlessOvertaken(frozenset((7,)), acts_max=3)
@@ -45,6 +45,17 @@ async def test_a_transaction_has_only_so_many_bytes_and_at_least_one_act():
     port, large, half = Port(), "x" * (BYTES_MAX + 1), "y" * (BYTES_MAX // 2)
     assert await STEPS(port, acts("a", large, half, "b", half), purpose="close")
     assert [names for _, names in port.taken] == [["a"], [large], [half, "b"], [half]]
+
+
+async def test_what_makes_too_much_of_the_ledgers_documents_goes_in_halves_and_in_order():
+    """Fifty answers of sellers, each of which writes one large document anew, are more than a block has room for."""
+    too_much = final(TooMuchHandled.code)
+    port = Port(too_much, None, too_much)
+    assert await STEPS(port, acts(*"abcd"), purpose="close")
+    assert [names for _, names in port.taken] == [["a"], ["b"], ["c"], ["d"]]
+    # What is too much by itself is nobody's step.
+    with pytest.raises(Refused):
+        await STEPS(Port(too_much), acts("a"), purpose="close")
 
 
 async def test_nothing_is_no_transaction():
