@@ -44,6 +44,9 @@ DUPLICATE: Final = "DUPLICATE"
 SAME_LINEAGE_MAX: Final = 100
 # What is kept of a window is at most this part of it, whatever the rules say: else a short window could never be used.
 OWN_SHARE: Final = 3
+# Four commits lie between the last seller's answer and ours: it is recorded and ranked, assessed, released, carried. So much is
+# kept for them whatever the rules say, else an answer would come after its window as often as not.
+COMMITS_MS: Final = 2_000
 
 
 class HandoverStatus(StrEnum):
@@ -217,8 +220,10 @@ def hand_over_inquiry(command: HandOverInquiry, call: Call) -> Outcome:
 
 
 def own_time_ms(rules: SourcingRules, window_ms: int) -> int:
-    """What is kept of a response window for the organization's own work: the rules' time, at most a third of the window."""
-    return max(0, min(rules.quoting_ms, window_ms // OWN_SHARE))
+    """What is kept of a response window for the organization's own work: the rules' time, at least that of a few commits, and at
+    most a third of the window. Req: Q-29, Q-42.
+    """
+    return max(0, min(max(rules.quoting_ms, COMMITS_MS), window_ms // OWN_SHARE))
 
 
 def decide_by_ms(rules: SourcingRules, now_ms: int, respond_by_ms: int) -> int:
@@ -227,7 +232,7 @@ def decide_by_ms(rules: SourcingRules, now_ms: int, respond_by_ms: int) -> int:
     An answer that is owed after its window (X-09) is given own time anew. Req: Q-42.
     """
     if respond_by_ms <= now_ms:
-        return now_ms + rules.quoting_ms
+        return now_ms + max(rules.quoting_ms, COMMITS_MS)
     return respond_by_ms - own_time_ms(rules, respond_by_ms - now_ms) // 2
 
 

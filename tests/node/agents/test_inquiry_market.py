@@ -274,6 +274,18 @@ def test_quotes_in_hand_do_not_run_out_while_a_silent_seller_is_waited_for():
     assert market.failures == []
 
 
+@pytest.mark.req("Q-42")
+@pytest.mark.parametrize("quoting_ms", [0, 500])
+def test_an_answer_after_a_silent_seller_is_in_time_though_the_rules_keep_less_than_its_commits_take(quoting_ms):
+    own = {"alpha": pool(), "bravo": pool("port"), "charlie": pool("port")}
+    rules = SetSourcingRules(quoting_ms=quoting_ms)
+    market = Market(pairs=DIAMOND[:3], inventories=own, silent=("bravo",), rules=rules, step_ms=250)
+    asked = market.ask("acme", "alpha", (SINGLE,))
+    market.run_until(asked.respond_by_ms + 60_000)
+    inquiry = market.the(market.between("acme", "alpha"), "inquiry")
+    assert (inquiry.status, inquiry.in_window) == ("quoted", True)
+
+
 @pytest.mark.req("Q-49")
 def test_a_quote_is_valid_no_longer_than_the_buyers_ledger_takes():
     market = Market(

@@ -9,7 +9,13 @@ import pytest
 
 from node.agents.policies import Policies
 from node.agents.sco.places import located, location_of, places_of
-from node.sonata import OrderContext, QuoteContext, inquiry_from_quote_request, order_from_product_order, product_order_of
+from node.sonata import (
+    OrderContext,
+    QuoteContext,
+    inquiry_from_quote_request,
+    order_from_product_order,
+    product_order_of,
+)
 from smartcontracts.trade import ItemRelation
 from tests.node.agents.desk import Market, pool
 from tests.node.sonata_samples import NAMES, sample

@@ -9,6 +9,7 @@ from smartcontracts.internal.answer import RecordAnswer
 from smartcontracts.internal.assessment import Assess, AssessVerdict, WindowOver
 from smartcontracts.internal.decomposition import SOF_QUERY, AnswerSofQueries, Decompose
 from smartcontracts.internal.handover import (
+    COMMITS_MS,
     DUPLICATE,
     INQUIRY_HANDOVER,
     SAME_LINEAGE_MAX,
@@ -209,6 +210,15 @@ def test_own_time_is_the_rules_but_at_most_a_third():
         0,
         0,
     ]
+
+
+@pytest.mark.req("Q-42")
+def test_own_time_leaves_room_for_the_commits_of_an_answer_however_little_the_rules_keep():
+    for quoting_ms in (0, 500, COMMITS_MS):
+        hasty = SourcingRules(quoting_ms=quoting_ms)
+        assert [own_time_ms(hasty, window) for window in (60_000, 3_000)] == [COMMITS_MS, 1_000]
+        assert decide_by_ms(hasty, NOW, NOW + 60_000) == NOW + 60_000 - COMMITS_MS // 2
+        assert decide_by_ms(hasty, NOW, NOW) == NOW + COMMITS_MS
 
 
 @pytest.mark.req("Q-05", "X-09")
