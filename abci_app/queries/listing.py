@@ -85,7 +85,8 @@ def _read_query(request: wire.ListRequest, committed: Committed) -> _Query:
     given = request.filter
     kind = committed.table.kinds.get(given.kind)
     if kind is None:
-        raise KindUnknown("The ledger has no documents of that kind.", "filter.kind")
+        offered = ", ".join(sorted(committed.table.kinds))
+        raise KindUnknown(f"The ledger has no documents of that kind; it has {offered}.", "filter.kind")
     terms = []
     for term in _LEADING:
         value = getattr(given, term)

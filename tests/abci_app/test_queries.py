@@ -166,7 +166,7 @@ def test_a_page_goes_on_at_its_height_while_the_ledger_does():
 
 
 def test_invalid_lists(world):
-    with pytest.raises(q.KindUnknown):
+    with pytest.raises(q.KindUnknown, match=r"it has .*member, organization.*\."):
         page(world, kind="nothing")
     for name in ("offering", "service", "related"):
         with pytest.raises(q.FilterUnsupported):
