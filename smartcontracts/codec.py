@@ -371,21 +371,31 @@ def check_text(value: str, path: str, text_max: int = TEXT_CHARACTERS_MAX) -> st
     return value
 
 
-# Control, soft hyphen, bidirectional and zero-width marks, line separators, surrogates, private use, specials, tags.
+# Control, soft hyphen, bidirectional and zero-width marks, joiners, fillers, variation selectors, the empty Braille cell, line
+# separators, surrogates, private use, specials, tags: two names that differ in one of these look the same.
 _UNSHOWN: Final = (
     (0x0000, 0x001F),
     (0x007F, 0x009F),
     (0x00AD, 0x00AD),
+    (0x034F, 0x034F),
     (0x061C, 0x061C),
-    (0x180E, 0x180E),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
     (0x200B, 0x200F),
     (0x2028, 0x202E),
     (0x2060, 0x206F),
+    (0x2800, 0x2800),
+    (0x3164, 0x3164),
     (0xD800, 0xDFFF),
     (0xE000, 0xF8FF),
     (0xFDD0, 0xFDEF),
+    (0xFE00, 0xFE0F),
     (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
     (0xFFF0, 0xFFFF),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
     (0xE0000, 0x10FFFF),
 )
 # One pass in C: a loop over characters took 3 us for each, on a transaction that nobody need have signed.
