@@ -295,6 +295,27 @@ def test_rules_that_can_not_be_used_are_told_and_change_nothing(market, trade):
     assert trade("rules", "alpha-internal") == before
 
 
+@pytest.mark.req("C-02", "C-05")
+def test_a_sonata_request_to_modify_becomes_a_change_of_the_service_that_is_named(market, trade, tmp_path):
+    ordered(market, trade)
+    asyncio.run(
+        activate(market.stage, market.alpha, asyncio.run(accept(market.stage, market.alpha, market.one("order"))))
+    )
+    service = market.one("service")
+    request = json.loads(SAMPLE_QUOTE.read_bytes())
+    request["quoteItem"] = [
+        {key: value for key, value in item.items() if key != "quoteItemRelationship"}
+        | {"action": "modify", "product": {**item["product"], "id": f"{service.id}/{item['id']}"}}
+        for item in request["quoteItem"][:1]
+    ]
+    (tmp_path / "more.json").write_text(json.dumps(request))
+    shown = trade("inquire", ACME_ALPHA, tmp_path / "more.json", "--service", service.id, "--change", "qos")
+    assert shown["change"] == {"service_id": service.id, "kind": "qos"}
+    assert [(item["id"], item["action"]) for item in shown["items"]] == [(request["quoteItem"][0]["id"], "modify")]
+    told = trade("inquire", ACME_ALPHA, tmp_path / "more.json", code=2)
+    assert "SONATA_SERVICE_UNKNOWN" in told
+
+
 OFFERING = {
     "offering": "ethernet-port",
     "description": "A port at any of our places",
@@ -321,6 +342,52 @@ def test_an_offering_is_published_from_a_file_and_withdrawn_by_its_seller(market
     ]
     assert (offering.quote_validity_ms, offering.term.amount) == (86_400_000, 12)
     assert trade("offering", "withdraw", ACME_ALPHA, offering.id)["status"] == "withdrawn"
+
+
+@pytest.mark.req("X-75", "L-35")
+def test_a_standing_quote_is_taken_of_the_catalogue_with_a_sonata_request(market, trade, tmp_path):
+    """The quote is there at once, and what is about persons stays at home as with any other request."""
+    request = json.loads(SAMPLE_QUOTE.read_bytes())
+    item = next(one for one in request["quoteItem"] if one["product"]["productOffering"]["id"] == "ethernet-port")
+    request["quoteItem"] = [{key: value for key, value in item.items() if key != "quoteItemRelationship"}]
+    (tmp_path / "port.json").write_text(json.dumps(request))
+    market.acting = ALPHA
+    term = {"amount": 24, "unit": "calendarMonths"}
+    given = {**OFFERING, "term": term, "configuration": {"@type": item["product"]["productConfiguration"]["@type"]}}
+    offering = trade("offering", "publish", ACME_ALPHA, "-", given=json.dumps(given))
+    market.acting = ACME
+    shown = trade("take", ACME_ALPHA, offering["id"], tmp_path / "port.json")
+    quote = market.one("quote")
+    assert (shown["id"], quote.offering_id, quote.status) == (quote.id, offering["id"], "issued")
+    assert (tmp_path / "withheld" / f"{quote.inquiry_id}.json").exists()
+    placed = trade("order", ACME_ALPHA, quote.id, *WINDOWS)
+    assert placed["status"] == "placed"
+
+
+@pytest.mark.req("O-05", "D-05")
+def test_a_quote_and_an_order_take_the_place_of_earlier_ones(market, trade):
+    trade("inquire", ACME_ALPHA, SAMPLE_QUOTE)
+    first = market.one("inquiry")
+    market.quote(first)
+    (old,) = market.all("quote", "issued")
+    trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--replaces", first.id)
+    market.quote(*market.all("inquiry", "received"))
+    assert [one.id for one in market.all("quote", "superseded")] == [old.id]
+    (quote,) = market.all("quote", "issued")
+    placed = trade("order", ACME_ALPHA, quote.id, *WINDOWS)
+    trade("cancel", ACME_ALPHA, placed["id"])
+    trade("inquire", ACME_ALPHA, SAMPLE_QUOTE)
+    market.quote(*market.all("inquiry", "received"))
+    (quote,) = market.all("quote", "issued")
+    assert trade("order", ACME_ALPHA, quote.id, *WINDOWS, "--replaces", placed["id"])["replaces"] == placed["id"]
+
+
+def test_a_late_quote_counts_once_its_buyer_takes_it(market, trade):
+    trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--window", "20s")
+    market.network.clock.now_ms += 30_000
+    market.quote(market.one("inquiry"))
+    assert market.one("quote").late
+    assert trade("take-late", ACME_ALPHA, market.one("inquiry").id)["taken"] is True
 
 
 def test_an_offering_that_can_not_be_used_is_told_by_its_place(market, trade):
