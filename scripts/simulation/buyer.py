@@ -218,6 +218,14 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
     service = person.read("service", service_id)
     if service is None or service.status == "terminated":
         return
+    if person.world.random.random() < 0.8:
+        # Mostly there is time for what has to be agreed on.
+        habit = replace(
+            habit,
+            response_ms=0,
+            acceptance_ms=max(habit.acceptance_ms, 45_000),
+            activation_ms=max(habit.activation_ms, 200_000),
+        )
     ends = habit.afterwards == "terminate"
     action = Action.DELETE if ends else Action.MODIFY
     kind = ChangeKind.TERMINATION if ends else ChangeKind.QOS
@@ -225,7 +233,7 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
     items = tuple(_changed(was[one.id], action) for one in service.items if one.id in was)
     inquiry = await inquire(person, seller, items, habit, Change(service_id=service_id, kind=kind))
     twice = None
-    if person.world.random.random() < 0.15:
+    if person.world.random.random() < 0.3:
         # Asks for the same twice, and orders both: one change at a time is all that a service takes.
         twice = await inquire(person, seller, items, habit, Change(service_id=service_id, kind=kind))
     quote = None if inquiry is None else await quote_of(person, inquiry)

@@ -566,7 +566,7 @@ SERVICE: Final = (
         "CHANGE_PENDING",
         made=(("service_change", "ordered"),),
         steps=_of("service_change", "accept", "ordered"),
-        codes=("CHANGE_PENDING",),
+        codes=("CHANGE_PENDING", "SERVICE_TERMINATED"),
     ),
     _service(
         "CHANGE_PENDING",

@@ -7,7 +7,7 @@ import pytest
 from scripts.simulation.run import run
 from tests.sim.planted import BUGS, FOUND_BY
 
-STEPS = 300
+STEPS = 150
 ORGS = 5
 SEEDS = 200
 
