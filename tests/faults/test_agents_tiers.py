@@ -56,6 +56,7 @@ LOOSE = (
     "propose_maintenance",
     "agree_maintenance",
     "decline_maintenance",
+    "hasten_change",
 )
 
 
