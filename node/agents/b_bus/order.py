@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from node.agents.desk import Desk
-from node.agents.duties import Duty, is_buyer, outside
-from node.agents.orders import current_on, elements_on, order_outside, submit_unless_overtaken
+from node.agents.duties import Duty, Later, is_buyer, outside
+from node.agents.orders import current_on, elements_on, handover_on, order_outside, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from smartcontracts.canonical_json import Json, dump, load
 from smartcontracts.internal.delivery import ActivationOutcome, RecordActivation
 from smartcontracts.internal.elements import (
+    OPEN,
     ElementStatus,
     FailureCause,
     HandoverStatus,
@@ -32,6 +33,8 @@ from smartcontracts.order import IN_DELIVERY, Order, OrderStatus, keys_of
 
 ORDER: Final = "order"
 RECORD: Final = "record"
+# An order that shows while something else is being done about its refusal is looked at again after this long.
+UNDECIDED_PAUSE_MS: Final = 30_000
 _ENDED: Final = (OrderStatus.REJECTED, OrderStatus.FAILED, OrderStatus.CANCELLED)
 _WORKED_ON: Final = (ElementStatus.ACCEPTED, ElementStatus.ACTIVATING)
 # What INT thinks is at its end there, or never was there; and what it still waits for.
@@ -114,6 +117,11 @@ async def is_surfaced(desk: Desk, element: ServiceElement) -> bool:
     order = await order_outside(desk, element.ledger_id, element.order_id)
     if order is None:
         return False
+    if element.status == ElementStatus.REJECTED and not element.replaced_by:
+        handover = await handover_on(internal, element.order_handover_id)
+        if handover is not None and handover.status in OPEN:
+            # What follows from its rejection is still to come, and no event of the order will tell of that.
+            raise Later(desk.now_ms() + UNDECIDED_PAUSE_MS)
     await submit_unless_overtaken(internal, [surfaced(placed)], purpose=RECORD)
     return True
 

@@ -105,8 +105,8 @@ class LaggingMarket(Market):
         return None if isinstance(port, LaggingPort) and port.behind else port
 
     def check_round(self) -> None:
-        """A node that is behind leaves much to do."""
-        if not self.port.behind:
+        """A node that is behind leaves much to do, and an order that is looked at again later is not left alone."""
+        if not self.port.behind and not any(kind == "order" for _, kind, _ in self._later):
             super().check_round()
 
     def run(self) -> None:
@@ -197,6 +197,27 @@ def test_what_can_not_be_cancelled_any_more_when_it_shows_is_ended_by_a_terminat
     assert (units_in_use(market, "alpha"), units_in_use(market, "bravo")) == (0, 0)
     assert market.the(market.internal("alpha"), "stranded_service").status == "ended"
     assert market.failures == []
+
+
+@pytest.mark.req("D-40", "X-15")
+def test_an_order_that_shows_while_its_refusal_is_still_being_answered_is_looked_at_again():
+    chain = ordered_of("activated", later=False, terms={"cancellation_window_ms": DAYS_MS})
+    market = chain.market
+    everybody = market.desks
+    # S-BUS has handed the order over, and is away when the answer is to go out.
+    market.port.when_behind = lambda: setattr(
+        market, "desks", {key: desk for key, desk in everybody.items() if key != ("alpha", Role.S_BUS)}
+    )
+    market.run_until(market.now_ms + 10_000)
+    assert chain.handover("alpha").status == "to_reject"
+    market.port.catch_up()
+    market.sweep()
+    assert chain.statuses("alpha").count("rejected") == 1
+    market.desks = everybody
+    market.sweep()
+    market.run_until(market.now_ms + 120_000)
+    assert chain.the_order().status == "rejected"
+    is_clean(chain, "alpha", "bravo")
 
 
 @pytest.mark.req("O-23")
