@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +25,7 @@ from smartcontracts.verify.hashing import document_commitment
 from smartcontracts.verify.ics23 import verify_membership
 from syngraph.v1 import application_pb2 as wire
 from tests.abci_app.reference_state import ReferenceState, rebuilt_index, stored_index
+from tests.abci_app.support import documents, root_over
 from tests.world import World, person, with_parameters
 
 FILLING = st.binary(max_size=40)
@@ -111,7 +116,14 @@ def test_places_used_longest_ago_are_forgotten(monkeypatch):
     assert places.find(b"p" * 999) == place
 
 
-class Market(World):
+class Trading(World):
+    """A bilateral ledger with the contracts of such."""
+
+    def application(self, name, **options):
+        return super().application(name, **{"table_for": contract_table, **options})
+
+
+class Market(Trading):
     """Two nodes of a bilateral ledger with an agreement, and orders of a product of 7 KB."""
 
     def __init__(self, tmp_path=None, names=("acme", "alpha"), **parameters):
@@ -120,9 +132,6 @@ class Market(World):
         (receipt,) = self.execute(self.transaction(Act(name="propose", command=command), signers=("acme", "alpha")))
         self.agreement = next(d.id for d in receipt.documents if d.kind == "agreement")
         self.product = trade.product()
-
-    def application(self, name, **options):
-        return super().application(name, **{"table_for": contract_table, **options})
 
     def do(self, who, name, command):
         """Kind to id of what it wrote."""
@@ -157,9 +166,9 @@ def test_a_product_is_stored_once_while_its_order_goes_its_way_and_every_height_
     assert [times_stored(application, world.product) for application in world.consensus.applications.values()] == [1, 1]
     key = f"order/{order}"
     assert len({reference.get(key, height) for height in reference.heights}) == 3
-    for height, documents in reference.heights.items():
+    for height, whole in reference.heights.items():
         assert reference.root(height, world.genesis.secret) == world.committed.app_hash(height)[1]
-        for name, stored in documents.items():
+        for name, stored in whole.items():
             kind, _, document_id = name.partition("/")
             answer = reads.get(wire.GetRequest(kind=kind, id=document_id, height=height), world.committed)
             assert answer.document.stored == stored
@@ -229,6 +238,34 @@ def restart(world):
     OPEN_STORES.clear()
     world.consensus.applications["acme"] = world.application("acme")
     world.consensus.mempools["acme"] = []
+
+
+def trade_until_killed(directory):
+    """What the child of the next test does: orders without end, a line for each."""
+    market = Market(Path(directory), names=("acme",))
+    while True:
+        market.do("alpha", "accept_order", trade.acceptance(market.order()))
+        print(market.committed.height, flush=True)
+
+
+@pytest.mark.parametrize("orders", [1, 4])
+def test_after_a_kill_every_document_is_whole_and_its_transaction_there(tmp_path, orders):
+    command = f"from tests.abci_app.test_filing import trade_until_killed as go; go({str(tmp_path)!r})"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", command], cwd=root, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            heights = [int(child.stdout.readline()) for _ in range(orders)]
+        finally:
+            child.kill()
+    found = Trading(tmp_path, names=("acme",), start=False)
+    committed = found.committed
+    assert committed.height >= heights[-1]
+    kept = documents(committed)
+    assert root_over(committed, kept) == committed.root
+    product = trade.product()
+    assert sum(product in stored for stored in kept.values()) >= 2 * orders
+    asked = sum(product in raw for _, raw in committed.reader.scan(TRANSACTIONS, past_end(TRANSACTIONS)))
+    assert times_stored(found.app, product) == asked >= orders
 
 
 def test_parts_of_a_block_that_is_not_committed_are_named_by_nobody(tmp_path):
