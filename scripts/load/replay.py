@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, thread_time
 from typing import Any, Final
 
 import structlog
@@ -41,13 +41,24 @@ class ReplayDiffers(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayTimes:
-    """Microseconds a transaction. `finalize_us`: FinalizeBlock with Commit, the median over blocks; `stages`: means."""
+    """Microseconds a transaction. `finalize_us`: FinalizeBlock with Commit, the median over blocks; `stages`: means.
+
+    `processor_us` is `finalize_us` in processor time of the calling thread, `merging_us` that of all others of this
+    process, which is LevelDB's: other programs show in them less than in wall time.
+    """
 
     blocks: int
     transactions: int
     check_us: float
     finalize_us: float
+    processor_us: float
+    merging_us: float
     stages: dict[str, float]
+
+
+def _others_s() -> float:
+    """Processor seconds of all threads of this process but the calling one."""
+    return process_time() - thread_time()
 
 
 @dataclass(slots=True)
@@ -56,7 +67,9 @@ class _Run:
 
     check_s: float = 0.0
     finalize_us: list[float] = field(default_factory=list)
+    processor_us: list[float] = field(default_factory=list)
     transactions: int = 0
+    others_since_s: float = field(default_factory=_others_s)
 
 
 def replay(
@@ -76,12 +89,15 @@ def replay(
             if follower is not None and application.committed is not None and application.committed.root != follower.app_hash:
                 raise ReplayDiffers(f"height {block.height}: the recorded app hash is another one")
         after = application.times.as_dict()
+        merging_s = _others_s() - run.others_since_s
     count = max(1, run.transactions)
     return ReplayTimes(
         blocks=len(run.finalize_us),
         transactions=run.transactions,
         check_us=run.check_s * 1e6 / count,
-        finalize_us=statistics.median(run.finalize_us) if run.finalize_us else float("nan"),
+        finalize_us=_median(run.finalize_us),
+        processor_us=_median(run.processor_us),
+        merging_us=merging_s * 1e6 / count,
         stages={name: (after[name] - before[name]) * 1e6 / count for name in STAGES},
     )
 
@@ -100,6 +116,10 @@ def profiled(genesis: bytes, blocks: Sequence[RecordedBlock], first: int, direct
     stats.sort_stats("tottime").print_stats(PROFILE_LINES)
     stats.sort_stats("cumulative").print_stats(PROFILE_LINES)
     return target.getvalue()
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else float("nan")
 
 
 class _BlockClock:
@@ -136,13 +156,14 @@ def _run_block(
             application.check_tx(abci.RequestCheckTx(tx=raw))
         run.check_s += perf_counter() - began
     request = abci.RequestFinalizeBlock(height=block.height, txs=block.transactions)
-    began = perf_counter()
+    began, busy_since = perf_counter(), thread_time()
     application.finalize_block(request)
     application.commit(abci.RequestCommit())
-    took = perf_counter() - began
+    took, busy = perf_counter() - began, thread_time() - busy_since
     run.transactions += len(signed)
     if len(signed) >= TRANSACTIONS_MIN:
         run.finalize_us.append(took * 1e6 / len(signed))
+        run.processor_us.append(busy * 1e6 / len(signed))
 
 
 def _time_ms(block: RecordedBlock) -> int:

@@ -107,7 +107,12 @@ def _stages(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     checked, unseen = report["replay"]["checked"], report["replay"]["unseen"]
     rows = [("CheckTx, before the block", number(checked["check_us"]), "")]
     rows += [(f"  {name}", number(checked["stages"][name]), number(unseen["stages"][name])) for name in checked["stages"]]
-    return [*rows, ("FinalizeBlock and Commit, median", number(checked["finalize_us"]), number(unseen["finalize_us"]))]
+    lasts = (
+        ("FinalizeBlock and Commit, median", "finalize_us"),
+        ("the same, processor time", "processor_us"),
+        ("LevelDB's merging, processor time", "merging_us"),
+    )
+    return [*rows, *((name, number(checked[key]), number(unseen[key])) for name, key in lasts)]
 
 
 def _processor(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
