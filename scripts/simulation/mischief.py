@@ -43,6 +43,8 @@ IN_EARNEST: Final = 0.05
 # How often somebody who sends something is tempted, and how often to send the same twice.
 TEMPTED: Final = 0.5
 TWICE: Final = 0.25
+# What is done so seldom that it is tried once more each time.
+RARE: Final = frozenset(("record_cancellation", "agree_maintenance", "take_late_quote", "rank_quotes"))
 # Of the tries with what was seen, how many get something wrong that is known to be.
 WRONG: Final = 0.3
 
@@ -96,16 +98,17 @@ class Mischief:
     def tempt(self, chain: Chain, signer: Signatory, acts: Sequence[Act]) -> None:
         """Try a wrong variant of what somebody is about to send, or the same once more right after it. Raises Violation."""
         random, table = self._world.random, chain.state().committed.table
-        if random.random() > TEMPTED:
+        rare = acts[-1].name in RARE
+        if not rare and random.random() > TEMPTED:
             return
         seen = self._seen.setdefault(chain.id, _Seen())
         seen.senders = seen.senders or _senders(chain)
         sender = next(one for one in seen.senders if one.member == signer.member)
-        place = random.randrange(len(acts))
+        place = len(acts) - 1 if rare else random.randrange(len(acts))
         layer, around, call = self._around(chain, sender, 1)
         attempts = [_Attempt(table.messages[act.name], act.command, sender) for act in acts[: place + 1]]
         last = attempts[-1]
-        if last.message.name in OTHERS or random.random() < TWICE:
+        if rare or last.message.name in OTHERS or random.random() < TWICE:
             answer = said_by_oneself(last.message.name, last.command)
             attempts.append(last if answer is None else _Attempt(table.messages[answer[0]], answer[1], sender))
         elif last.message.name == "release_inquiry" and random.random() < TWICE:

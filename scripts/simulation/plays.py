@@ -86,6 +86,8 @@ async def _cancel(scene: Scene) -> None:
 
 
 async def _activate(scene: Scene) -> None:
+    if scene.seller.read("order", scene.order_id).status == "placed":
+        await _accept(scene)
     await scene.seller.say("activate_order", order_id=scene.order_id)
 
 
@@ -265,18 +267,19 @@ _OVER: Final = ("decide_overdue",)
 
 
 def _plays() -> tuple[Play, ...]:
-    found = [Play("order_handover", status, held, act) for status, held in _NEXT.items() for act in (_fail, _cancel)]
-    found += [
-        Play("order_handover", status, _NEXT[status], act)
-        for status in (*_DELIVERING, "overdue")
-        for act in (_activate, _extend)
+    found = [
+        Play("order_handover", status, held, act)
+        for status, held in _NEXT.items()
+        for act in (_fail, _cancel, _activate)
     ]
+    found += [Play("order_handover", status, _NEXT[status], _extend) for status in (*_DELIVERING, "overdue")]
     for status in _DELIVERING:
         found.append(Play("order_handover", status, (*_NEXT[status], *_OVER), _late_extend, (LATEST_MS, LATEST_MS)))
         ask = _late_ask_grant if status == "to_activate" else _ask_grant
         found.append(Play("order_handover", status, (*_NEXT[status], *_OVER), ask, (LATEST_MS, LATEST_MS)))
     found += [
         Play("order_handover", "accepted", _NEXT["accepted"], _wait, (LATEST_MS, LATEST_MS)),
+        *(Play("order_handover", "testing", _NEXT["testing"], _wait, (LATEST_MS, LATEST_MS)) for _ in range(2)),
         Play("order_handover", "to_reject", _NEXT["to_reject"], _accept),
         Play("order_handover", "recovery", _NEXT["recovery"], _abandon),
         Play("order_handover", "recovery", _NEXT["recovery"], _ask_refuse),
