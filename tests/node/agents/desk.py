@@ -25,7 +25,7 @@ from ledgers.kinds import contract_table
 from ledgers.receipts import DocumentVersion, Receipt
 from node.agents.boundaries import Observer, ignore, perform
 from node.agents.desk import Desk
-from node.agents.duties import Later
+from node.agents.duties import Duty, Later
 from node.agents.policies import Policies
 from node.agents.provisioning.bookings import BookingStore
 from node.agents.provisioning.inventory import Inventory, parse
@@ -365,7 +365,7 @@ class Market:
             (duty.ledger_kind, duty.kind, status)
             for duties in DUTIES.values()
             for duty in duties
-            for status in listed_statuses(duty, catching_up=True)
+            for status in self.listed_statuses(duty)
         }
         for name, ledger in self.ledgers.items():
             for kind in ledger.table.kinds.values():
@@ -419,7 +419,11 @@ class Market:
         """Whether a role without a cursor finds a document: only what it lists itself."""
         status = getattr(ledger.get(ledger.table.kinds[kind], document_id), "status", "")
         duties = [duty for duty in DUTIES[role] if (duty.ledger_kind, duty.kind) == (ledger.ledger_kind, kind)]
-        return any(status in listed_statuses(duty, catching_up=True) for duty in duties)
+        return any(status in self.listed_statuses(duty) for duty in duties)
+
+    def listed_statuses(self, duty: Duty) -> tuple[str, ...]:
+        """Those that are listed after a start without a cursor."""
+        return listed_statuses(duty, catching_up=True)
 
     def _observed(self, boundary: Any, document_id: str) -> None:
         try:
