@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from scripts.simulation.journal import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ledgers.transaction import Act
     from scripts.simulation.agents import Agent
@@ -31,11 +31,11 @@ def makes_rounds(world: World) -> bool:
     return world.seed % _WITHOUT_ROUNDS != 0
 
 
-def look_at_everything(world: World, agents: Sequence[Agent], step: Callable[[], bool]) -> None:
+def look_at_everything(world: World, agents: Sequence[Agent]) -> None:
     """To be called when nothing happens any more. Raises Violation if something was left to do."""
     for agent in agents:
         agent.look_at_everything()
-    while step():
+    while world.step():
         pass
 
 

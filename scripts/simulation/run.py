@@ -78,7 +78,7 @@ def _play(built: Built, steps: int) -> None:
         if world.steps > most:
             raise Violation("it_ends", f"after {most} steps there is no end of it: {len(world.live)} scripts go on")
         going = world.step()
-    look_at_everything(world, built.agents, world.step)
+    look_at_everything(world, built.agents)
     for invariant in built.invariants:
         invariant.end()
 
