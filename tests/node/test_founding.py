@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -50,6 +51,22 @@ def agent_keys(organization, role):
     return signing
 
 
+def agent_alone(folder):
+    """An agent as a process of its own, on a folder of its own, until Ctrl-C: it says what it did and nothing is left."""
+    words = ["agent", "sof", "--set", "agents.folder=apart", "--set", "log.format=json"]
+    command = [sys.executable, "-c", "from node.cli import main; main()", *words]
+    running = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        events = iter(lambda: json.loads(running.stderr.readline())["event"], "agent_started")
+        assert "agent_not_started" not in list(events)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=30)
+    finally:
+        running.kill()
+    assert running.returncode == 0, told
+    assert [json.loads(line)["event"] for line in told.splitlines()][-1] == "agent_stopped"
+
+
 def agents_section(signers):
     sections = [
         f"""
@@ -67,6 +84,7 @@ def agents_section(signers):
 
 def test_an_operator_founds_an_internal_ledger_and_runs_it_with_its_agents(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'proto' / 'gen'}")
     organization = syngraph("keys", "authority", "--out", "ca")["organization"]
     signing = syngraph("keys", "signing", "--organization", organization, "--out", "admin.signing.key")
     syngraph("keys", "member", "--authority", "ca", "--member", signing["member"], "--out", "admin")
@@ -151,6 +169,7 @@ def test_an_operator_founds_an_internal_ledger_and_runs_it_with_its_agents(tmp_p
         assert syngraph("trade", "rules", "int")["tries_max"] == 3
         (tmp_path / "rules.json").write_text('{"markup_basis_points": 1200}')
         assert syngraph("trade", "rules", "int", "rules.json")["markup_basis_points"] == 1200
+        agent_alone(tmp_path)
         log = node.log.read_text()
         assert (log.count("agent_started"), log.count("agent_not_started")) == (len(AGENTS), 0), log
     finally:
