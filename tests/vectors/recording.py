@@ -18,6 +18,7 @@ from smartcontracts.change import (
     ChangeOutcome,
     DeclineMaintenance,
     EndChange,
+    HastenChange,
     ProposeMaintenance,
     StartChange,
 )
@@ -252,7 +253,7 @@ class BilateralLife:
         do("acme", "answer_extension", AnswerExtension(order_id=late.id, granted=True), code=3309)
         do("alpha", "fail_order", FailOrder(order_id=late.id, reason="DUCT_FULL"))
 
-    def _changing(self, service: str, kind: ChangeKind) -> Order:
+    def _changing(self, service: str, kind: ChangeKind, **more: Any) -> Order:
         """The accepted order of a change of alpha's service; all but a termination interrupt it."""
         ends = kind == ChangeKind.TERMINATION
         change = Change(service_id=service, kind=kind)
@@ -261,7 +262,7 @@ class BilateralLife:
         inquiry = self.ledger.made("acme", "submit_inquiry", asked, "inquiry")
         said = ChangeAnswer(outage=Outage.YES, outage_ms=1_000, method=ChangeMethod.PARALLEL_BUILD_HOT)
         offer = replace(self._offer(inquiry), change_answer=None if ends else said)
-        return self._accepted(self.ledger.made("alpha", "issue_quote", offer, "quote"), change=change)
+        return self._accepted(self.ledger.made("alpha", "issue_quote", offer, "quote"), change=change, **more)
 
     def _changes(self, service: str) -> None:
         """A relocation inside a window that is agreed on at the second try, and the end of the service."""
@@ -278,8 +279,11 @@ class BilateralLife:
         self.ledger.wait(5_001)  # due
         do("alpha", "start_change", StartChange(**named))
         do("alpha", "end_change", EndChange(**named, outcome=ChangeOutcome.DONE))
-        last = self._changing(service, ChangeKind.TERMINATION)
+        later_ms = self.ledger.clock() + WINDOW_MS // 2
+        last = self._changing(service, ChangeKind.TERMINATION, implement_at_ms=later_ms)
         named = {"change_id": last.change_id, "service_id": service}
+        do("alpha", "start_change", StartChange(**named), code=3414)
+        do("acme", "hasten_change", HastenChange(**named, implement_at_ms=0))
         do("alpha", "start_change", StartChange(**named))
         do("alpha", "end_change", EndChange(**named, outcome=ChangeOutcome.DONE))
 
