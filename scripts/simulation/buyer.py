@@ -18,6 +18,7 @@ ACTIVATION_MS: Final = ((5_000, 60_000), (60_000, 400_000), (60_000, 400_000))
 # What a buyer waits beyond a window's end: a tick, a round of bad proposers, a stalled ledger.
 GRACE_MS: Final = 5_000
 PATIENCE_MS: Final = 1_800_000
+CLEARINGS: Final = 20
 ENDED: Final = frozenset(("rejected", "activated", "failed", "cancelled"))
 
 
@@ -246,9 +247,20 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
     if person.world.random.random() < 0.08:
         await person.say("cancel_order", order_id=order.id, reason="REGRETTED")
     other = None if twice is None else await quote_of(person, twice)
-    if other is not None:
-        await place(person, other, habit)
+    second = None if other is None else await place(person, other, habit)
     await _follow_change(person, order)
+    for one in (order, second):
+        if one is not None:
+            await _clear(person, one)
+
+
+async def _clear(person: Person, order: Any) -> None:
+    """Take back what its seller has forgotten: while it is pending, nobody can change or end the service."""
+    for _ in range(CLEARINGS):
+        if person.read("order", order.id).status in ENDED:
+            return
+        if await person.say("cancel_order", order_id=order.id, reason="TOO_LATE") is None:
+            await person.sleep(GRACE_MS)
 
 
 def _changed(item: Any, action: Action) -> Any:
