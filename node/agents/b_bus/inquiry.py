@@ -523,6 +523,8 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="quote",
         statuses=(QuoteStatus.ISSUED,),
+        # A late one may come when all was ranked, and nothing inside waits for it any more.
+        owed=(QuoteStatus.ISSUED,),
         applies=is_buyer,
         submits=(RECORD,),
         do=collect_of_quote,
