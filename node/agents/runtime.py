@@ -167,7 +167,6 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_ledgers(tasks))
-                tasks.create_task(self._begin_late())
                 tasks.create_task(self._dispatch(tasks))
                 tasks.create_task(self._sweep())
                 tasks.create_task(self._save_cursors())
@@ -198,6 +197,7 @@ class Agent:
         if is_ours:
             if port.kind == INTERNAL:
                 self._internal = port
+                tasks.create_task(self._begin_late())
             self._ports[port.id] = port
             self._log.info("agent_ledger_taken_up", ledger=port.name)
             for subject in self._absent.pop(port.id, ()):

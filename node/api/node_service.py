@@ -50,7 +50,8 @@ class NodeService(api_pb2_grpc.NodeServiceServicer):
             try:
                 status = await link.read_status()
             except (ApplicationAway, ApplicationRefused):
-                answer.starting = True
+                # Of one that has halted nobody knows when it will answer.
+                answer.starting = answer.starting or not link.halt
                 continue
             answer.ledgers.add(
                 ledger_id=link.ledger_id,

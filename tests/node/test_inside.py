@@ -157,6 +157,16 @@ async def test_a_node_that_is_starting_says_so_and_tells_the_rest_when_it_knows(
     await told.aclose()
 
 
+async def test_a_ledger_that_has_halted_and_does_not_answer_is_not_waited_for(link):
+    link.away, link.halt = True, "a reason"
+    other = Link(Standings())
+    other.ledger_id = "sg_" + "b" * 32
+    told = watched({LEDGER: link, other.ledger_id: other}, Changes())
+    first = await anext(told)
+    assert ([one.ledger_id for one in first.ledgers], first.starting) == ([other.ledger_id], False)
+    await told.aclose()
+
+
 async def test_what_nobody_tells_of_is_found_by_looking(link, monkeypatch):
     monkeypatch.setattr("node.api.node_service._LOOK_S", 0.05)
     told = watched({LEDGER: link}, Changes())

@@ -706,6 +706,24 @@ async def test_a_ledger_that_does_not_answer_holds_up_the_others_only_so_long():
         assert sellers == [["sg_one"]]
 
 
+async def test_the_wait_for_slow_ledgers_begins_with_the_internal_one():
+    """A node that takes long to start has all its ledgers at once, and then they are all to be there."""
+    sellers = []
+
+    async def ask(desk, port, wish):
+        sellers.append(sorted(desk.bilateral))
+
+    world = World(duties=(replace(WEIGH, do=ask), noting([])))
+    world.wish()
+    world.node.failures += [NodeUnreachable("away")] * 10
+    world.node.counterparties["sg_one"] = org("acme")
+    world.node.join(bilateral("sg_one"))
+    world.node.unclear += [NodeUnreachable("away")] * 3
+    async with running(world):
+        await world.pass_time(10 * 2_000 + 3_000, step_ms=250)
+        assert sellers == [["sg_one"]]
+
+
 async def test_a_duty_is_not_called_for_documents_that_are_not_its_own_or_gone():
     called = []
 
