@@ -1,6 +1,7 @@
 """Markers: what stands in an organization's documents and must be with nobody else.
 
 Each document gives at least one: its id, a salt, or whatever text of it is long and has a digit, so that it is no common word.
+An id needs none: of a thousand, one or two have no digit by chance.
 What the organization has also said on a ledger that it shares is no secret of its internal one, and no marker.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 LENGTH_MIN: Final = 16
 _DIGIT: Final = re.compile(rb"[0-9]")
+_ID: Final = re.compile(rb"[a-z]{3}_[a-z2-7]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +51,5 @@ def plain(documents: Iterable[Any]) -> bytes:
 
 
 def _is_telling(value: bytes) -> bool:
-    return len(value) >= LENGTH_MIN and (_DIGIT.search(value) is not None or not value.isascii())
+    is_word = _DIGIT.search(value) is None and value.isascii() and not _ID.fullmatch(value)
+    return len(value) >= LENGTH_MIN and not is_word

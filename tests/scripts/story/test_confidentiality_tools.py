@@ -75,6 +75,12 @@ def frame(source, target, payload, sequence=0):
     return bytes(12) + b"\x08\x00" + ip + tcp
 
 
+def test_an_id_is_a_marker_though_it_has_no_digit_by_chance():
+    without = "oit_ljlsbawxbonzukbxurvpfybfqlyaahle"
+    assert markers_of(Inner(without), b"") == {without.encode()}
+    assert markers_of(Inner("no digit in here at all"), b"") == frozenset()
+
+
 def test_streams_are_put_together_by_connection_and_direction(tmp_path):
     frames = [frame(1, 2, MARKER[:7]), frame(2, 1, b"answer"), frame(1, 2, MARKER[7:]), bytes(60), frame(3, 2, b"")]
     path = tmp_path / "frames"
