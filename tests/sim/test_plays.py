@@ -29,7 +29,10 @@ def test_plays_are_of_statuses_and_duties_that_are_there():
         assert (play.kind, play.status) in statuses, play.name
         assert set(play.held) <= duties, play.name
     assert {play.kind for play in PLAYS} == KINDS
-    assert {play.held for play in PLAYS if play.status == "testing"} >= {("test_chain",), ("test_chain", "decide_overdue")}
+    assert {play.held for play in PLAYS if play.status == "testing"} >= {
+        ("test_chain",),
+        ("test_chain", "decide_overdue"),
+    }
 
 
 def test_each_play_has_its_turn_in_as_many_seeds_as_there_are_plays():
