@@ -244,14 +244,15 @@ class Policies:
     def passes_over(self, part: Part, seller: Seller) -> str:
         """Why a candidate is not asked while there are others, a word in capitals for INT; empty where it is. Req: Q-31.
 
-        Default: by the file's rule for the offering. Without one, who has only bought from us so far; and who was silent, once
-        if it never gave a sign of selling, else `silences_max` times in a row, until `silence_pause_ms` have passed.
+        Default: by the file's rule for the offering. Without one, a customer that never gave a sign of selling and has left a
+        request without an answer; and who else was silent, once if it never gave such a sign, else `silences_max` times in
+        a row, until `silence_pause_ms` have passed.
         """
         rules = {rule.offering: rule.organizations for rule in self.settings.seller}
         named = rules.get(part.offering, rules.get(""))
         if named is not None:
             return "" if seller.organization in named else NOT_NAMED
-        if seller.buys and not seller.sells:
+        if seller.buys and not seller.sells and seller.silences:
             return BUYS_ONLY
         patience = self.settings.silences_max if seller.sells else 1
         is_silent = seller.silences >= patience and seller.silent_for_ms < self.settings.silence_pause_ms

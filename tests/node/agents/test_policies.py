@@ -167,8 +167,10 @@ def test_who_only_buys_or_keeps_silent_is_asked_when_nobody_else_is_left(tmp_pat
     policies = Policies(settings(tmp_path, ""))
     good, new = seller("good", buys=True, silences=2), seller("new", sells=False)
     silent, shy = seller("silent", silences=3), seller("shy", sells=False, silences=1)
-    buyer = seller("buyer", sells=False, buys=True, silences=9)
+    buyer, partner = seller("buyer", sells=False, buys=True, silences=1), seller("partner", sells=False, buys=True)
     assert policies.sellers(PART, (good, silent, new, buyer, shy)) == (good, new)
+    # Who has bought before it was ever asked is asked: wholesalers buy from each other.
+    assert policies.sellers(PART, (silent, partner, buyer)) == (partner,)
     assert policies.sellers(PART, (silent, buyer, shy)) == (silent, shy)
     assert policies.sellers(PART, (buyer,)) == (buyer,)
     assert policies.sellers(PART, ()) == ()
