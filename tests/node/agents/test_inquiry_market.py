@@ -315,7 +315,7 @@ def test_a_customer_that_never_answers_is_asked_once_and_not_waited_for_again():
     market.run()
     for expected in ({org("acme"): "LOOP"}, {org("acme"): "LOOP", org("bolt"): "BUYS_ONLY"}):
         asked = market.ask("acme", "alpha", (SINGLE,))
-        market.run()
+        market.run_until()
         (answered,) = (one for one in market.records(market.between("acme", "alpha"), "inquiry") if one.id == asked.id)
         assert answered.in_window
         assert passed_over(market) == expected
