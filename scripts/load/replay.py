@@ -89,7 +89,8 @@ def replay(
             if follower is not None and application.committed is not None and application.committed.root != follower.app_hash:
                 raise ReplayDiffers(f"height {block.height}: the recorded app hash is another one")
         after = application.times.as_dict()
-        merging_s = _others_s() - run.others_since_s
+        # Two clocks are read one after the other, so that nothing can come out as less than nothing.
+        merging_s = max(0.0, _others_s() - run.others_since_s)
     count = max(1, run.transactions)
     return ReplayTimes(
         blocks=len(run.finalize_us),
