@@ -38,6 +38,8 @@ class Habits:
     gives_time: bool
     # keep, terminate, modify.
     afterwards: str
+    # Whether it waits for a change as long as for a service, and takes none back for a whim.
+    steadfast: bool = False
     # Wishes something else once it has its quote; takes an estimate first; looks into the catalogue.
     changes_mind: bool = False
     level: QuoteLevel = QuoteLevel.FIRM
@@ -223,7 +225,7 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
         # Mostly there is time for what has to be agreed on.
         habit = replace(
             habit,
-            response_ms=0,
+            response_ms=habit.response_ms if habit.steadfast else 0,
             acceptance_ms=max(habit.acceptance_ms, 45_000),
             activation_ms=max(habit.activation_ms, 200_000),
         )
@@ -244,11 +246,11 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
     order = await place(person, quote, habit, person.now_ms + 30_000 if later else 0)
     if order is None:
         return
-    if person.world.random.random() < 0.08:
+    if not habit.steadfast and person.world.random.random() < 0.08:
         await person.say("cancel_order", order_id=order.id, reason="REGRETTED")
     other = None if twice is None else await quote_of(person, twice)
     second = None if other is None else await place(person, other, habit)
-    await _follow_change(person, order)
+    await _follow_change(person, order, habit)
     for one in (order, second):
         if one is not None:
             await _clear(person, one)
@@ -269,12 +271,13 @@ def _changed(item: Any, action: Action) -> Any:
     return replace(item, action=action, product=product, lineage_id="")
 
 
-async def _follow_change(person: Person, order: Any) -> None:
+async def _follow_change(person: Person, order: Any, habit: Habits) -> None:
     """Agree to a window that the seller proposes, mostly; now and then think better of it, wherever the change is then."""
     change_id = person.read("order", order.id).change_id
     until_ms = person.now_ms + PATIENCE_MS
     over = frozenset(("done", "refused", "failed", "cancelled"))
-    regrets = person.world.random.choice(("", "", "", "agreeing", "agreed", "implementing", "accepted"))
+    whims = ("",) if habit.steadfast else ("", "", "", "agreeing", "agreed", "implementing", "accepted")
+    regrets = person.world.random.choice(whims)
     seen: Any = None
     while change_id and person.now_ms < until_ms and (seen is None or seen.status not in over):
         before = seen

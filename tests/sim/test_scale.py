@@ -22,6 +22,7 @@ PATIENT = Habits(
     extension="grant",
     gives_time=False,
     afterwards="keep",
+    steadfast=True,
 )
 
 
