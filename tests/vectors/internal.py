@@ -5,6 +5,7 @@ acme buys from alpha, and alpha from bravo and charlie. Each offering has its ow
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 from node.agents.boundaries import ignore
 from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings, SellerRule
+from node.agents.ports import caused
 from node.agents.provisioning.inventory import Inventory, parse
 from node.agents.roster import DUTIES
 from smartcontracts.delivery import CancelOrder, ExtendWindow
 from smartcontracts.internal.inventory import RecordTermination
+from smartcontracts.internal.orders import ReleaseOrder
+from smartcontracts.internal.release import RecordCarried, released_command
 from smartcontracts.internal.rules import SetSourcingRules
 from smartcontracts.kernel import Position, Role, WrongStatus
 from smartcontracts.membership import (
@@ -32,7 +36,7 @@ from smartcontracts.money import Rounding
 from smartcontracts.order import PlaceOrder
 from smartcontracts.parameters import ScheduleVersion, SetParameters
 from smartcontracts.proposal import AcceptProposal, DeclineProposal, Propose, WithdrawProposal, act_of
-from smartcontracts.quote import IssueQuote, QuoteItem, totals
+from smartcontracts.quote import IssueQuote, QuoteExpired, QuoteItem, totals
 from smartcontracts.trade import Action, Change, ChangeKind, InquiryItem, ItemRelation, QuoteLevel
 from tests.node.agents.chains import fault
 from tests.node.agents.desk import Market, MarketLedger, pool
@@ -77,11 +81,12 @@ MAKES = {
         "slack",
         "doomed",
         "hasty",
+        "trunk",
         faults=fault("activate", offering="slack", delay_ms=LATE_MS)
         + fault("activate", offering="doomed", cause="BROKEN", times=99)
         + fault("activate", offering="hasty", delay_ms=HOUR_MS // 2, times=9),
     ),
-    "charlie": makes("fragile", monthly_cost="5.00"),
+    "charlie": makes("fragile", "fibre", monthly_cost="5.00"),
 }
 
 
@@ -156,6 +161,8 @@ class InternalLife:
         self._cancelled()
         self._given_time()
         self._changed(service)
+        self._hastened()
+        self._surfaced()
         self._regretted()
         self._stranded()
         assert self.market.failures == [], self.market.failures
@@ -321,6 +328,45 @@ class InternalLife:
             order = self._ordered(change=change)
             self._wait(2 * ACTIVATION_MS, stop=lambda order=order: self._now(order).status == "activated")
             assert self._now(order).status == "activated"
+
+    def _hastened(self) -> None:
+        """bravo and charlie both change their part, and need not wait once both have accepted."""
+        change = Change(service_id=self._delivered("trunk", "fibre"), kind=ChangeKind.PARAMETER)
+        assert self._asked(*items_of("trunk", "fibre", action=Action.MODIFY), change=change).status == "quoted"
+        order = self._ordered(change=change)
+        self._wait(2 * ACTIVATION_MS, stop=lambda: self._now(order).status == "activated")
+        assert self._now(order).status == "activated"
+
+    def _surfaced(self) -> None:
+        """alpha's node is behind: a person takes the order to bravo for refused, which is out there all the same."""
+        assert self._asked(*items_of("line")).status == "quoted"
+        back = self._away((OWNER, Role.B_BUS))
+        order = self._ordered()
+        self._wait(ACCEPTANCE_MS // 2, stop=lambda: self._handed_over(order).status == "ordering_external")
+        found = self.market.records(self.twin, "service_element")
+        (element,) = [one for one in found if one.order_handover_id == self._handed_over(order).id]
+        command = ReleaseOrder(
+            order_handover_id=element.order_handover_id,
+            ledger_id=element.ledger_id,
+            quote_id=element.quote_id,
+            salt=hashlib.sha256(b"a person's").digest(),
+        )
+        self.market.act(self.twin, "release_order", command, OWNER, "b_bus")
+        release = self.newest("release", "released_at_ms", self.twin)
+        port = self.market.desks[OWNER, Role.S_BUS].internal
+        there = self.market.between(OWNER, "bravo")
+        act = (release.act, released_command(release), caused(port, release.id, release.act))
+        there.submit([act], sender=there.sender(OWNER, "b_bus"), at=self.market.now_ms)
+        missed = RecordCarried(
+            release_id=release.id, refusal_code=QuoteExpired.code, refusal_name=QuoteExpired.refusal_name()
+        )
+        self.market.act(self.twin, "record_carried", missed, OWNER, "b_bus")
+        back()
+        self._wait(ACTIVATION_MS, stop=lambda: self._now(order).status == "activated")
+        assert self._now(order).status == "activated"
+
+    def _handed_over(self, order: Any) -> Any:
+        return next(one for one in self.market.records(self.twin, "order_handover") if one.order_id == order.id)
 
     def _regretted(self) -> None:
         """acme gives back what has just been activated, as the agreement lets it."""
