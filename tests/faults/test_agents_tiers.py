@@ -131,7 +131,7 @@ class Kills:
         # Passed in every round: what is passed now and then only, no plan can count on.
         self.steady = set().union(*self.passed.values())
         self.killed = {}
-        # (Boundary, agent) of all plans, so that the next one is made for another agent if nothing came of it.
+        # (Boundary, agent) of all plans.
         self.planned = set()
 
     @property
@@ -140,12 +140,16 @@ class Kills:
         return [one for one in all_boundaries() if one in every and one not in self.killed]
 
     def plan(self):
-        """For the next round; no agent more often than it may."""
+        """For the next round; no agent more often than it may.
+
+        One agent each; where nothing came of that, all that pass it now and then.
+        """
         planned = dict.fromkeys(self.agents, 0)
+        tried = {boundary for boundary, _ in self.planned}
         for boundary in self.left:
             here = [key for key, passed in self.passed.items() if boundary in passed and planned[key] < KILLS_MAX]
-            if here:
-                chosen = min(here, key=lambda key: ((boundary, key) in self.planned, planned[key], key))
+            here.sort(key=lambda key: (planned[key], key))
+            for chosen in here if boundary in tried else here[:1]:
                 planned[chosen] += 1
                 self.planned.add((boundary, chosen))
                 self.agents[chosen].plan(boundary, forgets=len(self.planned) % FORGETS_EVERY == 0)
