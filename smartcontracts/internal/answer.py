@@ -171,7 +171,7 @@ def record_answer(command: RecordAnswer, call: Call) -> Outcome:
         raise AnswerNotCarried("The answer's carrier has not said yet what became of it.", "handover_id")
     recorded = _recorded(handover, release, call.block.time_ms)
     name = f"inquiry_handover.{recorded.status.value}"
-    return Outcome(writes=(recorded, *reusable(recorded)), events=(Event(name, recorded),))
+    return Outcome(writes=(recorded, *reusable(recorded, call.ledger_id)), events=(Event(name, recorded),))
 
 
 def list_prices(

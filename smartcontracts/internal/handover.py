@@ -264,12 +264,15 @@ def characteristics_of(items: tuple[InquiryItem, ...]) -> str:
     return digest.hexdigest()
 
 
-def reusable_quote_id(characteristics: str) -> str:
-    """The id of what points to the newest quote to these characteristics, whether or not there is one yet. Req: Q-20."""
-    return derive_id(REUSABLE_QUOTE.prefix, characteristics)
+def reusable_quote_id(internal_id: str, characteristics: str) -> str:
+    """The id of what points to the newest quote to these characteristics, whether or not there is one yet. Req: Q-20.
+
+    Others who are asked the same have another one: nothing that an internal ledger names is to be found anywhere else.
+    """
+    return derive_id(REUSABLE_QUOTE.prefix, internal_id, characteristics)
 
 
-def reusable(handover: InquiryHandover) -> tuple[ReusableQuote, ...]:
+def reusable(handover: InquiryHandover, internal_id: str) -> tuple[ReusableQuote, ...]:
     """What a quote that is out leaves for the next inquiry that is alike. Req: Q-20, Q-21.
 
     A seller's quote is good for one order, and a change is about one service: neither is used again.
@@ -277,7 +280,7 @@ def reusable(handover: InquiryHandover) -> tuple[ReusableQuote, ...]:
     if handover.status != HandoverStatus.QUOTED or handover.sourcing_id or handover.inquiry.change is not None:
         return ()
     newest = ReusableQuote(
-        id=reusable_quote_id(handover.characteristics),
+        id=reusable_quote_id(internal_id, handover.characteristics),
         characteristics=handover.characteristics,
         handover_id=handover.id,
         answered_at_ms=handover.answered_at_ms,

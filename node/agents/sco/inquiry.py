@@ -100,7 +100,8 @@ async def _refuse_if_late(desk: Desk, port: LedgerPort, handover: InquiryHandove
 
 async def _reuse(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[Outward, ...]:
     """The newest quote to an identical inquiry that rests on own resources alone, if policy wants it. Req: Q-20, Q-21."""
-    newest: ReusableQuote | None = await port.get("reusable_quote", reusable_quote_id(handover.characteristics))
+    pointer_id = reusable_quote_id(port.id, handover.characteristics)
+    newest: ReusableQuote | None = await port.get("reusable_quote", pointer_id)
     if newest is None:
         return ()
     age_ms = max(0, desk.now_ms() - newest.answered_at_ms)

@@ -298,14 +298,16 @@ def test_the_newest_quote_from_own_resources_is_the_one_that_is_found_again():
     ledger = internal_ledger()
     first = quoted_alone(ledger)
     assert ledger.the(REUSABLE_QUOTE) == ReusableQuote(
-        id=reusable_quote_id(first.characteristics),
+        id=reusable_quote_id(ledger.ledger_id, first.characteristics),
         characteristics=first.characteristics,
         handover_id=first.id,
         answered_at_ms=first.answered_at_ms,
     )
     newer = replace(first, id="iho_newer", answered_at_ms=first.answered_at_ms + 1)
-    assert reusable(newer)[0].id == ledger.the(REUSABLE_QUOTE).id
-    assert reusable(newer)[0].handover_id == "iho_newer"
+    assert reusable(newer, ledger.ledger_id)[0].id == ledger.the(REUSABLE_QUOTE).id
+    assert reusable(newer, ledger.ledger_id)[0].handover_id == "iho_newer"
+    # Who else is asked the same has another id for it.
+    assert reusable(newer, "sg_" + "b" * 32)[0].id != ledger.the(REUSABLE_QUOTE).id
 
 
 @pytest.mark.req("Q-21")
@@ -318,5 +320,5 @@ def test_a_quote_that_rests_on_a_seller_or_changes_a_service_or_is_none_is_not_f
     assert ledger.all(REUSABLE_QUOTE) == ()
     alone = quoted_alone(internal_ledger())
     changing = replace(alone.inquiry, change=Change(service_id="svc_1", kind=ChangeKind.QOS))
-    assert reusable(replace(alone, inquiry=changing)) == ()
-    assert reusable(replace(alone, status=HandoverStatus.UNABLE)) == ()
+    assert reusable(replace(alone, inquiry=changing), ledger.ledger_id) == ()
+    assert reusable(replace(alone, status=HandoverStatus.UNABLE), ledger.ledger_id) == ()
