@@ -9,6 +9,7 @@ from node.agents.duties import outside
 from node.agents.ports import LedgerPort
 from node.agents.provisioning import ElementSpec
 from node.agents.steps import UnlessOvertaken
+from smartcontracts.internal.decomposition import Element
 from smartcontracts.internal.delivery import (
     ActivationRequested,
     ChangeNotBegun,
@@ -30,6 +31,7 @@ from smartcontracts.internal.orders import InternalsNotAvailable, NotOrdered, Qu
 from smartcontracts.internal.recovery import DecisionMade, NoExtensionAsked, NotPlaced, SourcingOpen
 from smartcontracts.kernel import AlreadyDone, WrongStatus
 from smartcontracts.order import Order
+from smartcontracts.trade import Action
 
 # Half of what ledgers allow unless told otherwise: each may be about a whole order.
 ACTS_MAX: Final = 50
@@ -85,6 +87,12 @@ async def order_outside(desk: Desk, ledger_id: str, order_id: str) -> Order | No
 def asked_by_ms(elements: tuple[ServiceElement, ...]) -> int:
     """The latest end that a seller or SOF asks for; 0 if none does."""
     return max((one.extension.activate_by_ms for one in elements if one.extension is not None), default=0)
+
+
+def ends_nothing(element: ServiceElement | Element) -> bool:
+    """Whether an element is the end of a part that was never made: its service was activated by hand. Req: X-63."""
+    changes = element.changes if isinstance(element, ServiceElement) else element.service_id
+    return element.action == Action.DELETE and not changes
 
 
 def spec_of(element: ServiceElement) -> ElementSpec:

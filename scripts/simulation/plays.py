@@ -267,11 +267,10 @@ _OVER: Final = ("decide_overdue",)
 
 
 def _plays() -> tuple[Play, ...]:
-    found = [Play("order_handover", status, held, act) for status, held in _NEXT.items() for act in (_fail, _cancel)]
-    # Before it is delivered, or once it is given up, nobody activates: what is made of nothing could never be ended by its agents.
-    found += [
-        Play("order_handover", status, held, _activate if status in (*_DELIVERING, "overdue") else _accept)
+    found = [
+        Play("order_handover", status, held, act)
         for status, held in _NEXT.items()
+        for act in (_fail, _cancel, _activate)
     ]
     found += [Play("order_handover", status, _NEXT[status], _extend) for status in (*_DELIVERING, "overdue")]
     for status in _DELIVERING:

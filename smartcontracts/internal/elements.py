@@ -178,6 +178,8 @@ LIFECYCLE: Final = MappingProxyType(
 
 _E: Final = ElementStatus
 FAILED: Final = (_E.ACTIVATION_FAILED, _E.REJECTED, _E.UNDELIVERABLE)
+# Where somebody works on an element, or is done.
+BEGUN: Final = (_E.ACCEPTED, _E.ACTIVATING, _E.ACTIVATED, _E.CHAINED)
 _HELD: Final = (_E.AVAILABLE, _E.ACTIVATING, _E.ACTIVATED, _E.CHAINED, _E.ACTIVATION_FAILED)
 
 ELEMENT_LIFECYCLE: Final = MappingProxyType(
@@ -533,6 +535,14 @@ def freed(element: ServiceElement, time_ms: int) -> ServiceElement | None:
         return moved(element, "drop", ended_at_ms=time_ms)
     # Whether its order is out there yet or not: what was let out is carried, and then cancelled.
     return moved(element, "cancel", extension=None, ended_at_ms=time_ms)
+
+
+def unmade(elements: tuple[ServiceElement, ...], time_ms: int) -> tuple[ServiceElement, ...]:
+    """What has not been begun, or has failed, of an order that a person has fulfilled by hand, on its way to an end. Req: D-38, D-40; X-15.
+
+    What is being worked on stays: its seller or SOF may be done, though nobody has heard of it yet.
+    """
+    return free_all(tuple(one for one in elements if one.status not in BEGUN), time_ms)
 
 
 def free_all(elements: tuple[ServiceElement, ...], time_ms: int) -> tuple[ServiceElement, ...]:

@@ -28,6 +28,7 @@ from smartcontracts.internal.change import (
 from smartcontracts.internal.decomposition import DECOMPOSITION, SOF_QUERY, Element, decomposition_id
 from smartcontracts.internal.elements import (
     DELIVERING,
+    ELEMENT_EVENTS,
     ELEMENTS_MAX,
     ORDER_HANDOVER,
     PRICES_MAX,
@@ -55,6 +56,7 @@ from smartcontracts.internal.elements import (
     outcome,
     require_handover,
     stepped,
+    unmade,
 )
 from smartcontracts.internal.handover import INQUIRY_HANDOVER, InquiryHandover
 from smartcontracts.internal.handover import HandoverStatus as InquiryStatus
@@ -670,7 +672,10 @@ def _accepted_upstream(handover: OrderHandover, command: RecordUpstream) -> Outc
 def _activated(
     handover: OrderHandover, command: RecordUpstream, elements: tuple[ServiceElement, ...], call: Call
 ) -> Outcome:
-    """The service is in the inventory, or there as it was changed, or out of it. Req: D-23, C-11."""
+    """The service is in the inventory, or there as it was changed, or out of it. Req: D-23, C-11.
+
+    Who activated by hand may have been quicker than the agents: what was not begun then is given back, or not bought.
+    """
     now_ms = call.block.time_ms
     activated = stepped(
         handover,
@@ -684,6 +689,8 @@ def _activated(
         return done.then(service_after(activated, handover.change, call))
     service = inventory_of(activated, elements, now_ms)
     done = done.then(Outcome(writes=(service,), events=(Event("inventory_service.in_operation", service),)))
+    going = unmade(elements, now_ms)
+    done = done.then(Outcome(writes=going, events=tuple(Event(ELEMENT_EVENTS[one.status], one) for one in going)))
     return done.then(service_delivered(activated, call))
 
 

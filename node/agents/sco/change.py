@@ -47,15 +47,26 @@ class Affected:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What a service is made of; `is_delivered`: by the inventory."""
+
+    elements: tuple[ServiceElement, ...] = ()
+    is_delivered: bool = False
+
+
 async def changed_elements(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> Affected:
     """What a change is about, of a service in operation or still in delivery. Req: C-01, C-07; X-61."""
     inquiry = handover.inquiry
-    running = await _running(desk, port, handover)
+    found = await _running(desk, port, handover)
+    running = found.elements
     if inquiry.change is None or not running:
         return Affected(reason=SERVICE_UNKNOWN)
-    if any(one.status not in _SETTLED or not in_operation(one) for one in running):
+    is_ended = inquiry.change.kind == ChangeKind.TERMINATION
+    # What is in the inventory can be ended whatever it is made of: who activated by hand did without some parts of it.
+    if not all(_is_settled(one) for one in running) and not (is_ended and found.is_delivered):
         return Affected(reason=SERVICE_UNSETTLED)
-    if inquiry.change.kind == ChangeKind.TERMINATION:
+    if is_ended:
         return Affected(_ends(inquiry, running))
     if not any(item.id in one.item_ids for item in inquiry.items for one in running):
         # New elements of the service, made like any others. Req: C-03.
@@ -79,23 +90,29 @@ def in_operation(element: ServiceElement) -> str:
     return element.service_id if element.source == Source.EXTERNAL else element.reservation_id
 
 
-async def _running(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> tuple[ServiceElement, ...]:
+def _is_settled(element: ServiceElement) -> bool:
+    return element.status in _SETTLED and bool(in_operation(element))
+
+
+async def _running(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> _Running:
     """What the service is made of, by the inventory, or else by the order that is delivering it."""
     change = handover.inquiry.change
     if change is None:
-        return ()
+        return _Running()
     services: tuple[InventoryService, ...] = await port.list(
         "inventory_service", service=change.service_id, status=InventoryStatus.IN_OPERATION
     )
     for service in services:
         if (service.ledger_id, service.service_id) == (handover.ledger_id, change.service_id):
             found = [await port.get("service_element", part.element_id) for part in service.elements]
-            return tuple(element for element in found if element is not None)
+            return _Running(tuple(element for element in found if element is not None), is_delivered=True)
     promised: Service | None = await outside(desk, handover.ledger_id).get("service", change.service_id)
     if promised is None:
-        return ()
+        return _Running()
     order = await handover_on(port, handover_id_of(port.id, handover.ledger_id, promised.order_id))
-    return await current_on(port, order.id) if order is not None and order.status in OPEN else ()
+    if order is None or order.status not in OPEN:
+        return _Running()
+    return _Running(await current_on(port, order.id))
 
 
 def _touched(inquiry: Inquiry, made: tuple[Element, ...], known: Mapping[str, ServiceElement]) -> tuple[Element, ...]:
@@ -160,7 +177,10 @@ def _made(desk: Desk, handover: InquiryHandover, attempt: int) -> tuple[Element,
 
 
 def _ends(inquiry: Inquiry, running: tuple[ServiceElement, ...]) -> tuple[Element, ...]:
-    """An end for everything that the service is made of; it asks for nothing new, so each is as it was ordered. Req: X-63."""
+    """An end for everything that the service is made of; it asks for nothing new, so each is as it was ordered. Req: X-63.
+
+    Of what was never made the end is nothing: it changes no reservation and no seller's service.
+    """
     serving = serving_of(one.item_ids for one in running)
     return tuple(
         Element(
@@ -173,7 +193,7 @@ def _ends(inquiry: Inquiry, running: tuple[ServiceElement, ...]) -> tuple[Elemen
             lineage_id=expected_lineage(
                 one.element_id, one.item_ids, serving[one.item_ids[0]], inquiry.items, inquiry.lineage_key
             ),
-            service_id=in_operation(one),
+            service_id=in_operation(one) if _is_settled(one) else "",
         )
         for one in running
     )

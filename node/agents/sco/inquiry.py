@@ -42,6 +42,7 @@ from smartcontracts.internal.sourcing import (
 from smartcontracts.kernel import Role
 from smartcontracts.money import Rounding
 from smartcontracts.pricing import charged_minor
+from smartcontracts.trade import Action
 
 DECOMPOSE: Final = "decompose"
 SOURCE: Final = "source"
@@ -153,7 +154,7 @@ async def _make_or_buy(desk: Desk, port: LedgerPort, handover: InquiryHandover) 
         query = queries[element.id]
         if query.status != QueryStatus.YES:
             buying.append(SourcedElement(element_id=element.id, reason=SourcingReason.NOT_INTERNAL))
-        elif not element.service_id and desk.policies.buy_too(part_of(element), _own(query), rules):
+        elif element.action == Action.ADD and desk.policies.buy_too(part_of(element), _own(query), rules):
             buying.append(SourcedElement(element_id=element.id, reason=SourcingReason.DISCRETIONARY))
     respond_by_ms = _sellers_respond_by_ms(desk, handover, rules)
     needs_sellers = any(one.reason == SourcingReason.NOT_INTERNAL for one in buying)

@@ -7,12 +7,16 @@ from typing import Final
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
 from node.agents.inquiries import MESSAGES_MAX, bought_on, submit_unless_overtaken
+from node.agents.orders import ends_nothing
 from node.agents.ports import LedgerPort, Outward
-from node.agents.provisioning import Declined, ElementSpec, Offer, Operation, Pending, call_id
+from node.agents.provisioning import Declined, ElementSpec, Offer, Operation, Outage, OutageMethod, Pending, call_id
+from smartcontracts.agreement import PriceType
 from smartcontracts.internal.decomposition import AnswerSofQueries, SofAnswer, SofQuery, Verdict
 from smartcontracts.internal.handover import HandoverStatus, InquiryHandover
 from smartcontracts.kernel import Role
-from smartcontracts.trade import ChangeAnswer, ChangeMethod, Outage
+from smartcontracts.money import Rate
+from smartcontracts.trade import ChangeAnswer, ChangeMethod, Price
+from smartcontracts.trade import Outage as Interrupts
 
 ANSWER: Final = "answer"
 CURRENCY_OTHER: Final = "CURRENCY_OTHER"
@@ -30,6 +34,9 @@ async def answer_queries(desk: Desk, port: LedgerPort, handover: InquiryHandover
             # What a seller delivers, it alone can change.
             answers.append(_answer(query, Declined(NOT_OURS)))
             continue
+        if ends_nothing(query.element):
+            answers.append(_answer(query, _nothing(query)))
+            continue
         found = await desk.provisioning.query(call_id(Operation.QUERY, query.id), _spec(query))
         if isinstance(found, Pending):
             again_at_ms = min(again_at_ms or found.again_at_ms, found.again_at_ms)
@@ -40,6 +47,12 @@ async def answer_queries(desk: Desk, port: LedgerPort, handover: InquiryHandover
         await submit_unless_overtaken(port, [Outward("answer_sof_queries", command)], purpose=ANSWER)
     if again_at_ms:
         raise Later(again_at_ms)
+
+
+def _nothing(query: SofQuery) -> Offer:
+    """The end of what was never made costs nothing and interrupts nothing."""
+    free = Price(price_type=PriceType.NON_RECURRING, rate=Rate(0, query.currency), name="installation")
+    return Offer(cost=(free,), lead_time_ms=1, outage=Outage(outage_ms=0, method=OutageMethod.RECONFIGURE))
 
 
 def _spec(query: SofQuery) -> ElementSpec:
@@ -72,7 +85,7 @@ def _answer(query: SofQuery, found: Offer | Declined) -> SofAnswer:
         change_answer=None
         if change is None
         else ChangeAnswer(
-            outage=Outage.YES if change.outage_ms else Outage.NO,
+            outage=Interrupts.YES if change.outage_ms else Interrupts.NO,
             outage_ms=change.outage_ms,
             method=ChangeMethod(change.method.value),
         ),

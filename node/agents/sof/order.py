@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
-from node.agents.orders import current_on, handover_on, spec_of, submit_unless_overtaken
+from node.agents.orders import current_on, ends_nothing, handover_on, spec_of, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from node.agents.provisioning import Declined, Operation, Pending, Provisioning, call_id
 from smartcontracts.internal.elements import (
@@ -22,6 +22,8 @@ from smartcontracts.internal.orders import AnswerAvailability, Availability, Ele
 from smartcontracts.kernel import Role
 
 CONFIRM: Final = "confirm"
+# The reservation of the end of what was never made; the provisioning system never hears of it.
+NOTHING: Final = "nothing"
 PRICE_DIFFERS: Final = "PRICE_DIFFERS"
 # Within which SOF learns that an order was accepted, at the last moment even, and after an agent's restart.
 NEWS_MS: Final = 600_000
@@ -65,6 +67,14 @@ async def _availability(
     provisioning: Provisioning, handover: OrderHandover, element: ServiceElement
 ) -> ElementAvailability | Pending:
     """A replacement is asked about first, since it may not cost more. X-26."""
+    if ends_nothing(element):
+        return ElementAvailability(
+            element_id=element.id,
+            answer=Availability.AVAILABLE,
+            reservation_id=NOTHING,
+            hold_until_ms=hold_until_ms(handover),
+            cost=element.cost,
+        )
     cost = element.cost
     if element.replaces:
         offer = await provisioning.query(call_id(Operation.QUERY, element.id), spec_of(element))
@@ -98,7 +108,8 @@ async def keep_reserved(desk: Desk, port: LedgerPort, handover: OrderHandover) -
         return
     again_at_ms = 0
     for element in await current_on(port, handover.id):
-        if element.source == Source.INTERNAL and element.status == ElementStatus.AVAILABLE:
+        is_held = element.source == Source.INTERNAL and element.status == ElementStatus.AVAILABLE
+        if is_held and not ends_nothing(element):
             held = await desk.provisioning.reserve(
                 call_id(Operation.RESERVE, element.id), spec_of(element), hold_until_ms(handover)
             )

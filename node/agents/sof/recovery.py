@@ -6,7 +6,7 @@ from typing import Final
 
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
-from node.agents.orders import spec_of, submit_unless_overtaken
+from node.agents.orders import ends_nothing, spec_of, submit_unless_overtaken
 from node.agents.ports import LedgerPort, Outward
 from node.agents.provisioning import Operation, Pending, Provisioning, Reserved, call_id
 from smartcontracts.internal.elements import ElementStatus, ServiceElement
@@ -20,7 +20,9 @@ async def release_element(desk: Desk, port: LedgerPort, element: ServiceElement)
     """Give back what an element holds, and say so. Req: D-38."""
     if desk.provisioning is None:
         return
-    reservation = element.reservation_id or await _held(desk.provisioning, element, desk.now_ms())
+    reservation = ""
+    if not ends_nothing(element):
+        reservation = element.reservation_id or await _held(desk.provisioning, element, desk.now_ms())
     if reservation:
         released = await desk.provisioning.release(call_id(Operation.RELEASE, element.id), reservation)
         if isinstance(released, Pending):

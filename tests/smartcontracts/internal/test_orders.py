@@ -35,6 +35,7 @@ from tests.smartcontracts.internal.deals import (
     OWN_MS,
     SALT,
     UPSTREAM,
+    abandoned,
     accepted,
     accepted_upstream,
     activated,
@@ -46,6 +47,7 @@ from tests.smartcontracts.internal.deals import (
     handed_over,
     handing,
     in_delivery,
+    in_recovery,
     ordered,
     ordering,
     overdue,
@@ -413,6 +415,38 @@ def test_the_activation_puts_the_service_into_the_inventory():
         ("external", "svc_down", ""),
         ("external", "svc_down", ""),
         ("internal", "", "res_1"),
+    ]
+
+
+def to_reject():
+    ledger = handed_over()
+    send(ledger, "answer_availability", answering(ledger, "rejected"), "sof")
+    return ledger
+
+
+@pytest.mark.req("D-38", "D-40", "X-15")
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [
+        (handed_over, ("cancelled", "cancelled", "releasing")),
+        (available, ("cancelled", "cancelled", "releasing")),
+        (to_reject, ("cancelled", "cancelled", "rejected")),
+        (ordered, ("cancelling", "cancelling", "releasing")),
+        # What sellers are at goes on.
+        (accepted, ("accepted", "accepted", "releasing")),
+        (in_recovery, ("activating", "activating", "releasing")),
+        (abandoned, ("activating", "activating", "activated")),
+        (to_fail, ("cancelling", "cancelling", "releasing")),
+    ],
+)
+def test_what_was_not_begun_when_a_person_activates_by_hand_is_neither_held_nor_bought(state, left):
+    ledger = state()
+    send(ledger, "record_upstream", upstream(ledger, "activated", service_id="svc_up"), "s_bus")
+    assert the_handover(ledger).status == "activated"
+    assert tuple(statuses(ledger)) == left
+    service = ledger.the(INVENTORY_SERVICE)
+    assert [one.element_id for one in service.elements] == [
+        element(ledger, name).id for name in ("item-002", "item-003", "item-001")
     ]
 
 
