@@ -73,10 +73,11 @@ async def changed_elements(desk: Desk, port: LedgerPort, handover: InquiryHandov
         return Affected(_made(desk, handover, 1), NOT_DECOMPOSED)
     known = {one.element_id: one for one in running}
     for attempt in range(1, _WAYS_MAX + 1):
-        elements = _made(desk, handover, attempt)
-        if not elements:
+        made = _made(desk, handover, attempt)
+        if not made:
             break
-        if all(element.id in known for element in elements):
+        elements = _recognized(made, known)
+        if elements:
             # What says nothing of where it is stays where it is.
             there = tuple(
                 replace(one, product=located(one.product, location_of(known[one.id].product))) for one in elements
@@ -113,6 +114,38 @@ async def _running(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> _
     if order is None or order.status not in OPEN:
         return _Running()
     return _Running(await current_on(port, order.id))
+
+
+def _recognized(made: tuple[Element, ...], known: Mapping[str, ServiceElement]) -> tuple[Element, ...]:
+    """What was made anew, under the ids by which it runs; empty where something of it does not run.
+
+    Ids differ where an earlier quote was used again for items of other names: then the one part of these items with this
+    offering is meant.
+    """
+    names: dict[str, str] = {}
+    for element in made:
+        running = known.get(element.id)
+        if running is None or running.item_ids != element.item_ids:
+            alike = [
+                one.element_id
+                for one in known.values()
+                if (one.item_ids, one.offering) == (element.item_ids, element.offering)
+            ]
+            if len(alike) != 1:
+                return ()
+            names[element.id] = alike[0]
+        else:
+            names[element.id] = element.id
+    if len(frozenset(names.values())) < len(names):
+        return ()
+    return tuple(
+        replace(
+            element,
+            id=names[element.id],
+            relations=tuple(replace(one, item_id=names[one.item_id]) for one in element.relations),
+        )
+        for element in made
+    )
 
 
 def _touched(inquiry: Inquiry, made: tuple[Element, ...], known: Mapping[str, ServiceElement]) -> tuple[Element, ...]:

@@ -19,7 +19,7 @@ from smartcontracts.delivery import FailOrder
 from smartcontracts.order import PlaceOrder
 from smartcontracts.trade import Action, Change, ChangeKind, Outage
 from tests.node.agents.chains import Killer, ordered, stock, units_in_use
-from tests.node.agents.desk import pool
+from tests.node.agents.desk import Market, pool
 from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, product
 
 HOUR_MS = 3_600_000
@@ -765,6 +765,57 @@ def test_what_shows_no_difference_is_asked_for_in_all_of_its_parts():
 
 
 # In delivery
+
+
+class AskedBefore(Market):
+    """bolt has asked for the same before, by other names of the items: that quote is used again."""
+
+    def names(self, items):
+        return {item.id: f"old-{item.id}" for item in items}
+
+    def ask(self, buyer, seller, items, **more):
+        if not self.records(self.between("bolt", seller), "inquiry"):
+            names = self.names(items)
+            super().ask("bolt", seller, tuple(renamed(item, names) for item in items))
+            self.run()
+        return super().ask(buyer, seller, items, **more)
+
+
+class AskedCrosswise(AskedBefore):
+    """Each name was another item's."""
+
+    def names(self, items):
+        return {item.id: items[place - 1].id for place, item in enumerate(items)}
+
+
+def renamed(item, names):
+    relations = tuple(replace(one, item_id=names[one.item_id]) for one in item.relations)
+    return replace(item, id=names[item.id], relations=relations)
+
+
+@pytest.mark.req("C-01", "Q-20")
+@pytest.mark.parametrize("made", [AskedBefore, AskedCrosswise])
+def test_a_service_of_a_quote_that_was_used_again_under_other_names_is_changed_like_any_other(made):
+    own = {"alpha": makes("line", "port", mbps_per_unit=100)}
+    story = in_operation(own, (*DEEP[:1], ("bolt", "alpha")), made=made)
+    assert any(one.repurposed_from for one in story.inside("alpha", "inquiry_handover"))
+    parts = {one.item_ids: one for one in story.inside("alpha", "service_element")}
+    assert all((one.element_id,) != items for items, one in parts.items())
+    inquiry = story.ask(wider(LINE, 500))
+    assert (inquiry.status, inquiry.unable_reason) == ("quoted", "")
+    story.order()
+    story.wait()
+    assert story.statuses() == {("acme", "alpha"): "done"}
+    # The line is another, in the place of that which was, and the ports are what they were.
+    (service,) = story.inside("alpha", "inventory_service")
+    elements = {one.id: one for one in story.inside("alpha", "service_element")}
+    runs = {elements[one.element_id].item_ids: elements[one.element_id] for one in service.elements}
+    assert len(runs) == len(service.elements) == len(parts)
+    assert b"500" in runs[LINE.id,].product
+    assert {items: one.id for items, one in runs.items() if items != (LINE.id,)} == {
+        items: one.id for items, one in parts.items() if items != (LINE.id,)
+    }
+    assert story.market.failures == []
 
 
 def in_delivery(delay_ms=HOUR_MS, **options):
