@@ -257,12 +257,16 @@ async def change(person: Person, seller: str, service_id: str, habit: Habits) ->
 
 
 async def _clear(person: Person, order: Any) -> None:
-    """Take back what its seller has forgotten: while it is pending, nobody can change or end the service."""
+    """Take back what its seller has forgotten: while it is pending, nobody can change or end the service.
+
+    What is being done is not called off before its window is over.
+    """
     for _ in range(CLEARINGS):
-        if person.read("order", order.id).status in ENDED:
+        now = person.read("order", order.id)
+        if now.status in ENDED:
             return
         if await person.say("cancel_order", order_id=order.id, reason="TOO_LATE") is None:
-            await person.sleep(GRACE_MS)
+            await person.sleep(max(0, now.activate_by_ms - person.now_ms) + GRACE_MS)
 
 
 def _changed(item: Any, action: Action) -> Any:

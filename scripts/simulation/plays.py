@@ -64,7 +64,7 @@ class Scene:
     async def until_the_end(self) -> None:
         """Past the order's window, or the inquiry's."""
         order = self.seller.read("order", self.order_id)
-        end_ms = max(order.activate_by_ms or order.accept_by_ms, self.record.activate_by_ms)
+        end_ms = max(order.activate_by_ms or order.accept_by_ms, getattr(self.record, "activate_by_ms", 0))
         await self.world.sleep(min(LATEST_MS, max(0, end_ms - self.world.now_ms())) + AFTER_END_MS)
 
 
@@ -83,6 +83,12 @@ async def _fail(scene: Scene) -> None:
 
 async def _cancel(scene: Scene) -> None:
     await scene.buyer.say("cancel_order", order_id=scene.order_id, reason="BY_HAND")
+
+
+async def _late_cancel(scene: Scene) -> None:
+    """A change that is being made is not called off before."""
+    await scene.until_the_end()
+    await _cancel(scene)
 
 
 async def _activate(scene: Scene) -> None:
@@ -295,7 +301,8 @@ def _plays() -> tuple[Play, ...]:
             for status in ("planned", "agreed")
             for act in (_agree_start, _start_end, _fail, _cancel)
         ),
-        *(Play("change_plan", "begun", _PLAN, act) for act in (_fail, _cancel)),
+        Play("change_plan", "begun", _PLAN, _fail),
+        Play("change_plan", "begun", (*_PLAN, *_NEXT["in_delivery"], *_OVER), _late_cancel, (LATEST_MS, LATEST_MS)),
         *(Play("change_plan", status, _SELLERS, _nothing, _LONG_MS) for status in ("planned", "begun", "done")),
         Play("change_plan", "agreed", (), _another_window),
         *(

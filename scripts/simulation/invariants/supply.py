@@ -131,6 +131,29 @@ class Supply(Invariant):
                 broken("processes_end", internal, f"{kind}/{handover_id} is {handover.status} though nothing happens any more")
             if kind == "order_handover" and handover.status != "activated":
                 self._left_nothing(internal, handover)
+        for internal in self._internal.values():
+            self._stand_on_something(internal)
+
+    def _stand_on_something(self, internal: Chain) -> None:
+        """What is in operation in an inventory is in operation at who sells it. Req: C-11, X-63."""
+        committed = internal.state().committed
+        kind = committed.table.kinds["inventory_service"]
+        shared = self._changed_together()
+        for service_id in committed.view.ids(kind, "status", "in_operation"):
+            service = self.world.read(internal, "inventory_service", service_id)
+            for part in service.elements:
+                element = self.world.read(internal, "service_element", part.element_id)
+                # A person may have called activated what had failed. Of several sellers one may have ended its part before another failed.
+                if element.source != "external" or element.status != "chained" or element.service_id in shared:
+                    continue
+                there = self.world.read(self.world.chains[element.ledger_id], "service", element.service_id)
+                if there.status != "in_operation":
+                    broken("parts_in_operation", internal, f"{service.id} stands on {there.id}, which is {there.status}")
+
+    def _changed_together(self) -> dict[str, None]:
+        """The services of sellers that an order changes at several of them."""
+        orders = ([one for one in found.values() if one.changes and one.order_id] for found in self._elements.values())
+        return {one.changes: None for found in orders if len({one.order_id for one in found}) > 1 for one in found}
 
     def _left_nothing(self, internal: Chain, handover: Any) -> None:
         for element in self._elements.get(handover.id, {}).values():
