@@ -36,6 +36,7 @@ from smartcontracts.order import (
 from smartcontracts.service import (
     CHANGE_LIFECYCLE,
     SERVICE_CHANGE,
+    ChangeStarted,
     ChangeStatus,
     MaintenanceWindow,
     Service,
@@ -97,12 +98,6 @@ class ChangeNotAccepted(Rejected):
     """The seller has not accepted the order of the change."""
 
     code = 3404
-
-
-class ChangeStarted(Rejected):
-    """The change has been started."""
-
-    code = 3405
 
 
 class ChangeNotStarted(Rejected):

@@ -36,13 +36,14 @@ from smartcontracts.order import (
     WindowCause,
     WindowChange,
     activated_order,
+    change_of,
     end_order,
     require_buyer_order,
     require_seller_order,
     without_extension,
 )
 from smartcontracts.order import LIFECYCLE as ORDER_LIFECYCLE
-from smartcontracts.service import SERVICE, ServiceStatus, activated, require_service
+from smartcontracts.service import SERVICE, ChangeStarted, ChangeStatus, ServiceStatus, activated, require_service
 from smartcontracts.trade import (
     HASH_BYTES,
     TIME_MS_MAX,
@@ -232,11 +233,15 @@ def fail_order(command: FailOrder, call: Call) -> Outcome:
 def cancel_order(command: CancelOrder, call: Call) -> Outcome:
     """The buyer ends an order that is not at its end, or was activated a short while ago. Req: D-40, X-15, X-27.
 
-    A service that was in operation ends, for the agreed fee. Rejects with the first of: OrderUnknown, NotTheBuyer,
-    OrderEnded, ReasonInvalid, ReleaseMissing, ReleaseInvalid, ReleasesFull.
+    A service that was in operation ends, for the agreed fee. A change that is being made is not called off while its window is
+    open: what it touches on other ledgers could not be put back from here. Req: C-11.
+
+    Rejects with the first of: OrderUnknown, NotTheBuyer, OrderEnded, ChangeStarted, ReasonInvalid, ReleaseMissing,
+    ReleaseInvalid, ReleasesFull.
     """
     order = require_buyer_order(command.order_id, call)
     _require_cancellable(order, call)
+    _require_not_started(order, call)
     require_reason(command.reason)
     released = replace(order, releases=require_release(command.release, call, order.releases))
     ended = end_order(released, "cancel", command.reason, call.view, call.block.time_ms)
@@ -354,6 +359,17 @@ def _require_cancellable(order: Order, call: Call) -> None:
     window_ms = agreement_of(call.view, order.agreement_id).terms.cancellation_window_ms
     if not window_ms or now_ms > order.ended_at_ms + window_ms:
         raise OrderEnded("The order was activated, and may not be cancelled any more; order a termination.", "order_id")
+
+
+def _require_not_started(order: Order, call: Call) -> None:
+    """Rejects with ChangeStarted while the seller has time for it; a seller that is late may have forgotten it. Req: C-11, X-24."""
+    change = change_of(order, call.view)
+    if change is None or change.status != ChangeStatus.IMPLEMENTING or call.block.time_ms > order.activate_by_ms:
+        return
+    raise ChangeStarted(
+        f"The change is being made; wait for its outcome, or cancel it once it is late, after {order.activate_by_ms}.",
+        "order_id",
+    )
 
 
 def _require_extensible(order: Order) -> None:

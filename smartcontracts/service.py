@@ -99,6 +99,7 @@ CHANGE_LIFECYCLE: Final = MappingProxyType(
         (ChangeStatus.AGREED, "cancel"): ChangeStatus.CANCELLED,
         (ChangeStatus.IMPLEMENTING, "end"): ChangeStatus.DONE,
         (ChangeStatus.IMPLEMENTING, "fail"): ChangeStatus.FAILED,
+        # What is being done is not called off: only once its order is late, or with the service itself.
         (ChangeStatus.IMPLEMENTING, "cancel"): ChangeStatus.CANCELLED,
     }
 )
@@ -115,6 +116,12 @@ class ServiceTerminated(Rejected):
     """The service has ended; nothing of it can be changed (C-01)."""
 
     code = 3059
+
+
+class ChangeStarted(Rejected):
+    """The change has been started."""
+
+    code = 3405
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,8 @@ def order(  # one parameter an option
 def cancel(settings: Settings, *, ledger: str, order_id: str, reason: str) -> None:
     """Cancel an order that is not activated yet ("Order Cancelled").
 
+    The order of a change is not cancelled once the change is begun, unless it is late.
+
     \b
     Example:
       syngraph trade cancel acme-alpha ord_... --reason NO_LONGER_NEEDED

@@ -39,7 +39,7 @@ RANGES: Final = (
     ),
     (3200, 3299, "Order", ("smartcontracts.order", "smartcontracts.trade")),
     (3300, 3399, "Delivery and service", ("smartcontracts.delivery", "smartcontracts.trade")),
-    (3400, 3499, "Service change", ("smartcontracts.change",)),
+    (3400, 3499, "Service change", ("smartcontracts.change", "smartcontracts.service")),
     (
         4000,
         4099,

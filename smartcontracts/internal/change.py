@@ -207,7 +207,7 @@ class NotItsTime(Rejected):
 
 
 class AcceptancesMissing(Rejected):
-    """Buyer and sellers have not all accepted, or one has given up: who begins could not take it back (C-10, X-15)."""
+    """Buyer and sellers have not all accepted, one has given up, or it is not begun: it could not be taken back (C-10, X-15)."""
 
     code = 6413
 
@@ -371,7 +371,7 @@ def sellers_times(
     `windows_ms` are acceptance and activation as for any order. Where several sellers have orders, none makes its change
     before it is known that all have accepted, since what one of them has changed could not be taken back: their answers
     are due after a part of their windows, and a little later, when whoever accepted would have heard that another did not,
-    the change may be made.
+    the change may be made. A seller that is alone waits until our own acceptance is decided about, if there is time for that.
     """
     acceptance_ms, activation_ms = windows_ms
     now_ms = call.block.time_ms
@@ -379,9 +379,10 @@ def sellers_times(
     if changes is None or handover.status != HandoverStatus.ORDERING_EXTERNAL:
         return SellersTimes(acceptance_ms=acceptance_ms)
     wished_ms = _wished_ms(changes, activation_ms, now_ms) if bought[0].changes else 0
-    if not _are_several(elements_of(handover.id, call.view)):
-        return SellersTimes(acceptance_ms=acceptance_ms, implement_at_ms=wished_ms)
     kept_ms = _placed_within_ms(activation_ms)
+    if not _are_several(elements_of(handover.id, call.view)):
+        held_ms = _held_ms(handover, activation_ms, now_ms) if bought[0].changes else 0
+        return SellersTimes(acceptance_ms=acceptance_ms, implement_at_ms=max(wished_ms, held_ms))
     answers_by_ms = handover.answers_by_ms or _answers_by_ms(handover, acceptance_ms, activation_ms, now_ms)
     return SellersTimes(
         acceptance_ms=min(acceptance_ms, answers_by_ms - kept_ms - now_ms),
@@ -413,6 +414,14 @@ def _answers_by_ms(handover: OrderHandover, acceptance_ms: int, activation_ms: i
     """When all of several sellers must have answered; never later than we must answer ourselves."""
     wait_ms = min(acceptance_ms, activation_ms // ACCEPTANCE_SHARE) + _placed_within_ms(activation_ms)
     return min(now_ms + wait_ms, handover.accept_by_ms)
+
+
+def _held_ms(handover: OrderHandover, activation_ms: int, now_ms: int) -> int:
+    """Until when a seller that is alone need not begin: until then our buyer may say no. 0 where windows are agreed on besides."""
+    if handover.change is None or handover.change.outage != Outage.NO:
+        return 0
+    decided_ms = handover.accept_by_ms + _placed_within_ms(activation_ms)
+    return min(decided_ms, now_ms + activation_ms // ACCEPTANCE_SHARE)
 
 
 def _placed_within_ms(activation_ms: int) -> int:
@@ -598,7 +607,7 @@ def _let_out(command: ReleaseMaintenance, role: Role, subject_kind: str, subject
 
 
 def release_hastening(command: ReleaseHastening, call: Call) -> Outcome:
-    """Let it out that a seller need not wait any longer, once all have accepted. Req: C-10; X-15.
+    """Let it out that a seller need not wait any longer, once all have accepted and it is begun. Req: C-10, C-11; X-15.
 
     Rejects with the first of: ChangePlanUnknown, NeighbourUnknown, NothingNew, AcceptancesMissing, ActUnderWay, SaltInvalid.
     """
@@ -609,8 +618,10 @@ def release_hastening(command: ReleaseHastening, call: Call) -> Outcome:
     if not waits_needlessly(plan, seller):
         raise NothingNew("It may be made as early as the buyer's.", "change_id")
     handover = require_handover(plan.order_handover_id, call.view)
-    if not all_accepted(plan, handover, elements_of(handover.id, call.view)):
-        raise AcceptancesMissing("Wait until buyer and sellers have all accepted.", "plan_id")
+    if not may_begin(plan, seller, handover, elements_of(handover.id, call.view)):
+        raise AcceptancesMissing(
+            "Wait until buyer and sellers have all accepted, and a change without an outage is begun.", "plan_id"
+        )
     change = seller.change
     if any(_is_about(one, command.ledger_id, change.id) for one in _releases(plan, call.view, ReleaseStatus.OPEN)):
         raise ActUnderWay("Wait until the last act is out.", "change_id")
@@ -703,6 +714,17 @@ def all_accepted(plan: ChangePlan, handover: OrderHandover, elements: tuple[Serv
     is_delivered = handover.status in (HandoverStatus.ACCEPTED, *UNDER_WAY)
     is_accepted = is_open(plan.change) or plan.change.status == ChangeStatus.IMPLEMENTING
     return is_delivered and is_accepted and sellers_known(plan, elements) and not _given_up(plan)
+
+
+def may_begin(
+    plan: ChangePlan, seller: SellerChange, handover: OrderHandover, elements: tuple[ServiceElement, ...]
+) -> bool:
+    """Whether a seller is to be let begin: all have accepted, and our own change is begun, or the seller's waits for its window.
+
+    Starts go down from tier to tier: what is called off before the first one has touched nothing. Req: C-10, C-11.
+    """
+    is_begun = plan.change.status == ChangeStatus.IMPLEMENTING
+    return (is_begun or seller.change.outage == Outage.YES) and all_accepted(plan, handover, elements)
 
 
 def waits_needlessly(plan: ChangePlan, seller: SellerChange) -> bool:

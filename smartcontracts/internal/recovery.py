@@ -81,7 +81,7 @@ from smartcontracts.internal.sourcing import (
     require_sourcing,
     sourcing_for,
 )
-from smartcontracts.internal.stranded import STRANDED_SERVICE, order_surfaced, service_ended
+from smartcontracts.internal.stranded import STRANDED_SERVICE, order_surfaced, require_refused, service_ended
 from smartcontracts.kernel import (
     AlreadyDone,
     Call,
@@ -710,6 +710,8 @@ def report_released(command: ReportReleased, call: Call) -> Outcome:
 def release_cancellation(command: ReleaseCancellation, call: Call) -> Outcome:
     """Let "Order Cancelled" out, to a seller whose order no living element needs. Req: D-39, D-40; X-15, X-27.
 
+    It is let out once more if the seller's ledger has refused it: a change that was being made then may be late now. Req: C-11.
+
     Rejects with the first of: OrderForeign, WrongStatus, AlreadyReleased, NotPlaced, SaltInvalid.
     """
     bought = ordered_by(call.view, command.ledger_id, command.order_id)
@@ -718,8 +720,7 @@ def release_cancellation(command: ReleaseCancellation, call: Call) -> Outcome:
     ending = tuple(element for element in bought if element.status == ElementStatus.CANCELLING)
     if not ending:
         raise WrongStatus("No element of this order is at an end.", "status")
-    if ending[0].cancel_release_id:
-        raise AlreadyReleased("The cancellation is out.", "order_id", existing_id=ending[0].cancel_release_id)
+    require_refused(ending[0].cancel_release_id, call.view, "order_id")
     placed = call.view.get(RELEASE, ending[0].order_release_id)
     if placed is None or placed.status != ReleaseStatus.CARRIED:
         raise NotPlaced("The order is not known to be out there.", "order_id")

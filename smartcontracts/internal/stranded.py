@@ -225,6 +225,13 @@ def order_surfaced(release: Release, order_id: str, call: Call) -> Outcome:
     return _told(ordering, "stranded_service.ordered")
 
 
+def require_refused(cancel_release_id: str, view: View, field_name: str) -> None:
+    """Nothing is let out, or its ledger did not take it, so that a cancellation can be let out. Rejects with AlreadyReleased."""
+    last = view.get(RELEASE, cancel_release_id) if cancel_release_id else None
+    if last is not None and last.status != ReleaseStatus.REFUSED:
+        raise AlreadyReleased("The cancellation is out.", field_name, existing_id=last.id)
+
+
 # Transitions
 
 
@@ -305,14 +312,13 @@ def release_termination_order(command: ReleaseTerminationOrder, call: Call) -> O
 
 
 def release_termination_cancellation(command: ReleaseTerminationCancellation, call: Call) -> Outcome:
-    """Take back the order of a termination, so that another one can be made. X-27.
+    """Take back the order of a termination, so that another one can be made; once more if that was refused. X-27.
 
     Rejects with the first of: StrandedServiceUnknown, WrongStatus, AlreadyReleased, AttemptUnderWay, SaltInvalid.
     """
     found = _require(command.stranded_service_id, call.view)
     status = step(LIFECYCLE, found.status, "cancel")
-    if found.cancel_release_id:
-        raise AlreadyReleased("The cancellation is out.", "stranded_service_id", existing_id=found.cancel_release_id)
+    require_refused(found.cancel_release_id, call.view, "stranded_service_id")
     if _last_release_is_open(found, call.view):
         raise AttemptUnderWay("The order is still on its way out.", "stranded_service_id")
     release = open_release(

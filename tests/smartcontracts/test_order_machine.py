@@ -245,7 +245,9 @@ class OrderLife(RuleBasedStateMachine):
         model, now = self.at_next(order)
         short = model.status == _S.ACTIVATED and now <= model.activated_at + CANCEL_MS
         back = short and model.changes is None and not model.service_ended
-        may = model.status in (_S.PLACED, *LIVE) or back
+        # What is being changed is not called off, as long as there is time for it.
+        being_made = model.started and now <= model.activate_by
+        may = model.status == _S.PLACED or (model.status in LIVE and not being_made) or back
         if self.do("cancel_order", CancelOrder(order_id=order, reason="NO"), BUYER, may):
             if not back:
                 self.ends(model, now)

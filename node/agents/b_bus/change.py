@@ -14,7 +14,7 @@ from smartcontracts.internal.change import (
     ChangePlan,
     ReleaseHastening,
     SellerChange,
-    all_accepted,
+    may_begin,
     plan_id_of,
     waits_needlessly,
 )
@@ -81,7 +81,7 @@ async def _tend(desk: Desk, port: LedgerPort, plan: ChangePlan, ledger_id: str, 
     if plan.status not in OPEN or await let_rest(desk, port, plan.id, ledger_id):
         return
     seller = SellerChange(ledger_id=ledger_id, change=change)
-    if waits_needlessly(plan, seller) and await _have_all_accepted(port, plan):
+    if waits_needlessly(plan, seller) and await _may_begin(port, plan, seller):
         hasten = ReleaseHastening(plan_id=plan.id, ledger_id=ledger_id, change_id=change.id, salt=desk.salt())
         await submit(desk, port, [Outward("release_hastening", hasten)], purpose=HASTEN)
         return
@@ -90,9 +90,9 @@ async def _tend(desk: Desk, port: LedgerPort, plan: ChangePlan, ledger_id: str, 
         await submit(desk, port, [said(desk, plan.id, ledger_id, change, saying)], purpose=SAY)
 
 
-async def _have_all_accepted(port: LedgerPort, plan: ChangePlan) -> bool:
+async def _may_begin(port: LedgerPort, plan: ChangePlan, seller: SellerChange) -> bool:
     handover = await handover_on(port, plan.order_handover_id)
-    return handover is not None and all_accepted(plan, handover, await current_on(port, handover.id))
+    return handover is not None and may_begin(plan, seller, handover, await current_on(port, handover.id))
 
 
 async def _answer_own(desk: Desk, port: LedgerPort, change: ServiceChange) -> None:

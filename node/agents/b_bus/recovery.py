@@ -164,19 +164,43 @@ async def cancel_bought(desk: Desk, port: LedgerPort, element: ServiceElement) -
         return
     outcome = CancellationOutcome.ENDED
     if placed.status == ReleaseStatus.CARRIED and not await _is_over_there(desk, element):
-        if not element.cancel_release_id:
+        if await _may_cancel(desk, port, element):
             cancel = ReleaseCancellation(ledger_id=element.ledger_id, order_id=element.order_id, salt=desk.salt())
             await submit_unless_overtaken(port, [Outward("release_cancellation", cancel)], purpose=CANCEL)
             return
-        cancelled: Release | None = await port.get("release", element.cancel_release_id)
-        if cancelled is None or cancelled.status != ReleaseStatus.REFUSED:
+        if not await _is_stranded(desk, port, element):
             return
-        order = await order_outside(desk, element.ledger_id, element.order_id)
-        if order is None or order.status != OrderStatus.ACTIVATED:
-            return  # its own window is just ending it
         outcome = CancellationOutcome.STRANDED
     record = RecordCancellation(element_id=element.id, outcome=outcome)
     await submit_unless_overtaken(port, [Outward("record_cancellation", record)], purpose=RECORD)
+
+
+async def _may_cancel(desk: Desk, port: LedgerPort, element: ServiceElement) -> bool:
+    """Whether a cancellation is to be let out: the first one, or another for a change that was being made, and is late now."""
+    if not element.cancel_release_id:
+        return True
+    order = await order_outside(desk, element.ledger_id, element.order_id)
+    return order is not None and order.status == OrderStatus.OVERDUE and await _is_refused(port, element)
+
+
+async def _is_stranded(desk: Desk, port: LedgerPort, element: ServiceElement) -> bool:
+    """Whether what was refused came too late. Else its own window is just ending it, or its seller is making a change: both tell."""
+    order = await order_outside(desk, element.ledger_id, element.order_id)
+    return order is not None and order.status == OrderStatus.ACTIVATED and await _is_refused(port, element)
+
+
+async def _is_refused(port: LedgerPort, element: ServiceElement) -> bool:
+    cancelled: Release | None = await port.get("release", element.cancel_release_id)
+    return cancelled is not None and cancelled.status == ReleaseStatus.REFUSED
+
+
+async def cancel_after_all(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """What could not be cancelled while its seller made a change is late, and can be; or it is done. Req: D-40, C-11."""
+    internal = desk.internal
+    found: tuple[ServiceElement, ...] = await internal.list("service_element", related=order.id)
+    for element in found:
+        if element.ledger_id == port.id and element.status == ElementStatus.CANCELLING:
+            await cancel_bought(desk, internal, element)
 
 
 async def settle_cancellation(desk: Desk, port: LedgerPort, release: Release) -> None:
@@ -234,6 +258,17 @@ DUTIES: Final = (
         statuses=(ElementStatus.CANCELLING,),
         submits=(CANCEL, RECORD),
         do=cancel_bought,
+    ),
+    Duty(
+        name="cancel_after_all",
+        role=Role.B_BUS,
+        ledger_kind="bilateral",
+        kind="order",
+        statuses=(OrderStatus.OVERDUE, OrderStatus.ACTIVATED),
+        settled=(OrderStatus.ACTIVATED,),
+        applies=lambda desk, order: is_buyer(desk, order) and bool(order.change_id),
+        submits=(CANCEL, RECORD),
+        do=cancel_after_all,
     ),
     Duty(
         name="settle_cancellation",

@@ -218,9 +218,15 @@ async def _see_to_order(desk: Desk, port: LedgerPort, seller: LedgerPort, strand
     elif order.status in _ENDED:
         # Reasons that the ledger itself gives are written in small letters.
         await _fail(desk, port, stranded, order.reason.upper() or SILENT)
-    elif order.status == OrderStatus.OVERDUE and not stranded.cancel_release_id:
+    elif order.status == OrderStatus.OVERDUE and await _is_not_out(port, stranded.cancel_release_id):
         cancel = ReleaseTerminationCancellation(stranded_service_id=stranded.id, salt=desk.salt())
         await _submit(port, [Outward("release_termination_cancellation", cancel)], purpose=CANCEL)
+
+
+async def _is_not_out(port: LedgerPort, release_id: str) -> bool:
+    """Whether there is no such release, or its ledger has refused it: the seller got more time just then."""
+    release: Release | None = await port.get("release", release_id) if release_id else None
+    return release is None or release.status == ReleaseStatus.REFUSED
 
 
 async def _fail_if_refused(desk: Desk, port: LedgerPort, stranded: StrandedService, release_id: str) -> None:

@@ -636,6 +636,36 @@ def _away_once(status: str) -> Callable[[Killer], Market]:
     return late
 
 
+def _called_off(*, forgotten: bool) -> Callable[[Killer], Market]:
+    """alpha gives a service's end up, as charlie does, while bravo is at its part; it is done, or bravo forgets it."""
+
+    def late(watch: Killer) -> Market:
+        watch.hold()
+        once = fault("activate", delay_ms=1)
+        slow = fault("activate", delay_ms=HOUR_MS)
+        broken = fault("activate", delay_ms=1, times=2) + fault("activate", cause="BROKEN", times=9)
+        own = {"alpha": pool(), "bravo": stock("line", faults=once + slow), "charlie": stock("port", faults=broken)}
+        chain = begun(watch, own, WIDE, policies=dict.fromkeys(("alpha", "charlie"), Hasty()))
+        market, backs = chain.market, list[Callable[[], None]]()
+        chain.wait(60_000)
+        watch.go()
+        _change(chain, ChangeKind.TERMINATION, (LINE, PORT_A, PORT_Z))
+
+        def leave() -> None:
+            refused = [one for one in market.records(market.internal("alpha"), "release") if one.act == "cancel_order"]
+            if forgotten and not backs and any(one.status == "refused" for one in refused):
+                backs.append(market.lose("bravo"))
+
+        watch.always = leave
+        chain.wait(6 * HOUR_MS)
+        for back in backs:
+            back()
+        chain.wait(6 * HOUR_MS)
+        return market
+
+    return late
+
+
 Story = Callable[[Killer], Market]
 STORIES: Final[Mapping[str, Story]] = MappingProxyType(
     {
@@ -666,6 +696,8 @@ STORIES: Final[Mapping[str, Story]] = MappingProxyType(
         "refused agreement": _refused("agree_maintenance"),
         "refused start": _refused("start_change"),
         "crossed proposals": crossed,
+        "called off when begun": _called_off(forgotten=False),
+        "called off when late": _called_off(forgotten=True),
         "stranded": stranded_at_once,
         "haggled": haggled,
         "silent about its end": silent_about_its_end,
@@ -731,7 +763,16 @@ SHARED_STEPS: Final = (
     frozenset(("tend_sellers_of_change", "tend_seller_change", "tend_sellers_after_release")),
     frozenset(("collect_responses", "collect_of_inquiry", "collect_of_quote", "collect_of_release")),
     frozenset(("tend_bought", "tend_element", "place_orders")),
-    frozenset(("cancel_bought", "settle_cancellation", "report_order", "settle_order", "catch_up_with_order")),
+    frozenset(
+        (
+            "cancel_bought",
+            "cancel_after_all",
+            "settle_cancellation",
+            "report_order",
+            "settle_order",
+            "catch_up_with_order",
+        )
+    ),
     frozenset(("choose_replacement", "catch_up_with_quotes")),
     frozenset(duty.name for duty in stranded.DUTIES),
     frozenset(("request_activation", "request_replacement")),

@@ -17,9 +17,11 @@ from node.agents.sco.places import located, location_of
 from smartcontracts.change import ProposeMaintenance, StartChange
 from smartcontracts.delivery import FailOrder
 from smartcontracts.order import PlaceOrder
+from smartcontracts.service import ChangeStarted
 from smartcontracts.trade import Action, Change, ChangeKind, Outage
 from tests.node.agents.chains import Killer, ordered, stock, units_in_use
 from tests.node.agents.desk import Market, pool
+from tests.node.agents.stories import StoryMarket
 from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, product
 
 HOUR_MS = 3_600_000
@@ -384,12 +386,10 @@ def test_several_sellers_of_a_change_in_advance_are_hastened_to_its_time_and_not
     story.market.run()
     for pair in WIDE[1:]:
         assert story.the(pair, "order").implement_at_ms > order.implement_at_ms
-        assert (story.changes()[pair].status, story.changes()[pair].implement_at_ms) == (
-            "accepted",
-            order.implement_at_ms,
-        )
+        assert (story.changes()[pair].status, story.changes()[pair].started_at_ms) == ("accepted", 0)
     story.wait()
     assert story.statuses() == dict.fromkeys(WIDE, "done")
+    assert {story.changes()[pair].implement_at_ms for pair in WIDE} == {order.implement_at_ms}
     assert all(one.started_at_ms >= order.implement_at_ms for one in story.changes().values())
     assert all(one.started_at_ms < order.implement_at_ms + 10_000 for one in story.changes().values())
 
@@ -642,6 +642,70 @@ def test_a_customer_that_calls_it_off_leaves_the_service_as_it_was():
     assert {story.plan(name).status.value for name in ("alpha", "bravo", "charlie")} == {"cancelled"}
 
 
+@pytest.mark.req("C-11", "D-40")
+@pytest.mark.parametrize("kind", [PARAMETER, TERMINATION])
+def test_what_is_called_off_before_the_start_has_changed_nothing_anywhere(kind):
+    story = deep(outage_ms=0)
+    booked = story.booked()
+    story.ask(*_parts_of(kind), kind=kind)
+    story.chain.order = story.order(implement_in_ms=HOUR_MS)
+    story.market.run_until(story.changes()["acme", "alpha"].implement_at_ms - 1_000)
+    assert story.statuses() == dict.fromkeys(DEEP, "accepted")
+    story.chain.cancel()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "cancelled")
+    assert [change.started_at_ms for change in story.changes().values()] == [0, 0, 0]
+    assert story.services() == ["in_operation"] * 3
+    assert story.booked() == booked
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-11", "D-40", "X-63")
+@pytest.mark.parametrize("kind", [PARAMETER, TERMINATION])
+def test_after_the_start_it_is_not_called_off_any_more_and_is_done_everywhere(kind):
+    own = {"alpha": stock("port"), "bravo": pool(), "charlie": makes("line", faults=_slow_the_second_time(HOUR_MS))}
+    story = in_operation(own)
+    story.ask(*_parts_of(kind), kind=kind)
+    story.chain.order = story.order(implement_in_ms=HOUR_MS)
+    story.market.run_until(story.changes()["acme", "alpha"].implement_at_ms + 60_000)
+    assert story.statuses() == dict.fromkeys(DEEP, "implementing")
+    with pytest.raises(ChangeStarted):
+        story.chain.cancel()
+    story.wait()
+    assert story.statuses() == dict.fromkeys(DEEP, "done")
+    ended = kind == TERMINATION
+    assert story.services() == ["terminated" if ended else "in_operation"] * 3
+    assert story.booked() == {"alpha": 0 if ended else 2, "bravo": 0, "charlie": 0 if ended else 1}
+    assert story.market.failures == []
+
+
+@pytest.mark.req("C-10", "C-11", "X-62")
+@pytest.mark.parametrize("kind", [PARAMETER, TERMINATION])
+def test_without_an_outage_starts_go_down_from_tier_to_tier(kind):
+    story = deep(outage_ms=0)
+    story.ask(*_parts_of(kind), kind=kind)
+    story.order()
+    story.market.run()
+    assert story.statuses() == dict.fromkeys(DEEP, "done")
+    started = [story.changes()[pair].started_at_ms for pair in DEEP]
+    accepted = [story.changes()[pair].accepted_at_ms for pair in DEEP]
+    assert sorted(started) == started
+    assert max(accepted) == accepted[0] < started[0]
+    assert story.market.failures == []
+
+
+def _slow_the_second_time(slow_ms):
+    return (
+        '[[fault]]\nname = "first"\noperation = "activate"\ntimes = 1\ndelay_ms = 1\n'
+        f'[[fault]]\nname = "then"\noperation = "activate"\ntimes = 1\ndelay_ms = {slow_ms}\n'
+    )
+
+
+def _parts_of(kind):
+    """What of the service is changed."""
+    return (LINE, PORT_A, PORT_Z) if kind == TERMINATION else (wider(LINE, 200),)
+
+
 # What goes wrong
 
 
@@ -696,6 +760,66 @@ def test_what_one_seller_has_changed_when_another_fails_is_kept_in_mind_as_stran
     story.wait()
     assert story.services() == ["terminated"] * 4
     assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+
+
+def _slow_beside_one_that_fails(slow_ms):
+    """alpha gives a change up as charlie's part fails, while bravo is at its own."""
+    own = {
+        "alpha": pool(),
+        "bravo": makes("line", faults=_slow_the_second_time(slow_ms)),
+        "charlie": makes("port", faults=_breaks_all_but_two()),
+    }
+    hasty = PolicySettings(extensions_max=0)
+    policies = {"charlie": GivesUp(hasty), "alpha": GivesUp(hasty), "bravo": Policies(hasty)}
+    story = in_operation(own, WIDE, policies=policies, made=StoryMarket)
+    story.ask(LINE, PORT_A, PORT_Z)
+    story.order()
+    return story
+
+
+def _cancellations(story):
+    """What became of those that alpha let out."""
+    return [one.status.value for one in story.inside("alpha", "release") if one.act == "cancel_order"]
+
+
+@pytest.mark.req("C-11", "D-40", "X-27")
+def test_what_one_seller_is_changing_when_another_fails_is_stranded_once_it_is_done():
+    story = _slow_beside_one_that_fails(HOUR_MS)
+    story.wait(HOUR_MS // 2)
+    assert story.statuses() == {WIDE[0]: "failed", WIDE[1]: "implementing", WIDE[2]: "failed"}
+    assert _cancellations(story) == ["refused"]
+    assert {one.status.value for one in story.inside("alpha", "service_element") if one.changes} == {
+        "cancelling",
+        "cancelled",
+    }
+    story.wait()
+    assert story.statuses() == {WIDE[0]: "failed", WIDE[1]: "done", WIDE[2]: "failed"}
+    assert {one.status.value for one in story.inside("alpha", "service_element") if one.changes} == {
+        "stranded",
+        "cancelled",
+    }
+    assert (_cancellations(story), story.market.failures) == (["refused"], [])
+    story.ask(LINE, PORT_A, PORT_Z, kind=TERMINATION)
+    story.order()
+    story.wait()
+    assert story.services() == ["terminated"] * 4
+    assert story.booked() == {"alpha": 0, "bravo": 0, "charlie": 0}
+
+
+@pytest.mark.req("C-11", "D-40", "X-24")
+def test_what_one_seller_is_changing_when_another_fails_is_called_off_once_it_is_late():
+    story = _slow_beside_one_that_fails(1_000)
+    market = story.market
+    market.run_until(market.now_ms + HOUR_MS, stop=lambda: story.statuses().get(WIDE[1]) == "implementing")
+    back = market.lose("bravo")  # and forgets it, for as long as anybody waits
+    story.wait()
+    assert story.statuses() == {WIDE[0]: "failed", WIDE[1]: "cancelled", WIDE[2]: "failed"}
+    assert sorted(_cancellations(story)) == ["carried", "refused"]
+    back()
+    story.wait()
+    assert {one.status.value for one in story.inside("alpha", "service_element") if one.changes} == {"cancelled"}
+    assert story.services() == ["in_operation"] * 4
+    assert market.failures == []
 
 
 def _breaks_all_but_two():

@@ -279,7 +279,8 @@ def test_sellers_are_ordered_the_same_change_of_their_service_for_the_same_time(
         implement_at_ms=at_ms,
         inventory_service_id="isv_1",
     )
-    put(ledger, the_handover(ledger), change=change)
+    # When it is decided whether our buyer's order is accepted is past by then.
+    put(ledger, the_handover(ledger), change=change, accept_by_ms=at_ms - 100_000)
     for name in ("item-002", "item-003"):
         put(ledger, element(ledger, name), changes="svc_down")
     send(ledger, "release_order", ordering(ledger), "b_bus")
@@ -341,12 +342,28 @@ def test_invalid_order_to_another_seller_of_a_change_when_no_time_is_left_for_it
     assert refusal == (WindowTooShort, "order_handover_id")
 
 
+@pytest.mark.req("C-10", "C-11")
+def test_one_seller_does_not_begin_before_it_is_decided_whether_our_buyer_orders_if_there_is_time_for_that():
+    for is_soon in (False, True):
+        ledger = changing(available())
+        for name in ("item-002", "item-003"):
+            put(ledger, element(ledger, name), quote_id="quo_0", changes="svc_0")
+        if is_soon:
+            put(ledger, the_handover(ledger), accept_by_ms=ledger.time_ms + 900_000)
+        order = let_out(ledger, "quo_0")
+        decided_ms = the_handover(ledger).accept_by_ms + c.PLACED_WITHIN_MS
+        quarter_ms = ledger.time_ms + order.activation_window_ms // 4
+        assert order.implement_at_ms == (decided_ms if is_soon else quarter_ms)
+        assert order.implement_at_ms == min(decided_ms, quarter_ms)
+        assert the_handover(ledger).answers_by_ms == 0
+
+
 @pytest.mark.req("C-10")
 @pytest.mark.parametrize("in_ms", [-1_000, 1_000, c.PLACED_WITHIN_MS + 1_000])
 def test_one_seller_is_told_the_ordered_time_unless_its_ledger_would_not_take_it_any_more(in_ms):
     ledger = available()
     at_ms = ledger.time_ms + in_ms
-    changing(ledger, implement_at_ms=at_ms)
+    changing(ledger, outage_ms=1_000, implement_at_ms=at_ms)
     for name in ("item-002", "item-003"):
         put(ledger, element(ledger, name), quote_id="quo_0", changes="svc_0")
     order = let_out(ledger, "quo_0")
@@ -541,9 +558,11 @@ def hastening(ledger, **changes):
     return c.ReleaseHastening(**(given | changes))
 
 
-def waiting(**down):
-    """bravo has accepted, and waits for a later time than the buyer's."""
+def waiting(*, begun=True, **down):
+    """bravo has accepted, and waits for a later time than the buyer's, which is begun."""
     ledger = planned(outage=Outage.NO, outage_ms=0, implement_at_ms=SOON_MS)
+    if begun:
+        put(ledger, plan(ledger), change=replace(plan(ledger).change, status=ChangeStatus.IMPLEMENTING))
     return mirror_down(ledger, **({"outage": Outage.NO, "outage_ms": 0, "implement_at_ms": SOON_MS + 1} | down))
 
 
@@ -581,6 +600,16 @@ def test_nobody_is_hastened_while_somebody_may_still_say_no():
     )
     put(ledger, plan(ledger), sellers=(*plan(ledger).sellers, other))
     assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == expected
+
+
+@pytest.mark.req("C-10", "C-11")
+def test_without_an_outage_nobody_is_let_begin_before_the_buyers_change_is_begun():
+    ledger = waiting(begun=False)
+    assert refusal_of(ledger, "release_hastening", hastening(ledger), "b_bus") == (c.AcceptancesMissing, "plan_id")
+    # Whoever interrupts begins in a window, which is agreed on from the ordered time on.
+    ledger = waiting(begun=False, outage=Outage.YES, outage_ms=1_000)
+    send(ledger, "release_hastening", hastening(ledger), "b_bus")
+    assert release_of(ledger, "hasten_change").ledger_id == BRAVO
 
 
 @pytest.mark.parametrize(

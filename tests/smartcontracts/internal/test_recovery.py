@@ -740,6 +740,21 @@ def test_the_order_of_ended_elements_is_cancelled_once():
         assert element(ledger, name).status == "cancelled"
 
 
+@pytest.mark.req("D-40", "C-11")
+def test_a_cancellation_that_the_sellers_ledger_refused_can_be_let_out_once_more():
+    ledger = to_fail()
+    send(ledger, "release_cancellation", cancelling(ledger), "b_bus")
+    first = release_of(ledger, "cancel_order")
+    carry(ledger, first.id, refusal_code=3405, refusal_name="CHANGE_STARTED")
+    send(ledger, "release_cancellation", cancelling(ledger), "b_bus")
+    second = element(ledger, "item-002").cancel_release_id
+    assert second != first.id
+    assert released_command(ledger.the(RELEASE, second)).order_id == element(ledger, "item-002").order_id
+    assert refusal_of(ledger, "release_cancellation", cancelling(ledger), "b_bus") == (AlreadyReleased, "order_id")
+    carry(ledger, second)
+    assert refusal_of(ledger, "release_cancellation", cancelling(ledger), "b_bus") == (AlreadyReleased, "order_id")
+
+
 @pytest.mark.req("X-27")
 def test_what_can_no_longer_be_cancelled_is_stranded():
     ledger = to_fail()

@@ -277,6 +277,18 @@ def test_an_order_that_is_late_is_taken_back_once():
     assert refusal_of(ledger, CANCEL, cancelling(ledger), "b_bus") == (WrongStatus, "status")
 
 
+@pytest.mark.req("X-27", "C-11")
+def test_an_order_that_is_late_again_is_taken_back_after_its_ledger_refused_that_before():
+    ledger = ordered()
+    carry(ledger, the(ledger).order_release_id)
+    send(ledger, CANCEL, cancelling(ledger), "b_bus")
+    first = the(ledger).cancel_release_id
+    carry(ledger, first, refusal_code=3405, refusal_name="CHANGE_STARTED")
+    send(ledger, CANCEL, cancelling(ledger), "b_bus")
+    assert the(ledger).cancel_release_id not in ("", first)
+    assert refusal_of(ledger, CANCEL, cancelling(ledger), "b_bus") == (AlreadyReleased, "stranded_service_id")
+
+
 def test_invalid_failures():
     ledger = asked()
 
