@@ -21,6 +21,8 @@ ELEMENT_ENDS: Final = frozenset(("undeliverable", "rejected", "replaced", "relea
 # An order placed for one, which nobody wants any more, must have come to one of these.
 DOWNSTREAM_ENDS: Final = frozenset(("rejected", "failed", "cancelled"))
 BASIS_POINTS: Final = 10_000
+# Why the simulation's people end something that agents had in hand.
+BY_HAND: Final = "BY_HAND"
 
 
 class Supply(Invariant):
@@ -138,13 +140,13 @@ class Supply(Invariant):
         """What is in operation in an inventory is in operation at who sells it. Req: C-11, X-63."""
         committed = internal.state().committed
         kind = committed.table.kinds["inventory_service"]
-        shared = self._changed_together()
+        spared = self._changed_together() | self._called_failed(internal)
         for service_id in committed.view.ids(kind, "status", "in_operation"):
             service = self.world.read(internal, "inventory_service", service_id)
             for part in service.elements:
                 element = self.world.read(internal, "service_element", part.element_id)
                 # A person may have called activated what had failed. Of several sellers one may have ended its part before another failed.
-                if element.source != "external" or element.status != "chained" or element.service_id in shared:
+                if element.source != "external" or element.status != "chained" or element.service_id in spared:
                     continue
                 there = self.world.read(self.world.chains[element.ledger_id], "service", element.service_id)
                 if there.status != "in_operation":
@@ -154,6 +156,15 @@ class Supply(Invariant):
         """The services of sellers that an order changes at several of them."""
         orders = ([one for one in found.values() if one.changes and one.order_id] for found in self._elements.values())
         return {one.changes: None for found in orders if len({one.order_id for one in found}) > 1 for one in found}
+
+    def _called_failed(self, internal: Chain) -> dict[str, None]:
+        """The services of sellers whose change a person called failed by hand, done as it may be."""
+        called: dict[str, None] = {}
+        for handover_id, found in self._elements.items():
+            handover = self.world.read(internal, "order_handover", handover_id)
+            if handover is not None and handover.status == "failed" and handover.reason == BY_HAND:
+                called.update({one.changes: None for one in found.values() if one.changes})
+        return called
 
     def _left_nothing(self, internal: Chain, handover: Any) -> None:
         for element in self._elements.get(handover.id, {}).values():
