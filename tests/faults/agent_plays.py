@@ -212,7 +212,11 @@ PLAYS = (
     Play("cancellation", lambda place: {DELTA: _pool(place, activation_ms=LONG_MS)}, cancellation),
     Play(
         "rejection",
-        lambda place: {DELTA: _faulty(f"{place}-far", "NOT_FREE", operation="reserve"), CHARLIE: _pool(f"{place}-own")},
+        # charlie's is never active before the cancellation comes, whoever is killed.
+        lambda place: {
+            DELTA: _faulty(f"{place}-far", "NOT_FREE", operation="reserve"),
+            CHARLIE: _pool(f"{place}-own", activation_ms=LONG_MS),
+        },
         rejection,
     ),
     Play("standing", lambda place: {ALPHA: _pool(place)}, standing),
