@@ -21,19 +21,17 @@ from ledgers.kinds import VERSIONS, contract_table
 from node.agents.boundaries import Observer, ignore, perform
 from node.agents.desk import Desk
 from node.agents.duties import OWED_MS, Duty, Later, LedgerAbsent
+from node.agents.looks import Look, Looks
 from node.agents.policies import Policies
 from node.agents.ports import LedgerPort, Refused
 from node.agents.provisioning import Provisioning
-from node.agents.worklist import Subject, Worklist
+from node.agents.worklist import Subject
 from smartcontracts.kernel import Role
 
 INTERNAL: Final = "internal"
 BILATERAL: Final = "bilateral"
 # After what only a person can mend (a bug, a plug-in that raises): no hurry, and no silence either.
 BROKEN_PAUSE_MS: Final = 60_000
-# A final refusal mostly says that things have moved since the duty looked, and nothing more may happen to this very document:
-# it is looked at once more after this long, and from then on when something happens to it.
-SECOND_LOOK_MS: Final = 1_000
 # So many rounds a whole one.
 _ROUNDS_A_WHOLE_ONE: Final = 10
 # A duty that looks at all ledgers is to see all: an agent that starts waits so long for those that are slow to answer.
@@ -149,10 +147,7 @@ class Agent:
         self._coming: set[str] = set()
         self._starting = True
         self._may_begin = False
-        self._worklist = Worklist()
-        # Documents that are looked at again only because a step was refused, or about which events may have been missed.
-        self._second: set[Subject] = set()
-        self._missed: set[Subject] = set()
+        self._worklist = Looks()
         # Documents that wait for a ledger, by its id.
         self._absent: dict[str, set[Subject]] = {}
         self._reached: dict[str, str] = {}
@@ -301,14 +296,10 @@ class Agent:
         }
         for kind, status, related, since_ms in sorted(searches):
             for record in await port.list(kind, status=status, related=related, created_from_ms=since_ms):
-                subject = Subject(port.id, kind, record.id)
-                if catching_up:
-                    self._missed.add(subject)
-                self._wake(subject)
+                self._wake(Subject(port.id, kind, record.id), missed=catching_up)
 
-    def _wake(self, subject: Subject) -> None:
-        self._second.discard(subject)
-        self._worklist.wake(subject, self._clock.now_ms())
+    def _wake(self, subject: Subject, *, missed: bool = False) -> None:
+        self._worklist.wake(subject, self._clock.now_ms(), missed=missed)
         self._news.set()
 
     # Work
@@ -359,9 +350,8 @@ class Agent:
         structlog.contextvars.bind_contextvars(
             agent=self._role.value, ledger=port.name, document=f"{subject.kind}/{subject.document_id}"
         )
-        look = _Look(is_second=subject in self._second, catches_up=subject in self._missed)
-        self._second.discard(subject)
-        self._missed.discard(subject)
+        look = Look()
+        self._worklist.begin(subject, look)
         record: Any = None
         for duty in self._duties.get((port.kind, subject.kind), ()):
             try:
@@ -383,9 +373,9 @@ class Agent:
             except Exception as error:  # noqa: BLE001 - a bug of a duty or a plug-in stops neither the others nor the agent
                 self._log.error("agent_duty_broken", duty=duty.name, error=type(error).__name__, where=_where(error))
                 look.again(self._clock.now_ms() + BROKEN_PAUSE_MS)
-        self._put_back(subject, look)
+        self._worklist.put_back(subject, look, self._clock.now_ms())
 
-    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, record: Any, look: _Look) -> None:
+    async def _perform(self, duty: Duty, desk: Desk, port: LedgerPort, record: Any, look: Look) -> None:
         structlog.contextvars.bind_contextvars(duty=duty.name)
         self._log.info("agent_taken", duty=duty.name, status=getattr(record, "status", ""))
         await perform(duty, desk, port, record, self._observe, look.was_refused)
@@ -403,42 +393,8 @@ class Agent:
             log.warning("agent_refused", again=False)
         return detail.transient
 
-    def _put_back(self, subject: Subject, look: _Look) -> None:
-        now_ms = self._clock.now_ms()
-        if look.refused and not look.is_second:
-            # What has refused the step stands by now, and may be all that happens: its own event may wake another document.
-            self._second.add(subject)
-            look.again(now_ms + SECOND_LOOK_MS)
-        if look.catches_up and (look.failed or look.again_ms is not None):
-            self._missed.add(subject)
-        if look.failed:
-            self._worklist.failed(subject, now_ms, look.again_ms)
-        elif look.again_ms is not None:
-            self._worklist.later(subject, look.again_ms, now_ms)
-        else:
-            self._worklist.done(subject, now_ms)
-
     async def _sleep(self, duration_ms: int) -> None:
         await self._clock.wait(self._never, self._clock.now_ms() + duration_ms)
-
-
-@dataclass(slots=True)
-class _Look:
-    """One call for a document, and what came of it."""
-
-    is_second: bool
-    catches_up: bool
-    again_ms: int | None = None
-    failed: bool = False
-    refused: bool = False
-
-    def again(self, at_ms: int) -> None:
-        """Somebody wants another one by then."""
-        self.again_ms = at_ms if self.again_ms is None else min(self.again_ms, at_ms)
-
-    def was_refused(self) -> None:
-        """A step was refused for good, whatever its duty makes of that."""
-        self.refused = True
 
 
 def concerns(duty: Duty, desk: Desk, record: Any) -> bool:

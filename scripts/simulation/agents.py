@@ -17,12 +17,13 @@ from ledgers.transaction import Act
 from node.agents.boundaries import Boundary, boundaries, perform
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
+from node.agents.looks import Look, Looks
 from node.agents.policies import Policies
 from node.agents.ports import SUBMISSION_TTL_MS, LedgerPort, Outward
 from node.agents.provisioning import Provisioning
 from node.agents.roster import DUTIES
-from node.agents.runtime import SECOND_LOOK_MS, listed_statuses
-from node.agents.worklist import Subject, Worklist
+from node.agents.runtime import listed_statuses
+from node.agents.worklist import Subject
 from scripts.simulation.attention import AGAIN_MS, left_alone, makes_rounds
 from scripts.simulation.chain import BILATERAL, Chain
 from scripts.simulation.journal import Violation
@@ -182,7 +183,7 @@ class Agent:
     kills: int = 0
     # A boundary of its own at which it dies most times that it gets there, so that rare ones have their turn too.
     target: str = ""
-    _worklist: Worklist = field(default_factory=Worklist)
+    _worklist: Looks = field(default_factory=Looks)
     _running: dict[Subject, Task] = field(default_factory=dict)
     _ports: dict[str, Port] = field(default_factory=dict)
     _desk: Desk | None = None
@@ -191,9 +192,6 @@ class Agent:
     _is_up: bool = True
     _call_ms: int | None = None
     _vain: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
-    # Documents that are looked at again only because a step was refused, or of which news may have been missed.
-    _second: set[Subject] = field(default_factory=set)
-    _missed: set[Subject] = field(default_factory=set)
     is_last_look: bool = False
 
     def __post_init__(self) -> None:
@@ -264,9 +262,8 @@ class Agent:
             self._wake(subject)
             self._dispatch()
 
-    def _wake(self, subject: Subject) -> None:
-        self._second.discard(subject)
-        self._worklist.wake(subject, self.now_ms())
+    def _wake(self, subject: Subject, *, missed: bool = False) -> None:
+        self._worklist.wake(subject, self.now_ms(), missed=missed)
 
     def look_at_everything(self) -> None:
         """At every document with a status that it serves, for the last time."""
@@ -314,9 +311,7 @@ class Agent:
         record = committed.view.get(committed.table.kinds[kind], document_id)
         if self._desk is None or not any(self._serves(duty, record) for duty in self.duties[port.kind, kind]):
             return
-        subject = Subject(port.id, kind, document_id)
-        self._missed.add(subject)
-        self._wake(subject)
+        self._wake(Subject(port.id, kind, document_id), missed=True)
 
     def _searches(self, ledger_kind: str) -> list[tuple[str, str, str]]:
         """Of a listing; the last look is for all that is served, ended or not."""
@@ -354,16 +349,14 @@ class Agent:
             self._dispatch()
 
     def _begin(self, subject: Subject) -> None:
-        outcome = _Look()
+        outcome = Look()
         name = f"{self.label} at {subject.kind} {subject.document_id[-6:]}"
         self._running[subject] = self.world.start(name, self._look(subject, outcome), lambda error: self._ended(subject, outcome, error))
 
-    async def _look(self, subject: Subject, outcome: _Look) -> None:
+    async def _look(self, subject: Subject, outcome: Look) -> None:
         """As `Agent._look` of the runtime: whatever duties the document calls for."""
         port = self._ports[subject.ledger_id]
-        outcome.is_second, outcome.catches_up = subject in self._second, subject in self._missed
-        self._second.discard(subject)
-        self._missed.discard(subject)
+        self._worklist.begin(subject, outcome)
         for duty in self.duties.get((port.kind, subject.kind), ()):
             try:
                 if outcome.catches_up or not duty.catches_up:
@@ -375,7 +368,7 @@ class Agent:
             except ClientError:
                 outcome.failed = True
 
-    async def _perform(self, duty: Duty, port: Port, subject: Subject, outcome: _Look) -> None:
+    async def _perform(self, duty: Duty, port: Port, subject: Subject, outcome: Look) -> None:
         record = await port.get(subject.kind, subject.document_id)
         if record is None or self._desk is None or not self._serves(duty, record):
             return
@@ -401,7 +394,7 @@ class Agent:
         if self.world.random.random() < SLOW_READS * self.world.severity:
             await self.world.sleep(self.world.random.randint(*SLOW_READ_MS))
 
-    def _ended(self, subject: Subject, outcome: _Look, error: BaseException | None) -> None:
+    def _ended(self, subject: Subject, outcome: Look, error: BaseException | None) -> None:
         self._running.pop(subject, None)
         if isinstance(error, Killed):
             self.kill()
@@ -410,18 +403,7 @@ class Agent:
             raise error
         if error is not None:
             raise Violation("no_failure", f"{self.label} at {subject.kind}/{subject.document_id}: {type(error).__name__}: {error}") from error
-        now_ms = self.now_ms()
-        if outcome.refused and not outcome.is_second:
-            self._second.add(subject)
-            outcome.again(now_ms + SECOND_LOOK_MS)
-        if outcome.catches_up and (outcome.failed or outcome.again_ms is not None):
-            self._missed.add(subject)
-        if outcome.failed:
-            self._worklist.failed(subject, now_ms, outcome.again_ms)
-        elif outcome.again_ms is not None:
-            self._worklist.later(subject, outcome.again_ms, now_ms)
-        else:
-            self._worklist.done(subject, now_ms)
+        self._worklist.put_back(subject, outcome, self.now_ms())
         self._dispatch()
 
     # Death and life
@@ -434,9 +416,7 @@ class Agent:
         for task in self._running.values():
             self.world.gone(task)
         self._running.clear()
-        self._worklist = Worklist()
-        self._second.clear()
-        self._missed.clear()
+        self._worklist = Looks()
         self._call_ms = None
         self.world.schedule.at(self.world.soon(*RESTART_MS), f"{self.label} starts again", self._start)
 
@@ -444,22 +424,3 @@ class Agent:
         self._is_up = True
         self._list_open()
         self._plan_sweep()
-
-
-@dataclass(slots=True)
-class _Look:
-    """What came of looking at a document."""
-
-    again_ms: int | None = None
-    failed: bool = False
-    refused: bool = False
-    is_second: bool = False
-    catches_up: bool = False
-
-    def again(self, at_ms: int) -> None:
-        """Another one is wanted by then."""
-        self.again_ms = at_ms if self.again_ms is None else min(self.again_ms, at_ms)
-
-    def was_refused(self) -> None:
-        """A step was refused for good."""
-        self.refused = True

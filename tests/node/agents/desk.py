@@ -26,12 +26,13 @@ from ledgers.receipts import DocumentVersion, Receipt
 from node.agents.boundaries import Observer, ignore, perform
 from node.agents.desk import Desk
 from node.agents.duties import Duty, Later
+from node.agents.looks import SECOND_LOOK_MS
 from node.agents.policies import Policies
 from node.agents.provisioning.bookings import BookingStore
 from node.agents.provisioning.inventory import Inventory, parse
 from node.agents.provisioning.reference import ReferenceProvisioning
 from node.agents.roster import DUTIES
-from node.agents.runtime import BROKEN_PAUSE_MS, SECOND_LOOK_MS, listed_statuses
+from node.agents.runtime import BROKEN_PAUSE_MS, listed_statuses
 from smartcontracts.agreement import Agreement, AgreementStatus, AgreementTerms
 from smartcontracts.inquiry import Inquiry, SubmitInquiry
 from smartcontracts.internal.rules import SetSourcingRules

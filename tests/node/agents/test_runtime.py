@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 from ledgers.client import NodeUnreachable, TimedOut
 from node.agents.boundaries import boundaries
 from node.agents.duties import OWED_MS, Duty, Later, outside
+from node.agents.looks import SECOND_LOOK_MS
 from node.agents.policies import Policies
 from node.agents.ports import Outward, Refused, caused, created
-from node.agents.runtime import SECOND_LOOK_MS, START_PATIENCE_MS, Agent, Pace
+from node.agents.runtime import START_PATIENCE_MS, Agent, Pace
 from smartcontracts.kernel import (
     Call,
     Contract,
