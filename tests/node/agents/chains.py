@@ -8,11 +8,14 @@ from typing import Any
 
 from node.agents.policies import Policies
 from node.agents.provisioning.inventory import Inventory, parse
+from smartcontracts.catalogue import PublishOffering, RequestStandingQuote
 from smartcontracts.delivery import CancelOrder
 from smartcontracts.kernel import Role
+from smartcontracts.lineage import pseudonym
 from smartcontracts.order import Order, PlaceOrder
 from tests.node.agents.desk import Market, pool
-from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z
+from tests.smartcontracts.support import org
+from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE, monthly
 
 ITEMS = (LINE, PORT_A, PORT_Z)
 ACCEPTANCE_MS = 600_000
@@ -122,3 +125,22 @@ def ordered(
         delivery_info=delivery_info,
     )
     return Chain(market, market.act(ledger, "place_order", command, "acme", "b_bus"))
+
+
+def ask_of_catalogue(market: Market) -> None:
+    """alpha publishes a port, and acme has a standing quote for it."""
+    ledger = market.between("acme", "alpha")
+    publish = PublishOffering(
+        agreement_id="agr_acme_alpha",
+        offering="port",
+        product=SINGLE.product,
+        prices=(monthly(50_000_000_000),),
+        term=SINGLE.term,
+        installation_interval_ms=60_000,
+        quote_validity_ms=10**9,
+    )
+    offering = market.act(ledger, "publish_offering", publish, "alpha", "s_bus")
+    request = RequestStandingQuote(
+        offering_id=offering.id, items=(SINGLE,), lineage_key=bytes(32), ancestors=(pseudonym(bytes(32), org("acme")),)
+    )
+    market.act(ledger, "request_standing_quote", request, "acme", "b_bus")

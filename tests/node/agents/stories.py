@@ -23,18 +23,15 @@ from node.agents.policies import Policies, Recovery
 from node.agents.policy_settings import PolicySettings
 from node.agents.provisioning.inventory import parse
 from node.agents.roster import DUTIES as ROSTER
-from smartcontracts.catalogue import PublishOffering, RequestStandingQuote
 from smartcontracts.change import ProposeMaintenance
 from smartcontracts.delivery import ExtendWindow
 from smartcontracts.kernel import Role
-from smartcontracts.lineage import pseudonym
 from smartcontracts.order import PlaceOrder
 from smartcontracts.trade import Action, Change, ChangeKind, WindowTooShort
-from tests.node.agents.chains import ACTIVATION_MS, Chain, Killed, fault, ordered, stock, units_in_use
+from tests.node.agents.chains import ACTIVATION_MS, Chain, Killed, ask_of_catalogue, fault, ordered, stock, units_in_use
 from tests.node.agents.desk import Market, MarketPort, pool
 from tests.node.agents.harness import refusal
-from tests.smartcontracts.support import org
-from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE, monthly
+from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -230,20 +227,7 @@ def standing(watch: Killer) -> Market:
     """Bought from alpha's catalogue; bravo makes it."""
     market = StoryMarket(pairs=TWO, inventories={"acme": pool(), "alpha": pool(), "bravo": pool("port")}, observe=watch)
     ledger = market.between("acme", "alpha")
-    publish = PublishOffering(
-        agreement_id="agr_acme_alpha",
-        offering="port",
-        product=SINGLE.product,
-        prices=(monthly(50_000_000_000),),
-        term=SINGLE.term,
-        installation_interval_ms=60_000,
-        quote_validity_ms=10**9,
-    )
-    offering = market.act(ledger, "publish_offering", publish, "alpha", "s_bus")
-    request = RequestStandingQuote(
-        offering_id=offering.id, items=(SINGLE,), lineage_key=bytes(32), ancestors=(pseudonym(bytes(32), org("acme")),)
-    )
-    market.act(ledger, "request_standing_quote", request, "acme", "b_bus")
+    ask_of_catalogue(market)
     quote = market.the(ledger, "quote")
     order = PlaceOrder(quote_id=quote.id, acceptance_window_ms=300_000, activation_window_ms=10**8)
     market.act(ledger, "place_order", order, "acme", "b_bus")

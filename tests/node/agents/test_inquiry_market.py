@@ -33,6 +33,7 @@ from smartcontracts.order import PlaceOrder
 from smartcontracts.parameters import RULES_ID
 from smartcontracts.quote import IssueQuote, QuoteItem, totals
 from smartcontracts.trade import QuoteForm, QuoteLevel, SaltedHash
+from tests.node.agents.chains import ask_of_catalogue
 from tests.node.agents.desk import Market, pool
 from tests.smartcontracts.support import org
 from tests.smartcontracts.trading import LINE, PORT_A, PORT_Z, SINGLE, monthly, product
@@ -955,20 +956,7 @@ async def test_rules_have_defaults():
 def test_the_elements_behind_a_catalogues_quote_are_found_once_it_is_ordered(offerings, status):
     market = Market(pairs=TIERS[:2], inventories={"alpha": pool(), "bravo": pool(*offerings)})
     ledger = market.between("acme", "alpha")
-    publish = PublishOffering(
-        agreement_id="agr_acme_alpha",
-        offering="port",
-        product=SINGLE.product,
-        prices=(monthly(50_000_000_000),),
-        term=SINGLE.term,
-        installation_interval_ms=60_000,
-        quote_validity_ms=10**9,
-    )
-    offering = market.act(ledger, "publish_offering", publish, "alpha", "s_bus")
-    request = RequestStandingQuote(
-        offering_id=offering.id, items=(SINGLE,), lineage_key=bytes(32), ancestors=(pseudonym(bytes(32), org("acme")),)
-    )
-    market.act(ledger, "request_standing_quote", request, "acme", "b_bus")
+    ask_of_catalogue(market)
     market.run()
     assert market.records(market.internal("alpha"), "inquiry_handover") == ()
     quote = customers_quote(market)
