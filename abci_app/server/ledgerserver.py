@@ -195,19 +195,30 @@ class LedgerServer:
 
 
 def listen_privately(path: Path) -> socket.socket:
-    """Bind a unix socket at `path`, readable and writable by this user alone."""
+    """Listen on a unix socket at `path`, readable and writable by this user alone.
+
+    The path appears once the socket listens: whoever waits for it may connect as soon as it is there.
+    """
     if len(os.fsencode(path)) > _PATH_BYTES_MAX:
         raise SocketRefusedError(f"{path} is longer than {_PATH_BYTES_MAX} bytes, the limit of a socket's path")
     _require_private_directory(path.parent)
     _remove_stale_socket(path)
+    # Of this process alone, others may be about to listen here too; and shorter than the names our sockets have.
+    unseen = path.with_name(f".{os.getpid():x}")
+    unseen.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # Between these two lines the directory's mode protects the socket.
-        listener.bind(str(path))
-        path.chmod(0o600)
+        # Until the next line has run, the directory's mode protects the socket.
+        listener.bind(str(unseen))
+        unseen.chmod(0o600)
+        listener.listen(_BACKLOG)
+        # Unlike renaming, this fails where another process was faster.
+        path.hardlink_to(unseen)
     except OSError:
         listener.close()
         raise
+    finally:
+        unseen.unlink(missing_ok=True)
     return listener
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import stat
 import threading
@@ -14,7 +15,7 @@ from tendermint.abci import types_pb2 as abci
 
 from abci_app.server import START, Slices, SocketRefusedError, violations
 from abci_app.server.connection import READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, WRITE_BATCH_BYTES
-from abci_app.server.ledgerserver import CONNECTIONS_MAX
+from abci_app.server.ledgerserver import CONNECTIONS_MAX, listen_privately
 from ledgers.framing import encode_frame, encode_uvarint
 from tests.abci_app.server.harness import FLUSH, INFO, INTERNAL_ERROR, Client, request, serving
 
@@ -564,6 +565,14 @@ def test_the_socket_is_private_and_a_stale_one_is_replaced(tmp_path):
             await (await harness.connect()).call("echo", message="x")
 
     asyncio.run(scenario())
+
+
+def test_a_socket_that_is_there_can_be_connected_to(tmp_path):
+    path = tmp_path / "private" / "app.sock"
+    with listen_privately(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        assert os.listdir(path.parent) == ["app.sock"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_invalid_start_on_a_socket_somebody_listens_on_leaves_it_alone(tmp_path):
