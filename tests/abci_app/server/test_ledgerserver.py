@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import stat
 import threading
@@ -571,7 +570,7 @@ def test_a_socket_that_is_there_can_be_connected_to(tmp_path):
     path = tmp_path / "private" / "app.sock"
     with listen_privately(path), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        assert os.listdir(path.parent) == ["app.sock"]
+        assert list(path.parent.iterdir()) == [path]
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
