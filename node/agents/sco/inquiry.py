@@ -146,7 +146,7 @@ async def _was_asked_together(port: LedgerPort, handover: InquiryHandover) -> bo
 
 
 async def _make_or_buy(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> None:
-    """Buy what SOF can't deliver, and what policy buys all the same; else quote. Req: Q-27, Q-28."""
+    """Buy what SOF can't deliver, and what policy buys all the same; else quote. Req: Q-27, Q-28, Q-41."""
     rules = await rules_on(port)
     queries = await _queries(port, handover)
     buying = []
@@ -162,7 +162,7 @@ async def _make_or_buy(desk: Desk, port: LedgerPort, handover: InquiryHandover) 
         request = RequestSourcing(handover_id=handover.id, elements=tuple(buying), respond_by_ms=respond_by_ms)
         await submit_unless_overtaken(port, [Outward("request_sourcing", request)], purpose=SOURCE)
     elif needs_sellers:
-        await _refuse(port, handover, WINDOW_TOO_SHORT)
+        await _try_another_way(desk, port, handover, rules, WINDOW_TOO_SHORT)
     else:
         choices = tuple(Choice(element_id=one, query_id=query.id) for one, query in sorted(queries.items()))
         await _quote(port, handover, choices)
@@ -186,11 +186,17 @@ async def _choose(desk: Desk, port: LedgerPort, handover: InquiryHandover) -> No
     choices = _choices(desk, decomposition, queries, best, rules)
     if choices is not None:
         await _quote(port, handover, choices)
-        return
+    else:
+        await _try_another_way(desk, port, handover, rules, NOT_CHAINABLE if received else NO_CAPACITY)
+
+
+async def _try_another_way(
+    desk: Desk, port: LedgerPort, handover: InquiryHandover, rules: SourcingRules, reason: str
+) -> None:
+    """Another attempt while there is time; else refuse for this reason. Req: Q-41."""
     acts: tuple[Outward, ...] = ()
     if desk.now_ms() < handover.decide_by_ms and handover.attempt < rules.tries_max:
         acts = await _next_attempt(desk, port, handover)
-    reason = NOT_CHAINABLE if received else NO_CAPACITY
     if not acts:
         await _refuse(port, handover, reason)
         return
