@@ -250,7 +250,8 @@ def refuse(handover: InquiryHandover, reason: str, now_ms: int) -> InquiryHandov
 
 
 def characteristics_of(items: tuple[InquiryItem, ...]) -> str:
-    """Equal for inquiries that ask for the same: offerings, products, terms and actions, whatever their items are called.
+    """Equal for inquiries that ask for the same: offerings, products, terms, actions and wished lead times, whatever their items
+    are called.
 
     Lower-case hex of a SHA-256. Req: Q-20.
     """
@@ -259,7 +260,8 @@ def characteristics_of(items: tuple[InquiryItem, ...]) -> str:
     for item in items:
         related = ",".join(f"{one.type}={places.get(one.item_id, -1)}" for one in item.relations)
         term = b"" if item.term is None else encode(item.term)
-        for part in (item.action.encode(), item.offering.encode(), item.product, term, related.encode()):
+        texts = (item.action, item.offering, related, str(item.installation_interval_ms))
+        for part in (*(text.encode() for text in texts), item.product, term):
             digest.update(len(part).to_bytes(4, "big") + part)
     return digest.hexdigest()
 

@@ -13,6 +13,7 @@ from node.agents.b_bus import inquiry as b_bus_inquiry
 from node.agents.boundaries import Boundary, Moment, boundaries
 from node.agents.inquiries import rules_on
 from node.agents.policies import Part, Policies, Preference
+from node.agents.policy_settings import PolicySettings, Recipe, RecipePart
 from node.agents.provisioning.inventory import parse
 from node.agents.roster import DUTIES
 from node.agents.s_bus.inquiry import CLOCKS_DIFFER_MS
@@ -510,6 +511,26 @@ def test_what_nobody_sells_together_is_asked_for_one_by_one_in_a_second_attempt(
     assert found.decided_in_window
 
 
+@pytest.mark.req("Q-41")
+def test_where_no_time_is_left_for_sellers_another_way_is_tried_that_needs_none():
+    class Slow(Policies):
+        def own_time_ms(self, process, window_ms, rules):
+            return window_ms
+
+    ways = tuple(Recipe(offering="port", part=(RecipePart(name=name, offering=name),)) for name in ("core", "line"))
+    market = Market(
+        pairs=DIAMOND[:2],
+        inventories={"alpha": pool("line"), "bravo": pool("core")},
+        policies={"alpha": Slow(PolicySettings(recipe=ways))},
+    )
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    found = handover(market, "alpha")
+    assert (found.status, found.attempt, found.decided_in_window) == ("quoted", 2, True)
+    assert market.records(market.internal("alpha"), "sourcing") == ()
+    assert market.failures == []
+
+
 @pytest.mark.req("Q-05", "Q-06")
 def test_an_inquiry_that_nobody_can_serve_is_answered_with_the_reason():
     market = Market(pairs=TIERS, inventories={"alpha": pool(), "bravo": pool(), "charlie": pool()})
@@ -671,6 +692,22 @@ def test_a_quote_to_the_same_request_is_used_again_for_another_buyer():
     assert customers_quote(market, "bolt", "alpha").items[0].id == "mine"
     text = b"".join(codec.encode(one) for one in market.records(market.between("bolt", "alpha"), "quote"))
     assert first.id.encode() not in text
+    assert market.failures == []
+
+
+@pytest.mark.req("Q-20")
+def test_a_quote_to_who_wished_for_another_lead_time_is_not_used_again_and_provisioning_hears_the_new_wish():
+    market = Market(pairs=(("acme", "alpha"), ("bolt", "alpha")), inventories={"alpha": pool("port")})
+    market.ask("acme", "alpha", (SINGLE,))
+    market.run()
+    market.ask("bolt", "alpha", (replace(SINGLE, installation_interval_ms=DAY_MS),))
+    market.run()
+    (second,) = [
+        one for one in market.records(market.internal("alpha"), "inquiry_handover") if one.inquiry.buyer == org("bolt")
+    ]
+    assert (second.status, second.repurposed_from) == ("quoted", "")
+    queries = [one for one in market.records(market.internal("alpha"), "sof_query") if one.subject_id == second.id]
+    assert [query.element.installation_interval_ms for query in queries] == [DAY_MS]
     assert market.failures == []
 
 

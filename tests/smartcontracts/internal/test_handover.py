@@ -160,7 +160,13 @@ def test_what_is_asked_for_is_found_again_whatever_its_items_are_called():
         for item in ITEMS
     )
     assert characteristics_of(renamed) == characteristics_of(ITEMS)
-    for change in ({"offering": "x"}, {"product": b"{}"}, {"term": None}, {"relations": ()}):
+    for change in (
+        {"offering": "x"},
+        {"product": b"{}"},
+        {"term": None},
+        {"relations": ()},
+        {"installation_interval_ms": 5},
+    ):
         assert characteristics_of((replace(ITEMS[0], **change), *ITEMS[1:])) != characteristics_of(ITEMS)
     assert characteristics_of(ITEMS[::-1]) != characteristics_of(ITEMS)
     ledger = internal_ledger()
