@@ -579,6 +579,20 @@ def test_an_inquiry_at_depth_k_holds_k_pseudonyms_in_order_and_names_nobody():
     assert not any(org(name).encode() in stored for name in chain)
 
 
+@pytest.mark.req("Q-09", "X-06")
+@pytest.mark.parametrize(
+    "ancestors",
+    [(), (ABOVE[0],), (*OWN, ABOVE[0]), (ABOVE[0], ABOVE[0], *OWN), (org("zulu"), *OWN), (*ABOVE, *OWN)],
+    ids=["empty", "without-the-buyer", "buyer-not-last", "doubled", "a-name", "too-long"],
+)
+def test_a_list_that_is_not_pseudonyms_each_once_with_the_buyers_at_its_end_is_refused(ancestors):
+    ledger = trading_ledger()
+    before = ledger.root()
+    with pytest.raises(AncestorsInvalid):
+        ask(ledger, replace(ASK, ancestors=ancestors))
+    assert ledger.root() == before
+
+
 @pytest.mark.req("X-06")
 def test_under_another_key_nobody_is_recognised():
     other = b"\x22" * 32

@@ -22,7 +22,7 @@ def test_a_pseudonym_is_the_hmac_of_the_organization_under_the_lineage_key():
     assert MARK.fullmatch(pseudonym(KEY, org("acme")))
 
 
-@pytest.mark.req("Q-10", "Q-11")
+@pytest.mark.req("Q-10")
 def test_who_knows_the_candidates_finds_those_upstream_and_nobody_else():
     """J receives a request that lists X, Y and Z, and knows whom not to ask."""
     ancestors = ()

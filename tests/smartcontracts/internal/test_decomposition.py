@@ -330,6 +330,7 @@ def test_what_led_to_a_quote_before_is_used_again_and_confirmed_anew():
     assert ledger.find(d.DECOMPOSITION, "related", earlier.id, 5)
 
 
+@pytest.mark.req("Q-20", "Q-21")
 def test_only_identical_inquiries_quoted_from_own_resources_are_used_again():
     ledger = internal_ledger()
     earlier = quoted_alone(ledger)
