@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from smartcontracts.ids import derive_id
 from smartcontracts.internal.decomposition import DECOMPOSITION, Element
@@ -117,6 +117,15 @@ class Ranking:
     ranked_at_ms: int
 
 
+class _Column(NamedTuple):
+    """A criterion: values that sort first by `place_of` are better."""
+
+    name: str
+    weight: int
+    value_of: Callable[[ReceivedQuote], int]
+    place_of: Callable[[int], tuple[bool, int]]
+
+
 def rank_quotes(command: RankQuotes, call: Call) -> Outcome:
     """Rank everything received, elements by elements, and take back what was not carried. Req: Q-33, Q-37.
 
@@ -163,19 +172,12 @@ def ranked(
     now_ms: int,
 ) -> tuple[RankedQuote, ...]:
     """The quotes in order, whatever order they are given in. Req: Q-33; X-10."""
-    wished = {element.id: element.installation_interval_ms for element in elements}
-    columns: tuple[tuple[str, int, Callable[[ReceivedQuote], int], bool], ...] = (
-        ("price", rules.weight_price, lambda one: one.quote.term_total.minor, False),
-        ("score", rules.weight_score, lambda one: one.score_tenths, True),
-        ("lead_time", rules.weight_lead_time, lambda one: one.lead_time_ms, False),
-        ("fit", rules.weight_fit, lambda one: misfit(one, sourcing, wished), False),
-    )
     remarks = {one.id: _remark(one, sourcing, rules, now_ms) for one in received}
     criteria: dict[str, list[RankedCriterion]] = {one.id: [] for one in received}
-    for name, weight, value_of, more_is_better in columns:
+    for name, weight, value_of, place_of in _columns(sourcing, elements, rules):
         # A price in another currency has no place among the others: it ranks behind all of them.
         comparable = [one for one in received if name != "price" or remarks[one.id] != CURRENCY_OTHER]
-        values = sorted(dict.fromkeys(value_of(one) for one in comparable), reverse=more_is_better)
+        values = sorted(dict.fromkeys(value_of(one) for one in comparable), key=place_of)
         ranks = {value: rank for rank, value in enumerate(values)}
         for one in received:
             value = value_of(one)
@@ -201,15 +203,26 @@ def ranked(
     )
 
 
+def _columns(sourcing: Sourcing, elements: tuple[Element, ...], rules: SourcingRules) -> tuple[_Column, ...]:
+    """The criteria. Who does not say how long it takes is behind all who do: silence is no speed. Req: Q-33."""
+    wished = {element.id: element.installation_interval_ms for element in elements}
+    return (
+        _Column("price", rules.weight_price, lambda one: one.quote.term_total.minor, lambda value: (False, value)),
+        _Column("score", rules.weight_score, lambda one: one.score_tenths, lambda value: (False, -value)),
+        _Column("lead_time", rules.weight_lead_time, lambda one: one.lead_time_ms, lambda value: (value == 0, value)),
+        _Column("fit", rules.weight_fit, lambda one: misfit(one, sourcing, wished), lambda value: (False, value)),
+    )
+
+
 def misfit(received: ReceivedQuote, sourcing: Sourcing, wished: dict[str, int]) -> int:
-    """How far a quote is from what was asked, in counts: each item that is subject to feasibility or takes longer than
-    wished, and a level other than the one asked for. Req: Q-33.
+    """How far a quote is from what was asked, in counts: each item that is subject to feasibility, or takes longer than
+    wished or does not say how long, and a level other than the one asked for. Req: Q-33.
     """
     count = 1 if received.quote.level != sourcing.level else 0
     for item in received.quote.items:
         wished_ms = wished.get(item.id, 0)
         count += 1 if item.subject_to_feasibility else 0
-        count += 1 if wished_ms and item.installation_interval_ms > wished_ms else 0
+        count += 1 if wished_ms and not 0 < item.installation_interval_ms <= wished_ms else 0
     return count
 
 

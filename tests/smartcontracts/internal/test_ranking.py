@@ -90,6 +90,23 @@ def test_weights_decide_otherwise():
     assert order(cheap, good, quick, rules=by_time) == ["quick", "good", "cheap"]
 
 
+@pytest.mark.req("Q-33")
+def test_who_does_not_say_how_long_it_takes_is_not_the_quickest():
+    by_time = SourcingRules(weight_price=0, weight_score=0, weight_lead_time=1, weight_fit=0)
+    ranked = r.ranked(
+        (received("silent", lead_ms=0), received("slow", lead_ms=90_000), received("quick", lead_ms=1)),
+        SOURCING,
+        ELEMENTS,
+        by_time,
+        LEDGER.time_ms,
+    )
+    assert [(one.seller, one.criteria[2].value, one.criteria[2].rank) for one in ranked] == [
+        ("org_quick", 1, 0),
+        ("org_slow", 90_000, 1),
+        ("org_silent", 0, 2),
+    ]
+
+
 @pytest.mark.req("Q-33", "X-10")
 def test_each_criterion_is_told_with_value_weight_rank_and_points():
     quotes = (received("a", 100, 40, 10), received("b", 100, 60, 20), unfit(received("c", 300, -1, 20)))
@@ -194,11 +211,14 @@ def test_a_price_that_has_no_room_for_a_mark_up_ranks_behind_however_cheap_it_lo
     assert [(one.seller, one.remark) for one in ranked] == [("org_a", ""), ("org_b", "OUT_OF_RANGE")]
 
 
+@pytest.mark.req("Q-33")
 def test_fit_counts_what_is_not_as_wished():
     wished = tuple(replace(element, installation_interval_ms=500) for element in ELEMENTS)
     late = r.misfit(received("a", lead_ms=501), SOURCING, {one.id: one.installation_interval_ms for one in wished})
     in_time = r.misfit(received("a", lead_ms=500), SOURCING, {one.id: one.installation_interval_ms for one in wished})
-    assert (late, in_time, r.misfit(unfit(received("a")), SOURCING, {})) == (2, 0, 2)
+    silent = r.misfit(received("a", lead_ms=0), SOURCING, {one.id: one.installation_interval_ms for one in wished})
+    assert (late, in_time, silent, r.misfit(unfit(received("a")), SOURCING, {})) == (2, 0, 2, 2)
+    assert r.misfit(received("a", lead_ms=0), SOURCING, {}) == 0
 
 
 @pytest.mark.req("Q-34", "Q-36")
