@@ -170,7 +170,8 @@ LIFECYCLE: Final = MappingProxyType(
             (s, "end_rejected"): _H.REJECTED
             for s in (_H.CHECKING_INTERNAL, _H.ORDERING_EXTERNAL, _H.ACCEPTED, _H.TO_REJECT)
         },
-        **{(s, "end_activated"): _H.ACTIVATED for s in OPEN},
+        # What INT took for rejected, by its own time, a person may have accepted before, and activated since.
+        **{(s, "end_activated"): _H.ACTIVATED for s in (*OPEN, _H.REJECTED)},
         **{(s, "end_failed"): _H.FAILED for s in OPEN},
         **{(s, "end_cancelled"): _H.CANCELLED for s in (*OPEN, _H.ACTIVATED)},
     }

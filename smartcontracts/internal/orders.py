@@ -16,6 +16,7 @@ from typing import Any, Final
 from smartcontracts.ids import derive_id
 from smartcontracts.internal.assessment import ASSESSMENT, Choice
 from smartcontracts.internal.change import (
+    ChangeNotOurs,
     change_down,
     has_room,
     leaves_time,
@@ -184,6 +185,8 @@ class HandOverOrder:
     delivery_ms: int = 0
     # A copy, with the order of a change.
     change: ServiceChange | None = None
+    # The service of an order that a person has accepted and activated before it was handed over.
+    service_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,34 +264,27 @@ def handover_id_of(internal_id: str, ledger_id: str, order_id: str) -> str:
 def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
     """Take an order in: its elements are those of the assessment behind its quote. Req: O-13..O-17, O-33; X-14, X-17.
 
-    Rejects with the first of: AlreadyDone, TimeOutOfRange, QuoteNotOurs, QuoteNotAssessed, ChangeNotOurs.
+    With a service there is nothing left to do: it is in the inventory, and nobody here knows any part of it. Req: D-23.
+
+    Rejects with the first of: AlreadyDone, TimeOutOfRange, QuoteNotOurs, QuoteNotAssessed, ChangeNotOurs; with a service only
+    AlreadyDone, TimeOutOfRange, ChangeNotOurs.
     """
     handover_id = handover_id_of(call.ledger_id, command.ledger_id, command.order_id)
     if call.view.get(ORDER_HANDOVER, handover_id) is not None:
         raise AlreadyDone("This order was handed over before.", "order_id", existing_id=handover_id)
     for name in ("placed_at_ms", "accept_by_ms", "activation_window_ms", "ordering_ms", "delivery_ms"):
         require_time(getattr(command, name), name)
+    if command.service_id:
+        return _delivered_by_hand(command, handover_id, call)
     inquiry = _require_inquiry(command, call.view)
     change = ordered_change(command.change, command.ledger_id, command.order_id, call.view)
     elements: tuple[ServiceElement, ...] = ()
     if inquiry.status == InquiryStatus.QUOTED:
         elements = _planned(inquiry, handover_id, call)
-    handover = OrderHandover(
-        id=handover_id,
-        status=HandoverStatus.CHECKING_INTERNAL,
-        ledger_id=command.ledger_id,
-        order_id=command.order_id,
-        quote_id=command.quote_id,
-        buyer=command.buyer,
-        agreement_id=command.agreement_id,
+    handover = replace(
+        _handed_over(command, handover_id, call.block.time_ms),
         inquiry_handover_id=inquiry.id,
         assessment_id=inquiry.assessment_id if elements else "",
-        handed_over_at_ms=call.block.time_ms,
-        placed_at_ms=command.placed_at_ms,
-        accept_by_ms=command.accept_by_ms,
-        activation_window_ms=command.activation_window_ms,
-        ordering_ms=command.ordering_ms,
-        delivery_ms=command.delivery_ms,
         service_id="" if change is None else change.service_id,
         change=change,
     )
@@ -298,6 +294,42 @@ def hand_over_order(command: HandOverOrder, call: Call) -> Outcome:
         elements = merged(elements, free_all(elements, call.block.time_ms))
     taken_in = outcome(handover, "order_handover.handed_over", elements)
     return taken_in.then(planned(handover, command.change, call))
+
+
+def _handed_over(command: HandOverOrder, handover_id: str, now_ms: int) -> OrderHandover:
+    """The order as its own ledger has it."""
+    return OrderHandover(
+        id=handover_id,
+        status=HandoverStatus.CHECKING_INTERNAL,
+        ledger_id=command.ledger_id,
+        order_id=command.order_id,
+        quote_id=command.quote_id,
+        buyer=command.buyer,
+        agreement_id=command.agreement_id,
+        inquiry_handover_id="",
+        assessment_id="",
+        handed_over_at_ms=now_ms,
+        placed_at_ms=command.placed_at_ms,
+        accept_by_ms=command.accept_by_ms,
+        activation_window_ms=command.activation_window_ms,
+        ordering_ms=command.ordering_ms,
+        delivery_ms=command.delivery_ms,
+    )
+
+
+def _delivered_by_hand(command: HandOverOrder, handover_id: str, call: Call) -> Outcome:
+    """A service that agents had no part in is in the inventory all the same, without parts. Rejects with ChangeNotOurs. Req: D-23."""
+    if command.change is not None:
+        raise ChangeNotOurs(
+            "What a person has changed is in the inventory as it was; hand no such order over.", "change"
+        )
+    activated = replace(
+        _handed_over(command, handover_id, call.block.time_ms),
+        status=HandoverStatus.ACTIVATED,
+        service_id=command.service_id,
+        ended_at_ms=call.block.time_ms,
+    )
+    return outcome(activated, "order_handover.activated").then(_in_operation(activated, (), call))
 
 
 def _require_inquiry(command: HandOverOrder, view: View) -> InquiryHandover:
@@ -687,8 +719,14 @@ def _activated(
     done = outcome(activated, "order_handover.activated")
     if handover.change is not None:
         return done.then(service_after(activated, handover.change, call))
+    return done.then(_in_operation(activated, elements, call))
+
+
+def _in_operation(activated: OrderHandover, elements: tuple[ServiceElement, ...], call: Call) -> Outcome:
+    """What an activated order has given."""
+    now_ms = call.block.time_ms
     service = inventory_of(activated, elements, now_ms)
-    done = done.then(Outcome(writes=(service,), events=(Event("inventory_service.in_operation", service),)))
+    done = Outcome(writes=(service,), events=(Event("inventory_service.in_operation", service),))
     going = unmade(elements, now_ms)
     done = done.then(Outcome(writes=going, events=tuple(Event(ELEMENT_EVENTS[one.status], one) for one in going)))
     return done.then(service_delivered(activated, call))

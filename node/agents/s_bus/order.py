@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from node.agents.desk import Desk
@@ -13,6 +14,7 @@ from node.agents.ports import LedgerPort, Outward
 from smartcontracts.internal.elements import OPEN, UNDER_WAY, HandoverStatus, OrderHandover
 from smartcontracts.internal.handover import HandoverStatus as InquiryStatus
 from smartcontracts.internal.handover import InquiryHandover
+from smartcontracts.internal.inventory import InventoryService, InventoryStatus, RecordTermination, inventory_id_of
 from smartcontracts.internal.orders import (
     HandOverOrder,
     RecordUpstream,
@@ -24,6 +26,7 @@ from smartcontracts.internal.recovery import ExtensionOutcome, RecordExtension
 from smartcontracts.internal.release import Release, ReleaseStatus
 from smartcontracts.kernel import Role
 from smartcontracts.order import IN_DELIVERY, ExtensionStatus, Order, OrderStatus
+from smartcontracts.service import Service, ServiceStatus
 
 HAND_OVER: Final = "hand_over"
 ANSWER: Final = "answer"
@@ -60,9 +63,16 @@ async def _hand_over(desk: Desk, port: LedgerPort, order: Order) -> None:
     internal = desk.internal
     if await handover_on(internal, handover_id_of(internal.id, port.id, order.id)) is not None:
         return
-    rules = await rules_on(internal)
+    change = await port.get("service_change", order.change_id) if order.change_id else None
+    command = replace(await _as_it_stands(desk, port, order), change=change)
+    await submit_unless_overtaken(internal, [Outward("hand_over_order", command)], purpose=HAND_OVER)
+
+
+async def _as_it_stands(desk: Desk, port: LedgerPort, order: Order) -> HandOverOrder:
+    """What is told inside of an order that is not known there."""
+    rules = await rules_on(desk.internal)
     acceptance_ms = order.accept_by_ms - order.placed_at_ms
-    command = HandOverOrder(
+    return HandOverOrder(
         ledger_id=port.id,
         order_id=order.id,
         quote_id=order.quote_id,
@@ -73,9 +83,7 @@ async def _hand_over(desk: Desk, port: LedgerPort, order: Order) -> None:
         activation_window_ms=order.activation_window_ms,
         ordering_ms=desk.policies.own_time_ms(Process.ORDERING, acceptance_ms, rules),
         delivery_ms=desk.policies.own_time_ms(Process.DELIVERY, order.activation_window_ms, rules),
-        change=await port.get("service_change", order.change_id) if order.change_id else None,
     )
-    await submit_unless_overtaken(internal, [Outward("hand_over_order", command)], purpose=HAND_OVER)
 
 
 async def answer_order(desk: Desk, port: LedgerPort, handover: OrderHandover) -> None:
@@ -90,6 +98,32 @@ async def mirror_order(desk: Desk, port: LedgerPort, order: Order) -> None:
     handover = await handover_on(desk.internal, handover_id_of(desk.internal.id, port.id, order.id))
     if handover is not None:
         await _mirror(desk, order, handover)
+    elif order.status == OrderStatus.ACTIVATED and order.change is None:
+        await _take_in(desk, port, order)
+
+
+async def _take_in(desk: Desk, port: LedgerPort, order: Order) -> None:
+    """A person has accepted and activated an order that was not handed over: its service is one of ours. Req: D-23."""
+    internal = desk.internal
+    service: Service | None = await port.get("service", order.service_id)
+    if service is None or service.status != ServiceStatus.IN_OPERATION:
+        return
+    command = replace(await _as_it_stands(desk, port, order), service_id=order.service_id)
+    await submit_unless_overtaken(internal, [Outward("hand_over_order", command)], purpose=MIRROR)
+    # Who has handed it over just before does not know of the activation, and what has ended since found nothing here.
+    handover = await handover_on(internal, handover_id_of(internal.id, port.id, order.id))
+    now = await order_outside(desk, port.id, order.id)
+    if handover is None or now is None:
+        return
+    await _mirror(desk, now, handover)
+    held: InventoryService | None = await internal.get("inventory_service", inventory_id_of(handover.id))
+    service = await port.get("service", order.service_id)
+    is_held = held is not None and held.status == InventoryStatus.IN_OPERATION
+    if is_held and service is not None and service.status == ServiceStatus.TERMINATED:
+        over = RecordTermination(
+            inventory_service_id=inventory_id_of(handover.id), terminated_at_ms=service.terminated_at_ms
+        )
+        await submit_unless_overtaken(internal, [Outward("record_termination", over)], purpose=MIRROR)
 
 
 async def mirror_from_inside(desk: Desk, _port: LedgerPort, handover: OrderHandover) -> None:
@@ -109,6 +143,9 @@ def _ended(order: Order, handover: OrderHandover) -> Outward | None:
     """News of an order that is at an end; a cancellation may come after its activation."""
     if order.status == OrderStatus.PLACED or handover.status.value == order.status.value:
         return None
+    if (handover.status, order.status) == (HandoverStatus.REJECTED, OrderStatus.ACTIVATED) and order.change is None:
+        # A person accepted it at the last moment, when INT had given it up, and has activated it since.
+        return _upstream(order, handover, Upstream.ACTIVATED)
     over = (HandoverStatus.REJECTED, HandoverStatus.FAILED, HandoverStatus.CANCELLED)
     if handover.status in over or (handover.status, order.status) == (HandoverStatus.ACTIVATED, OrderStatus.FAILED):
         return None
@@ -193,7 +230,8 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="order",
         statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
-        settled=(OrderStatus.ACTIVATED,),
+        # One that a person has activated may not be known inside, where nothing waits for it.
+        owed=(OrderStatus.ACTIVATED,),
         applies=is_seller,
         submits=(MIRROR,),
         do=mirror_order,

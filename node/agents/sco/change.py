@@ -19,6 +19,7 @@ from smartcontracts.internal.elements import OPEN, ElementStatus, ServiceElement
 from smartcontracts.internal.handover import InquiryHandover
 from smartcontracts.internal.inventory import InventoryService, InventoryStatus
 from smartcontracts.internal.orders import handover_id_of
+from smartcontracts.order import Order, OrderItem, OrderStatus
 from smartcontracts.service import Service
 from smartcontracts.trade import Action, ChangeKind
 
@@ -60,14 +61,16 @@ async def changed_elements(desk: Desk, port: LedgerPort, handover: InquiryHandov
     inquiry = handover.inquiry
     found = await _running(desk, port, handover)
     running = found.elements
-    if inquiry.change is None or not running:
+    if inquiry.change is None or not (running or found.is_delivered):
         return Affected(reason=SERVICE_UNKNOWN)
     is_ended = inquiry.change.kind == ChangeKind.TERMINATION
+    is_settled = bool(running) and all(_is_settled(one) for one in running)
     # What is in the inventory can be ended whatever it is made of: who activated by hand did without some parts of it.
-    if not all(_is_settled(one) for one in running) and not (is_ended and found.is_delivered):
+    if not is_settled and not (is_ended and found.is_delivered):
         return Affected(reason=SERVICE_UNSETTLED)
     if is_ended:
-        return Affected(_ends(inquiry, running))
+        unserved = await _unserved(desk, handover, running)
+        return Affected(_ends(inquiry, running, unserved))
     if not any(item.id in one.item_ids for item in inquiry.items for one in running):
         # New elements of the service, made like any others. Req: C-03.
         return Affected(_made(desk, handover, 1), NOT_DECOMPOSED)
@@ -209,13 +212,34 @@ def _made(desk: Desk, handover: InquiryHandover, attempt: int) -> tuple[Element,
     return elements_of(parts, as_new) if parts else ()
 
 
-def _ends(inquiry: Inquiry, running: tuple[ServiceElement, ...]) -> tuple[Element, ...]:
+async def _unserved(
+    desk: Desk, handover: InquiryHandover, running: tuple[ServiceElement, ...]
+) -> tuple[OrderItem, ...]:
+    """The named items of a service that nothing here serves, as they were ordered: a person has delivered them by hand."""
+    change = handover.inquiry.change
+    served = {item_id for one in running for item_id in one.item_ids}
+    missing = [item.id for item in handover.inquiry.items if item.id not in served]
+    if change is None or not missing:
+        return ()
+    orders: tuple[Order, ...] = await outside(desk, handover.ledger_id).list("order", service=change.service_id)
+    ordered = {
+        item.id: item
+        for order in sorted(orders, key=lambda one: one.placed_at_ms)
+        for item in order.items
+        if order.status == OrderStatus.ACTIVATED and item.action != Action.DELETE
+    }
+    return tuple(ordered[item_id] for item_id in missing if item_id in ordered)
+
+
+def _ends(
+    inquiry: Inquiry, running: tuple[ServiceElement, ...], unserved: tuple[OrderItem, ...]
+) -> tuple[Element, ...]:
     """An end for everything that the service is made of; it asks for nothing new, so each is as it was ordered. Req: X-63.
 
-    Of what was never made the end is nothing: it changes no reservation and no seller's service.
+    Of what was never made here the end is nothing: it changes no reservation and no seller's service.
     """
     serving = serving_of(one.item_ids for one in running)
-    return tuple(
+    made = tuple(
         Element(
             id=one.element_id,
             item_ids=one.item_ids,
@@ -230,3 +254,16 @@ def _ends(inquiry: Inquiry, running: tuple[ServiceElement, ...]) -> tuple[Elemen
         )
         for one in running
     )
+    by_hand = tuple(
+        Element(
+            id=item.id,
+            item_ids=(item.id,),
+            offering=item.offering,
+            product=item.product,
+            term=item.term,
+            action=Action.DELETE,
+            lineage_id=expected_lineage(item.id, (item.id,), 1, inquiry.items, inquiry.lineage_key),
+        )
+        for item in unserved
+    )
+    return (*made, *by_hand)

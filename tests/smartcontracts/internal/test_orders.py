@@ -7,6 +7,7 @@ import pytest
 from smartcontracts.codec import ListTooLong, ValueUnknown, decode, encode
 from smartcontracts.internal import orders as o
 from smartcontracts.internal.assessment import ASSESSMENT
+from smartcontracts.internal.change import ChangeNotOurs
 from smartcontracts.internal.elements import (
     ELEMENTS_MAX,
     ORDER_HANDOVER,
@@ -63,6 +64,7 @@ from tests.smartcontracts.internal.deals import (
     upstream,
 )
 from tests.smartcontracts.internal.inquiries import internal_ledger
+from tests.smartcontracts.internal.test_change import service_change
 from tests.smartcontracts.support import org
 
 NOBODY = "oho_none"
@@ -141,6 +143,31 @@ def test_an_order_on_a_catalogues_quote_that_cant_be_made_is_rejected():
     send(ledger, "hand_over_order", handing(ledger), "s_bus")
     assert (the_handover(ledger).status, the_handover(ledger).reason) == ("to_reject", "NOT_CHAINABLE")
     assert ledger.all(SERVICE_ELEMENT) == ()
+
+
+@pytest.mark.req("D-23")
+@pytest.mark.parametrize("known", [internal_ledger, quoted, lambda: _standing(InquiryStatus.INTERNAL_KNOWN)])
+def test_what_a_person_has_activated_before_is_in_the_inventory_without_parts_whatever_is_known_of_its_quote(known):
+    ledger = known()
+    send(ledger, "hand_over_order", handing(ledger, service_id="svc_hand"), "s_bus")
+    handover, service = the_handover(ledger), ledger.the(INVENTORY_SERVICE)
+    assert (handover.status, handover.service_id, handover.ended_at_ms) == ("activated", "svc_hand", ledger.time_ms)
+    assert (service.status, service.service_id, service.elements) == ("in_operation", "svc_hand", ())
+    assert (service.order_handover_id, service.order_id) == (handover.id, "ord_up")
+    assert ledger.all(SERVICE_ELEMENT) == ()
+    again = handing(ledger, service_id="svc_hand")
+    assert refusal_of(ledger, "hand_over_order", again, "s_bus")[0] is AlreadyDone
+    send(ledger, "record_upstream", upstream(ledger, "cancelled"), "s_bus")
+    assert (the_handover(ledger).status, ledger.the(INVENTORY_SERVICE).status) == ("cancelled", "terminated")
+
+
+def test_invalid_handover_of_what_a_person_has_done_by_a_change():
+    ledger = quoted()
+    by_hand = {"service_id": "svc_hand", "quote_id": "quo_none"}
+    command = handing(ledger, change=service_change("done"), **by_hand)
+    assert refusal_of(ledger, "hand_over_order", command, "s_bus") == (ChangeNotOurs, "change")
+    command = handing(ledger, accept_by_ms=-1, change=service_change("done"), **by_hand)
+    assert refusal_of(ledger, "hand_over_order", command, "s_bus") == (TimeOutOfRange, "accept_by_ms")
 
 
 def _standing(status):
@@ -459,6 +486,22 @@ def test_a_person_who_activates_an_order_by_hand_is_followed_wherever_it_is_here
     assert ledger.the(INVENTORY_SERVICE).status == "in_operation"
     again = upstream(ledger, "activated", service_id="svc_up")
     assert refusal_of(ledger, "record_upstream", again, "s_bus") == (NothingNew, "status")
+
+
+@pytest.mark.req("D-23")
+def test_what_was_given_up_here_and_is_activated_out_there_is_in_the_inventory():
+    ledger = available()
+    ledger.advance(the_handover(ledger).accept_by_ms + 1)
+    assert the_handover(ledger).status == "rejected"
+    before = statuses(ledger)
+    send(ledger, "record_upstream", upstream(ledger, "activated", service_id="svc_up"), "s_bus")
+    assert (the_handover(ledger).status, the_handover(ledger).service_id) == ("activated", "svc_up")
+    assert [part.item_ids for part in ledger.the(INVENTORY_SERVICE).elements] == [
+        ("item-002",),
+        ("item-003",),
+        ("item-001",),
+    ]
+    assert statuses(ledger) == before == ["cancelled", "cancelled", "releasing"]
 
 
 @pytest.mark.req("D-40")
