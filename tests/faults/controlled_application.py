@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from tendermint.abci import types_pb2 as abci
@@ -154,6 +155,7 @@ class ControlledApplication(LedgerApplication):
 
     def check_tx(self, request, /):
         if CONTROLS.get("refuse_checks"):
+            CONTROLS.note("refused_check", sha256=sha256(request.tx).hexdigest())
             return abci.ResponseCheckTx(code=9999, log="the test refuses all")
         return super().check_tx(request)
 

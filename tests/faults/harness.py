@@ -38,12 +38,16 @@ async def until(condition, seconds, what):
     """The first true answer of `condition` (a function, or one that makes an awaitable); fails after `seconds`."""
     give_up = time.monotonic() + seconds
     while True:
-        answer = condition()
-        if asyncio.iscoroutine(answer):
-            answer = await answer
+        failure = ""
+        try:
+            answer = condition()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+        except (ClientError, httpx.HTTPError) as error:  # who is asked may be starting, or busy
+            answer, failure = None, f" ({error!r})"
         if answer:
             return answer
-        assert time.monotonic() < give_up, f"after {seconds} s: {what}"
+        assert time.monotonic() < give_up, f"after {seconds} s: {what}{failure}"
         await asyncio.sleep(POLL_S)
 
 
@@ -121,10 +125,12 @@ class FaultNode(RunningNode):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pids[name], signal.SIGKILL)
         if "node" in what:
-            self.process.wait(10)
+            self.process.wait(60)
 
     def freeze(self):
-        for pid in (self.engine_pid, self.application_pid):
+        pids = (self.engine_pid, self.application_pid)
+        assert None not in pids, "it is not whole, so that it cannot be frozen"
+        for pid in pids:
             os.kill(pid, signal.SIGSTOP)
 
     def thaw(self):
@@ -153,9 +159,7 @@ class FaultNode(RunningNode):
 
     async def rpc(self, method):
         """The engine's answer. Raises httpx.HTTPError."""
-        transport = httpx.AsyncHTTPTransport(uds=str(runtime_folder(self.data) / f"{self.ledger_id}.rpc"))
-        async with httpx.AsyncClient(transport=transport, timeout=5) as client:
-            return (await client.get(f"http://engine/{method}")).json()["result"]
+        return await super().rpc(self.ledger_id, method)
 
     async def place(self):
         """(height, round, step) of the engine's consensus."""
@@ -233,7 +237,7 @@ class Network:
 
     # What every test ends with
 
-    async def settled(self, seats, seconds=60):
+    async def settled(self, seats, seconds=120):
         """The height at which all nodes run, owe no block and have nothing waiting."""
 
         async def height():

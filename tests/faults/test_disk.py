@@ -15,7 +15,7 @@ from abci_app.halt import HALT_FILE, read_halt
 from tests.faults.harness import Network, until
 from tests.faults.load import Load, assert_kept, conclude
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
 DISK_BYTES = 12 * 1024 * 1024
 
 
@@ -38,24 +38,24 @@ async def starve_and_feed(network, seats, name, tmp_path, starve, feed):
     agreement = await conclude(seats["acme"], seats["alpha"])
     others = {other: seat for other, seat in seats.items() if other != name}
     async with Load(others, agreement, tmp_path / "receipts.jsonl", 5) as load:
-        await until(lambda: load.written >= 10, 60, "the load does not get on")
+        await until(lambda: load.written >= 10, 120, "the load does not get on")
         starve()
 
         async def halted():
             status = await seats[name].status()
             return status is not None and status.state == "halted" and status.halt
 
-        sentence = await until(halted, 60, "the starved ledger does not halt")
+        sentence = await until(halted, 120, "the starved ledger does not halt")
         print(f"halted: {sentence}")
         at_halt = load.written
-        await until(lambda: load.written >= at_halt + 10, 60, "the others do not go on")
-        assert await seats[name].status(), "the node must answer still"
+        await until(lambda: load.written >= at_halt + 10, 120, "the others do not go on")
+        await until(seats[name].status, 60, "the node must answer still")
 
     def said():
         return [event.get("event") for event in node.events()]
 
-    assert "ledger.halted" in said()
-    await until(lambda: "ledger_halted" in said(), 30, "the supervisor does not say that it waits for a person")
+    await until(lambda: "ledger.halted" in said(), 60, "the application does not say it")
+    await until(lambda: "ledger_halted" in said(), 60, "the supervisor does not say that it waits for a person")
     events = said()
     restarts = events.count("process_started")
     feed()
@@ -66,7 +66,7 @@ async def starve_and_feed(network, seats, name, tmp_path, starve, feed):
         (node.data / "ledgers" / network.id / HALT_FILE).unlink()
     began = time.monotonic()
     node.start()
-    height = await network.settled(seats, 90)
+    height = await network.settled(seats, 150)
     print(f"caught up {time.monotonic() - began:.1f} s after its start; {restarts} starts before")
     await assert_kept(load.receipts(), seats, height)
     await network.assert_same_history(seats, height)

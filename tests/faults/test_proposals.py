@@ -14,9 +14,14 @@ from ledgers.client import make
 from tests.faults.contracts import program
 from tests.faults.harness import Network, until
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
 HOUR_MS = 3_600_000
 CLOCK_BEHIND_MS = 3_000
+# Far from an hour, and more than these nodes take for a block where other programs have the processors.
+SLACK_MS = 120_000
+LOCKS_TRIED = 16
+# What needs a proposal to reach the others in time is tried again where it did not.
+ATTEMPTS = 6
 WAYS = ("missing", "late", "early", "doubled", "back", "foreign", "undecodable", "repeated", "raising")
 
 
@@ -45,7 +50,7 @@ async def propose_wrongly(network, seats, name, way):
         if way == "early":
             await until_next_proposer(network, seats, {name})
             last_ms = (await seats[name].status()).ledger_time_ms
-            await until(lambda last_ms=last_ms: time.time() * 1_000 - last_ms > CLOCK_BEHIND_MS + 400, 10, "no time")
+            await until(lambda last_ms=last_ms: time.time() * 1_000 - last_ms > CLOCK_BEHIND_MS + 400, 60, "no time")
         await seats["acme"].submit(program(f"open plain {HOUR_MS}"), skip_simulation=True)
         offered = node.journal("prepare", way=way)[known:]
         if way == "repeated":
@@ -60,31 +65,47 @@ async def propose_wrongly(network, seats, name, way):
 async def test_a_wrong_proposal_is_refused_and_another_proposer_goes_on(network, way):
     async with network.seats() as seats:
         began = time.monotonic()
-        offered = await propose_wrongly(network, seats, "alpha", way)
-        height = await network.settled(seats)
-        assert height >= offered["height"]
-        for name in ("acme", "north", "south"):
-            node = network[name]
-            judged = node.journal("process", height=offered["height"], digest=offered["digest"])
-            assert judged, f"{name} was not asked about it"
-            assert not any(note["accepted"] for note in judged)
-            decided = node.journal("finalize", height=offered["height"])[-1]
-            assert decided["digest"] != offered["digest"]
-            assert len(decided["results"]) == decided["transactions"]
-        await network.assert_same_history(seats, height)
-        print(f"{way}: {time.monotonic() - began:.1f} s")
+        for _ in range(ATTEMPTS):
+            if await all_refuse(network, seats, way):
+                print(f"{way}: {time.monotonic() - began:.1f} s")
+                return
+        raise AssertionError(f"in {ATTEMPTS} attempts not all three were asked about it")
+
+
+async def all_refuse(network, seats, way):
+    """Whether alpha's wrong proposal was shown to all others; who was shown it refused it, and another block was made.
+
+    An engine that gets it later than its second of patience asks its application nothing.
+    """
+    offered = await propose_wrongly(network, seats, "alpha", way)
+    height = await network.settled(seats)
+    assert height >= offered["height"]
+    asked = []
+    for name in ("acme", "north", "south"):
+        node = network[name]
+        judged = node.journal("process", height=offered["height"], digest=offered["digest"])
+        asked.append(bool(judged))
+        assert not any(note["accepted"] for note in judged)
+        decided = node.journal("finalize", height=offered["height"])[-1]
+        assert decided["digest"] != offered["digest"]
+        assert len(decided["results"]) == decided["transactions"]
+    await network.assert_same_history(seats, height)
+    return all(asked)
 
 
 async def test_an_undecodable_entry_that_a_quorum_decided_has_its_result_everywhere(network):
     async with network.seats() as seats:
         for name in ("acme", "alpha", "north"):
             network[name].control(accept_all=True)
-        offered = await propose_wrongly(network, seats, "alpha", "undecodable")
-        height = await network.settled(seats)
-        south = network["south"]
-        assert not any(n["accepted"] for n in south.journal("process", digest=offered["digest"]))
-        for node in network.nodes.values():
-            decided = node.journal("finalize", height=offered["height"])[-1]
+        for _ in range(ATTEMPTS):
+            offered = await propose_wrongly(network, seats, "alpha", "undecodable")
+            height = await network.settled(seats)
+            found = [node.journal("finalize", height=offered["height"])[-1] for node in network.nodes.values()]
+            # One that reaches the others too late is not decided, but the next proposer's.
+            if found[0]["digest"] == offered["digest"]:
+                break
+        assert not any(n["accepted"] for n in network["south"].journal("process", digest=offered["digest"]))
+        for decided in found:
             assert decided["digest"] == offered["digest"]
             assert len(decided["results"]) == decided["transactions"]
             assert decided["results"][-1] != 0
@@ -101,19 +122,21 @@ async def test_one_applications_clock_an_hour_off_cannot_move_ledger_time(networ
         known = len(south.journal("prepare"))
         # A clock that is ahead admits nothing, so south's turn must come at a block that is owed anyway: the second
         # transaction of a pair shifts the turns when it arrives between the first one's block and the one owed for it.
-        for number in range(24):
+        for number in range(60):
             pair = (submit_later(seats["acme"], 0), submit_later(seats["alpha"], 0.02 * (number % 12)))
             for receipt in await asyncio.gather(*pair):
-                assert abs(receipt.ledger_time_ms - time.time() * 1_000) < 5_000
+                assert abs(receipt.ledger_time_ms - time.time() * 1_000) < SLACK_MS
             if len(south.journal("prepare")) > known:
                 break
+        else:
+            raise AssertionError("south's turn to propose never came")
         offered = south.journal("prepare")[known]
         if hours > 0:
             assert not any(n["accepted"] for n in network["acme"].journal("process", digest=offered["digest"]))
         south.control(clock_offset_ms=None)
         height = await network.settled(seats)
         await network.assert_same_history(seats, height)
-        assert abs((await seats["south"].status()).ledger_time_ms - time.time() * 1_000) < 10_000
+        assert abs((await seats["south"].status()).ledger_time_ms - time.time() * 1_000) < SLACK_MS
 
 
 async def submit_later(seat, seconds):
@@ -133,25 +156,30 @@ async def lock_a_block(network, seats):
     """
     acme, alpha, north, south = network.nodes.values()
     south.control(clock_offset_ms=HOUR_MS)
-    for _ in range(8):
+    for _ in range(LOCKS_TRIED):
         await until_quick_proposer(network, seats)
         height = (await seats["acme"].height()) + 1
         north.control(hold=True)
         sending = asyncio.create_task(seats["acme"].submit(program(f"open plain {HOUR_MS}"), timeout_s=120))
-        await until(lambda height=height: is_at(acme, height, 0, 6), 20, "no precommit in round 0")
-        for node in (acme, alpha):
-            node.control(hold=True)
+        judged = []
+        if await until(lambda height=height: is_past_or_at(acme, height, 0, 6), 60, "no precommit") == "at":
+            for node in (acme, alpha):
+                node.control(hold=True)
+            judged = acme.journal("process", height=height)
         north.control(hold=None)
-        digest = acme.journal("process", height=height)[0]["digest"]
-        try:
-            await until(lambda height=height, digest=digest: asked_again(acme, alpha, height, digest), 5, "not again")
-        except AssertionError:
-            network.calm()
-            south.control(clock_offset_ms=HOUR_MS)
-            await sending
-            continue
-        return height, digest, sending
-    raise AssertionError("no block was locked in eight attempts")
+        if judged and await is_soon(lambda h=height, d=judged[0]["digest"]: asked_again(acme, alpha, h, d), 5):
+            return height, judged[0]["digest"], sending
+        network.calm()
+        south.control(clock_offset_ms=HOUR_MS)
+        await sending
+    raise AssertionError(f"no block was locked in {LOCKS_TRIED} attempts")
+
+
+async def is_soon(condition, seconds):
+    try:
+        return await until(condition, seconds, "")
+    except AssertionError:
+        return False
 
 
 async def until_quick_proposer(network, seats):
@@ -174,10 +202,12 @@ async def until_next_proposer(network, seats, names):
     raise AssertionError("the turn never came")
 
 
-async def is_at(node, height, round_, step):
+async def is_past_or_at(node, height, round_, step):
+    """"at" from this step on in its round, "past" in a later round, nothing before."""
     place = await node.place()
-    assert place[:2] <= (height, round_), f"{place} is past {height}/{round_}"
-    return place >= (height, round_, step)
+    if place[:2] > (height, round_):
+        return "past"
+    return "at" if place >= (height, round_, step) else ""
 
 
 def asked_again(acme, alpha, height, digest):
@@ -188,7 +218,7 @@ async def let_it_age(network, height, digest):
     """Until the block is older than a fresh proposal may be."""
     noted = network["acme"].journal("process", height=height, digest=digest)[0]
     made_ms = noted["at_ms"] - noted["age_ms"]
-    await until(lambda: time.time() * 1_000 - made_ms > CLOCK_BEHIND_MS + 500, 30, "time stands still")
+    await until(lambda: time.time() * 1_000 - made_ms > CLOCK_BEHIND_MS + 500, 60, "time stands still")
 
 
 async def test_a_block_with_a_polka_that_grew_old_is_decided(network):
@@ -208,7 +238,7 @@ async def test_a_block_with_a_polka_that_grew_old_is_decided(network):
         await network.assert_same_history(seats)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1_200)
 async def test_a_block_with_a_polka_that_grew_old_is_decided_after_a_restart_of_everything(network):
     async with network.seats() as seats:
         for _ in range(3):
@@ -236,7 +266,7 @@ async def restart_everything(network, seats, height, digest, sending):
     restarted = time.monotonic()
     for node in network.nodes.values():
         node.start()
-    await until(lambda: is_beyond(seats, height), 90, "the height is not decided after the restart")
+    await until(lambda: is_beyond(seats, height), 180, "the height is not decided after the restart")
     print(f"height {height} decided {time.monotonic() - restarted:.1f} s after the restart of everything")
     judged = [n for n in network["acme"].journal("process")[known:] if n["digest"] == digest]
     print("acme judged it (age in ms, accepted):", [(note["age_ms"], note["accepted"]) for note in judged])

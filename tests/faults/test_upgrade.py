@@ -10,7 +10,7 @@ from tests.counter import Counter
 from tests.faults.harness import Network, until
 from tests.versioned import program, schedule
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
 HEIGHTS_AHEAD = 12
 
 
@@ -37,7 +37,7 @@ async def traffic(network, seats, counter, at):
     kills = {at - 2: "north", at + 1: "alpha"}
     heights = []
     while not heights or heights[-1] < at + 4:
-        heights.append((await seats["acme"].submit(program(f"count {counter}"))).height)
+        heights.append((await seats["acme"].submit(program(f"count {counter}"), timeout_s=180)).height)
         for height, name in list(kills.items()):
             if heights[-1] >= height:
                 del kills[height]
@@ -61,7 +61,7 @@ async def test_kills_around_an_upgrade_and_a_node_with_old_software_change_nothi
             status = await seats["south"].status()
             return status is not None and status.state == "halted" and status
 
-        status = await until(halted, 30, "the node with old software does not stop")
+        status = await until(halted, 120, "the node with old software does not stop")
         assert status.height == at - 1
         assert all(part in status.halt for part in ("version 2", network.id, f"height {at}"))
         assert await counts(seats["south"], counter) == sum(height < at for height in heights)
@@ -70,7 +70,7 @@ async def test_kills_around_an_upgrade_and_a_node_with_old_software_change_nothi
         network["south"].stop()
         network["south"].control(versions=[1, 2])
         network["south"].start().wait_ready()
-        height = await network.settled(seats, 90)
+        height = await network.settled(seats, 150)
         assert await counts(seats["south"], counter) == expected
         await network.assert_same_history(seats, height)
         for node in network.nodes.values():

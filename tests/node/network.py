@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,9 +10,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 from nacl.signing import SigningKey
 
 from ledgers.client import Credentials, SigningMember, SyncClient
@@ -26,6 +29,8 @@ from ledgers.client.identity import (
     write_secret,
 )
 from ledgers.genesis import LedgerGenesis, comet_genesis, ledger_id
+from localnet.network import free_ports
+from node.daemon import runtime_folder
 from node.engine_keys import ensure_engine_keys
 from smartcontracts.kernel import Position, Role
 from smartcontracts.membership import Member, MemberKey, Organization
@@ -35,10 +40,43 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = (Role.ADMINISTRATOR, Role.B_BUS, Role.FINANCE, Role.S_BUS, Role.SCO, Role.SOF)
 
 
+_GIVEN_OUT: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on. Not one that the kernel gives to outgoing connections, and none twice: it is bound later."""
+    while True:
+        (port,) = free_ports(1)
+        if port not in _GIVEN_OUT:
+            _GIVEN_OUT.add(port)
+            return port
+
+
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port on which nobody can listen meanwhile: whoever connects is refused."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs. One that has ended and is waited for by nobody yet (a zombie) does not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
+def all_gone(pids: Iterable[int], seconds: float = 60.0) -> bool:
+    """Whether all of them have ended, now or soon: the kernel takes its time to end the children of one that was killed."""
+    pids, give_up = list(pids), time.monotonic() + seconds
+    while any(map(is_alive, pids)):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 @dataclass
@@ -196,7 +234,7 @@ class RunningNode:
             )
         return self
 
-    def wait_ready(self, seconds: float = 90.0) -> RunningNode:
+    def wait_ready(self, seconds: float = 180.0) -> RunningNode:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
             assert self.process.poll() is None, self.log.read_text()
@@ -213,11 +251,17 @@ class RunningNode:
             time.sleep(0.1)
         raise AssertionError(self.log.read_text()[-5_000:])
 
+    async def rpc(self, ledger_id: str, method: str) -> dict:
+        """What the ledger's engine answers. Raises httpx.HTTPError."""
+        transport = httpx.AsyncHTTPTransport(uds=str(runtime_folder(self.org.folder / "data") / f"{ledger_id}.rpc"))
+        async with httpx.AsyncClient(transport=transport, timeout=30) as client:
+            return (await client.get(f"http://engine/{method}")).json()["result"]
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(60)
+            return self.process.wait(120)
         except subprocess.TimeoutExpired:
             # The kernel ends its children with it.
             self.process.kill()
