@@ -62,7 +62,10 @@ def _agent(role: str, config: Path | None, overrides: list[str]) -> None:
     from node.agents.process import run_until_signal  # the daemon and the keys start without it
     from smartcontracts.kernel import Role
 
-    configuration = load_agents(read_sources(config, os.environ, overrides))
+    sources = read_sources(config, os.environ, overrides)
+    configuration = load_agents(sources)
+    if sources.advice and getattr(configuration.agents, role) is None:
+        raise ConfigurationWrong(sources.advice)
     configure_logs(configuration.log.format, configuration.log.level)
     asyncio.run(run_until_signal(configuration, Role(role)))
 

@@ -12,7 +12,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -222,6 +222,16 @@ class Sources:
     values: dict[str, Any]
     origins: dict[str, str]
     base: Path
+    file: Path | None = None
+
+    @property
+    def advice(self) -> list[str]:
+        """What to say where something is missing: most often the command was given in another folder than the file's."""
+        if self.file is not None:
+            return []
+        return [
+            f"There is no {DEFAULT_FILE} in {self.base}: go where it is, or name a file by --config or {CONFIG_VARIABLE}."
+        ]
 
 
 def read_sources(file: Path | None, environment: Mapping[str, str], flags: Sequence[str] = ()) -> Sources:
@@ -256,7 +266,7 @@ def read_sources(file: Path | None, environment: Mapping[str, str], flags: Seque
         origins[key] = "flag --set"
     if problems:
         raise ConfigurationWrong(problems)
-    return Sources(values, origins, (chosen.parent if chosen else Path()).absolute())
+    return Sources(values, origins, (chosen.parent if chosen else Path()).absolute(), chosen)
 
 
 def load_node(sources: Sources) -> NodeConfiguration:
@@ -279,7 +289,7 @@ def load_client(sources: Sources) -> ClientConfiguration:
     unknown = sorted(set(sources.values) - set(_SECTIONS))
     if unknown:
         raise ConfigurationWrong([f"{name}: there is no such section." for name in unknown])
-    return _validated(ClientConfiguration, Sources(known, sources.origins, sources.base))
+    return _validated(ClientConfiguration, replace(sources, values=known))
 
 
 def load_agents(sources: Sources) -> AgentsConfiguration:
@@ -291,7 +301,7 @@ def load_agents(sources: Sources) -> AgentsConfiguration:
         whole = load_node(sources)
         return AgentsConfiguration(log=whole.log, agents=agents_of(whole))
     known = {name: section for name, section in sources.values.items() if name in ("log", "agents")}
-    return _validated(AgentsConfiguration, Sources(known, sources.origins, sources.base))
+    return _validated(AgentsConfiguration, replace(sources, values=known))
 
 
 def agents_of(configuration: NodeConfiguration) -> AgentsSection:
@@ -318,6 +328,8 @@ def check_files(configuration: NodeConfiguration) -> list[str]:
     for key in ("ca_certificate", "certificate"):
         problems += _missing(f"tls.{key}", getattr(configuration.tls, key))
     problems += _secret_problems("tls.key", configuration.tls.key)
+    if not problems:
+        problems += _tls_problems(configuration.tls)
     for name, ledger in configuration.ledgers.items():
         problems += _missing(f"ledgers.{name}.genesis", ledger.genesis)
     if configuration.client.signing_key is not None:
@@ -479,7 +491,10 @@ def _validated(model: type[T], sources: Sources) -> T:
     try:
         return _with_absolute_paths(model.model_validate(sources.values), sources.base)
     except ValidationError as error:
-        raise ConfigurationWrong([fault_sentence(fault, sources.origins) for fault in error.errors()]) from error
+        faults = error.errors()
+        problems = [fault_sentence(fault, sources.origins) for fault in faults]
+        advice = sources.advice if any(fault["type"] == "missing" for fault in faults) else []
+        raise ConfigurationWrong(problems + advice) from error
 
 
 def fault_sentence(fault: Any, origins: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -495,12 +510,20 @@ def _with_absolute_paths(section: T, base: Path) -> T:
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Path):
-            changed[name] = base / value.expanduser()
+            changed[name] = base / _at_home(value)
         elif isinstance(value, BaseModel):
             changed[name] = _with_absolute_paths(value, base)
         elif isinstance(value, dict):
             changed[name] = {key: _with_absolute_paths(nested, base) for key, nested in value.items()}
     return section.model_copy(update=changed)
+
+
+def _at_home(path: Path) -> Path:
+    """With the home folder in the place of "~"; of somebody whom the machine does not know it is a name like any other."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _doubled(configuration: NodeConfiguration) -> list[str]:
@@ -531,6 +554,19 @@ def _secret_problems(key: str, path: Path) -> list[str]:
     if stat.S_IMODE(status.st_mode) & 0o177:
         return [f"{key}: others may read or change {path}; run `chmod 600 {path}`."]
     return []
+
+
+def _tls_problems(tls: TlsSection) -> list[str]:
+    from ledgers.client.identity import KeyFileWrong, organization_of, require_pair  # late: other commands load less
+
+    problems = []
+    if not organization_of(tls.ca_certificate.read_bytes()):
+        problems.append(f"tls.ca_certificate: there is no certificate in PEM in {tls.ca_certificate}.")
+    try:
+        require_pair(tls.certificate, tls.key)
+    except KeyFileWrong as error:
+        problems.append(f"tls: {error}.")
+    return problems
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from abci_app.queries.reads import require_kept, resolve_height, wire_document
+from abci_app.queries.reads import kinds_sentence, require_kept, resolve_height, wire_document
 from abci_app.queries.refusals import FilterUnsupported, KindUnknown, PageTokenInvalid, PageTooLarge
 from abci_app.store.filing import read_stored_at
 from abci_app.store.keys import DOCUMENTS, INDEX, NUMBER_BYTES, index_prefix
@@ -85,8 +85,7 @@ def _read_query(request: wire.ListRequest, committed: Committed) -> _Query:
     given = request.filter
     kind = committed.table.kinds.get(given.kind)
     if kind is None:
-        offered = ", ".join(sorted(committed.table.kinds))
-        raise KindUnknown(f"The ledger has no documents of that kind; it has {offered}.", "filter.kind")
+        raise KindUnknown(kinds_sentence(committed), "filter.kind")
     terms = []
     for term in _LEADING:
         value = getattr(given, term)

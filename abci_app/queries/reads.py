@@ -67,10 +67,17 @@ def get(request: wire.GetRequest, committed: Committed) -> wire.GetResponse:
     key = checked_key(request.kind, request.id)
     height = resolve_height(request.height, committed)
     stored = read_stored_at(committed.reader, key, height)
+    if stored is None and request.kind not in committed.table.kinds:
+        raise DocumentUnknown(kinds_sentence(committed), "kind")
     if stored is None:
         raise DocumentUnknown(f"There is no {request.kind} with this id at height {height}.", "id")
     document = wire_document(request.kind, request.id, stored, committed)
     return wire.GetResponse(document=document, height=height)
+
+
+def kinds_sentence(committed: Committed) -> str:
+    """What to say where a kind is asked for that the ledger lacks."""
+    return f"The ledger has no documents of that kind; it has {', '.join(sorted(committed.table.kinds))}."
 
 
 def wire_document(kind: str, document_id: str, stored: bytes, committed: Committed) -> wire.Document:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
@@ -104,6 +105,21 @@ def organization_of(certificate: bytes) -> str:
         return organization_id(_spki(x509.load_pem_x509_certificate(certificate).public_key()))
     except ValueError:
         return ""
+
+
+def require_pair(certificate: Path, key: Path) -> None:
+    """A certificate and the secret file with its key are what they should be, and belong together. Raises KeyFileWrong."""
+    private_pem = read_secret(key)
+    try:
+        public = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    except (OSError, ValueError) as error:
+        raise KeyFileWrong(f"{certificate}: there is no certificate in PEM in it") from error
+    try:
+        private = load_pem_private_key(private_pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileWrong(f"{key}: there is no unencrypted key in PEM in it") from error
+    if _spki(private.public_key()) != _spki(public):
+        raise KeyFileWrong(f"{key}: this is not the key of the certificate {certificate}")
 
 
 def issue_member_certificate(authority: Authority, member: str, days: int = CERTIFICATE_DAYS) -> Pair:

@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from node.cli import agent, audit, config, keys, ledger, node, proof, query, status, tx, watch
-
 PLUGINS: Final = "syngraph.commands"
+# Ctrl-C, as shells say it: 128 and the signal's number. The other exit codes stand in `output`.
+INTERRUPTED: Final = 130
+# Each is a module of this package, with the command in it.
+_OWN: Final = (
+    "agent",
+    "audit",
+    "config",
+    "keys",
+    "ledger",
+    "node",
+    "proof",
+    "query",
+    "status",
+    "tx",
+    "watch",
+)
 
 
 class _Commands(click.Group):
-    """Our commands, and those of packages that this one may not import; a plugin is loaded when it is called."""
+    """Our commands, and those of packages that this one may not import; each is loaded when it is called.
+
+    So the help is there at once, and Ctrl-C while a command's modules are still being loaded is told like any other.
+    """
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted({*super().list_commands(context), *(point.name for point in entry_points(group=PLUGINS))})
+        return sorted({*_OWN, *(point.name for point in entry_points(group=PLUGINS))})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        found = super().get_command(context, name)
-        if found is not None:
-            return found
+        if name in _OWN:
+            own: click.Command = import_module(f"{__name__}.{name}").command
+            return own
         for point in entry_points(group=PLUGINS, name=name):
             loaded: click.Command = point.load()
             return loaded
         return None
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:
+        """As click's, but for Ctrl-C, which is 130 wherever it comes, and wrong use with `--json`, which scripts can read."""
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            done = super().main(words, *rest, **{**named, "standalone_mode": False})
+        except click.ClickException as error:
+            from node.cli.output import fail  # late: with the client library behind it
+
+            if "--json" in words:
+                fail(error, as_json=True)
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        # The code that `--help` or a command left with; commands return nothing.
+        sys.exit(done if isinstance(done, int) else 0)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -53,19 +90,3 @@ def main() -> None:
     Exit codes: 0 done, 1 refused, 2 wrong use, 3 configuration, 4 node not reached, 5 no answer in time,
     6 a proof that does not hold, 130 interrupted by Ctrl-C.
     """
-
-
-for _command in (
-    agent.command,
-    audit.command,
-    config.command,
-    keys.command,
-    ledger.command,
-    node.command,
-    proof.command,
-    query.command,
-    status.command,
-    tx.command,
-    watch.command,
-):
-    main.add_command(_command)

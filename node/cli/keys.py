@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -23,6 +26,42 @@ from ledgers.client.identity import (
 )
 from node.cli.settings import Settings, common
 
+
+class _Id(click.ParamType[str]):
+    """An id as our commands print them: one that is mistyped would give keys that fit nobody."""
+
+    def __init__(self, prefix: str, shown_by: str) -> None:
+        self.name, self._prefix, self._shown_by = "id", prefix, shown_by
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(self._prefix + "_[a-z2-7]{32}", value, re.ASCII):
+            self.fail(
+                f"{value!r}: this is {self._prefix}_ and 32 letters and digits, as `{self._shown_by}` shows it.",
+                param,
+                ctx,
+            )
+        return value
+
+
+class _Host(click.ParamType[str]):
+    """What callers write before the colon of the node's address: a name in ASCII, or an address."""
+
+    name = "host"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            ip_address(value)
+        except ValueError:
+            if len(value) > _HOST_MAX or not _HOST_NAME.fullmatch(value):
+                self.fail(f"{value!r}: give a host name or an IP address, without a port.", param, ctx)
+        return value
+
+
+_HOST_MAX: Final = 253
+_LABEL: Final = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_HOST_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
+_ORGANIZATION = _Id("org", "syngraph keys authority")
+_MEMBER = _Id("mbr", "syngraph keys signing")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -49,7 +88,9 @@ def authority(settings: Settings, *, out: Path) -> None:
 
 @command.command("node")
 @click.option("--authority", "ca", type=_FOLDER, required=True, help="Folder with ca.pem and ca.key.")
-@click.option("--host", "hosts", multiple=True, required=True, help="Name or address under which callers reach it.")
+@click.option(
+    "--host", "hosts", type=_Host(), multiple=True, required=True, help="Name or address under which callers reach it."
+)
 @click.option("--out", type=_FOLDER, required=True, help="Folder for node.pem and node.key.")
 @common
 def node_certificate(settings: Settings, *, ca: Path, hosts: tuple[str, ...], out: Path) -> None:
@@ -65,7 +106,7 @@ def node_certificate(settings: Settings, *, ca: Path, hosts: tuple[str, ...], ou
 
 
 @command.command()
-@click.option("--organization", required=True, help="The organization's id, org_...")
+@click.option("--organization", type=_ORGANIZATION, required=True, help="The organization's id, org_...")
 @click.option("--out", type=_FILE, required=True, help="New file for the key.")
 @common
 def signing(settings: Settings, *, organization: str, out: Path) -> None:
@@ -81,7 +122,7 @@ def signing(settings: Settings, *, organization: str, out: Path) -> None:
 
 
 @command.command()
-@click.option("--organization", required=True, help="The organization's id, org_...")
+@click.option("--organization", type=_ORGANIZATION, required=True, help="The organization's id, org_...")
 @click.argument("file", type=_FILE)
 @common
 def show(settings: Settings, *, organization: str, file: Path) -> None:
@@ -91,7 +132,7 @@ def show(settings: Settings, *, organization: str, file: Path) -> None:
 
 @command.command("member")
 @click.option("--authority", "ca", type=_FOLDER, required=True, help="Folder with ca.pem and ca.key.")
-@click.option("--member", required=True, help="The member's id, mbr_...")
+@click.option("--member", type=_MEMBER, required=True, help="The member's id, mbr_...")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Path without ending: .pem and .key are added."
 )

@@ -34,8 +34,8 @@ CONFIGURATION: Final = 3
 UNREACHABLE: Final = 4
 TIMED_OUT: Final = 5
 NOT_PROVEN: Final = 6
-# Ctrl-C, as shells say it: 128 and the signal's number.
-INTERRUPTED: Final = 130
+# What a person can do next, where the answer itself must not say more.
+_ADVICE: Final = {"LEDGER_UNKNOWN": "`syngraph status` lists the ledgers that the node shows you."}
 # "{" and "[".
 _JSON_IN_HEX: Final = ("7b", "5b")
 # Columns in a pipe or a file: an id and two times have room on one line.
@@ -132,6 +132,8 @@ def fail(error: Exception, *, as_json: bool) -> NoReturn:
         detail = " ".join(f"{name}={plain[name]}" for name in ("name", "code", "field") if plain.get(name))
         if detail:
             click.echo(f"  {detail}", err=True)
+        if plain.get("name") in _ADVICE:
+            click.echo(f"  {_ADVICE[plain['name']]}", err=True)
     sys.exit(code)
 
 

@@ -58,8 +58,11 @@ def list_(settings: Settings, *, ledger: str, kind: str, height: int, limit: int
     """
     chosen = {name: value for name, value in filters.items() if value}
     with settings.connect() as client:
-        found = client.ledger(ledger).list(kind, height=height, page_size=min(limit, 1_000), **chosen)
-        documents: list[Document] = list(islice(found, limit))
+        found = client.ledger(ledger).list(kind, height=height, page_size=min(limit + 1, 1_000), **chosen)
+        documents: list[Document] = list(islice(found, limit + 1))
+    if len(documents) > limit:
+        documents.pop()
+        click.echo(f"syngraph: these are the first {limit}; --limit shows more.", err=True)
     rows = [
         (d.id, getattr(d.body, "status", ""), d.version, instant(d.created_at_ms), instant(d.updated_at_ms))
         for d in documents

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import click
 
 from ledgers.client import Client, Connection, Credentials, SigningMember, SyncClient
-from ledgers.client.identity import read_signing_key
-from node.cli.output import EXPECTED, INTERRUPTED, Output, fail
+from ledgers.client.identity import organization_of, read_signing_key, require_pair
+from node.cli import INTERRUPTED
+from node.cli.output import EXPECTED, Output, fail
 from node.configuration import (
     ClientSection,
     ConfigurationWrong,
@@ -62,8 +63,9 @@ class Settings:
         return Client(section.node, credentials, server_name=section.server_name, others=_others(section, credentials))
 
     def _section_and_credentials(self) -> tuple[ClientSection, Credentials]:
-        section = self.client_section()
-        return section, _credentials(section)
+        sources = self.sources()
+        section = load_client(sources).client
+        return section, _credentials(section, sources.advice)
 
     def signer(self) -> SigningMember:
         """Who signs by default. Raises ConfigurationWrong, KeyFileWrong."""
@@ -112,7 +114,7 @@ def _others(section: ClientSection, credentials: Credentials) -> list[Connection
     ]
 
 
-def _credentials(section: ClientSection) -> Credentials:
+def _credentials(section: ClientSection, advice: list[str]) -> Credentials:
     paths = {
         "client.ca_certificate": section.ca_certificate,
         "client.certificate": section.certificate,
@@ -120,13 +122,19 @@ def _credentials(section: ClientSection) -> Credentials:
     }
     missing = [f"{key}: needed to reach a node." for key, path in paths.items() if path is None]
     if section.ca_certificate is None or section.certificate is None or section.key is None:
-        raise ConfigurationWrong(missing)
+        raise ConfigurationWrong(missing + advice)
     try:
-        return Credentials.from_files(
+        require_pair(section.certificate, section.key)
+        credentials = Credentials.from_files(
             authority=section.ca_certificate, certificate=section.certificate, key=section.key
         )
     except OSError as error:
         raise ConfigurationWrong([f"{error.filename}: {error.strerror}."]) from error
+    if not organization_of(credentials.authority):
+        raise ConfigurationWrong(
+            [f"client.ca_certificate: there is no certificate in PEM in {section.ca_certificate}."]
+        )
+    return credentials
 
 
 def _read(path: Path, key: str) -> bytes:

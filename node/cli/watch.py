@@ -48,7 +48,11 @@ def command(  # one parameter an option
         tree.show(settings, ledger, "inquiry" if inquiry else "order", inquiry or order or "", once=once)
         return
     with settings.connect() as client:
-        for seen, event in enumerate(client.ledger(ledger).events(after=after, kinds=kinds), start=1):
+        followed = client.ledger(ledger)
+        for kind in kinds:
+            # A kind that the ledger lacks has no events, for ever: refused by this, with the kinds that there are.
+            next(iter(followed.list(kind, page_size=1)), None)
+        for seen, event in enumerate(followed.events(after=after, kinds=kinds), start=1):
             settings.output.line(
                 f"{event.id}  {instant(event.ledger_time_ms)}  {event.name}  {event.kind}/{event.document_id} v{event.version}",
                 event,

@@ -92,6 +92,14 @@ def test_invalid_reads(world):
             reads.get(wire.GetRequest(kind=kind, id=document_id), world.committed)
 
 
+def test_a_kind_that_the_ledger_lacks_is_told_with_those_that_there_are(world):
+    with pytest.raises(q.DocumentUnknown, match="no documents of that kind; it has counter") as refused:
+        get(world, kind="count", document_id="x")
+    assert refused.value.field == "kind"
+    with pytest.raises(q.DocumentUnknown, match="There is no counter with this id"):
+        get(world, kind="counter", document_id="x")
+
+
 def test_system_documents_can_be_read_too(world):
     assert get(world, kind="sys", document_id="clock").document.stored
     assert get(world, kind="sys", document_id="rules").document.stored

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from ledgers.client.identity import issue_node_certificate, new_authority, write_secret
 from node.configuration import (
     CONFIG_BYTES_MAX,
     ConfigurationWrong,
@@ -154,6 +155,39 @@ def test_check_names_every_missing_or_open_file(file, tmp_path):
     ]
 
 
+@pytest.fixture
+def tls_files(file, tmp_path):
+    authority = new_authority()
+    pair, other = (issue_node_certificate(authority, ["127.0.0.1"]) for _ in range(2))
+    (tmp_path / "ca.pem").write_bytes(authority.pair.certificate)
+    (tmp_path / "node.pem").write_bytes(pair.certificate)
+    (tmp_path / "g.json").write_text("{}")
+    write_secret(tmp_path / "node.key", pair.key)
+    return other
+
+
+def test_check_names_certificates_that_tls_would_not_take(file, tmp_path, tls_files):
+    def problems():
+        return check_files(load_node(read_sources(file, {})))
+
+    assert problems() == []
+    (tmp_path / "node.key").write_bytes(tls_files.key)
+    assert problems() == [f"tls: {tmp_path}/node.key: this is not the key of the certificate {tmp_path}/node.pem."]
+    (tmp_path / "node.key").write_bytes(b"junk")
+    assert problems() == [f"tls: {tmp_path}/node.key: there is no unencrypted key in PEM in it."]
+    for name in ("ca.pem", "node.pem"):
+        (tmp_path / name).write_bytes(b"junk")
+    assert problems() == [
+        f"tls.ca_certificate: there is no certificate in PEM in {tmp_path}/ca.pem.",
+        f"tls: {tmp_path}/node.pem: there is no certificate in PEM in it.",
+    ]
+
+
+def test_the_home_of_somebody_unknown_is_a_name_like_any_other(file, tmp_path):
+    file.write_text(GOOD.replace('data_dir = "data"', 'data_dir = "~nobody-of-this-name/data"'))
+    assert load_node(read_sources(file, {})).node.data_dir == tmp_path / "~nobody-of-this-name" / "data"
+
+
 def syngraph(*arguments, cwd):
     command = [sys.executable, "-c", "from node.cli import main; main()", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
@@ -172,14 +206,12 @@ def test_config_commands_answer_with_stable_exit_codes(file, tmp_path, monkeypat
     assert syngraph("config", "show", "--nonsense", cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.usefixtures("tls_files")
 def test_a_check_loads_what_the_agents_are_told(file, tmp_path, monkeypatch):
     """Else a mistake in a plug-in or an inventory is seen in the log only, once the node runs."""
     from tests.node.network import ROOT
 
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'proto' / 'gen'}:{tmp_path}")
-    for name in ("ca.pem", "node.pem", "g.json", "node.key"):
-        (tmp_path / name).write_text("x")
-    (tmp_path / "node.key").chmod(0o600)
     told = '[agents]\npolicies = "our_policies:Cautious"\nprovisioning = "reference"\nprovisioning_file = "inventory.toml"\n'
     file.write_text(GOOD + told)
     (tmp_path / "inventory.toml").write_text("currency = 5\n")
