@@ -40,6 +40,7 @@ from smartcontracts.internal.elements import (
     current,
     delivering,
     elements_of,
+    end_of,
     merged,
     moved,
     outcome,
@@ -378,6 +379,9 @@ def record_test(command: RecordTest, call: Call) -> Outcome:
     handover = require_handover(command.order_handover_id, call.view)
     if handover.status != HandoverStatus.TESTING:
         raise WrongStatus(f"The order is {handover.status}; only a chain is tested.", "status")
+    # As once its deadline has run.
+    if call.block.time_ms > end_of(handover):
+        raise WrongStatus(f"The chain could be tested until {end_of(handover)}.", "status")
     if len(handover.tests) >= TESTS_MAX:
         raise TooManyTests(f"A chain is tested at most {TESTS_MAX} times.", "order_handover_id")
     require_canonical(command.values, "values")

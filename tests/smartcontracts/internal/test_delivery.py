@@ -74,7 +74,7 @@ def test_invalid_activation_without_acceptance(state):
     assert set(statuses(ledger)).isdisjoint({"activating", "activated"})
 
 
-@pytest.mark.req("D-25", "X-22")
+@pytest.mark.req("O-27", "D-25", "X-22")
 def test_invalid_requests_in_order():
     ledger = accepted_upstream()
     line, end = element(ledger), the_handover(ledger).activate_by_ms
@@ -122,7 +122,7 @@ def test_invalid_request_when_it_is_over(state):
 # Reports
 
 
-@pytest.mark.req("D-12", "D-15", "D-17", "X-19")
+@pytest.mark.req("D-12", "D-15", "D-17", "D-18", "X-19")
 def test_all_reports_positive_make_the_chain_due():
     ledger = in_delivery()
     send(ledger, "report_activation", reporting(ledger), "sof")
@@ -180,6 +180,22 @@ def test_a_window_that_ends_is_a_failure_by_itself_one_millisecond_after():
     assert refusal_of(ledger, "report_activation", reporting(ledger), "sof") == (d.ElementWindowOver, "element_id")
 
 
+@pytest.mark.req("D-12", "D-13", "D-26")
+@pytest.mark.parametrize("outcome", ["activated", "failed"])
+def test_a_report_after_the_window_is_refused_before_its_deadline_has_run_too(outcome):
+    ledger = in_delivery()
+    command, end = reporting(ledger, outcome), element(ledger).activate_by_ms
+    with pytest.raises(d.ElementWindowOver):
+        before_deadlines(ledger, end + 1, d.report_activation, command, "sof")
+    before_deadlines(ledger, end, d.report_activation, command, "sof")
+
+
+def before_deadlines(ledger, at, handler, command, role):
+    """The message's outcome in a block that is so full that no deadline has run in it."""
+    ledger.time_ms = at
+    return handler(command, ledger.call(ledger.sender("alpha", role)))
+
+
 @pytest.mark.req("D-12", "D-26")
 def test_the_last_millisecond_of_a_window_is_in_time():
     ledger = in_delivery()
@@ -196,6 +212,18 @@ def test_a_sellers_window_that_ended_is_reported_with_its_cause_and_its_failure_
     assert refusal_of(ledger, "record_activation", again, "b_bus") == (NothingNew, "order_id")
     send(ledger, "record_activation", downstream(ledger, "failed"), "b_bus")
     assert element(ledger, "item-002").cause == "failure"  # nothing is left there to cancel
+
+
+@pytest.mark.req("D-28", "X-20")
+def test_a_sellers_window_ends_by_its_own_ledgers_time():
+    ledger = in_delivery()
+    end = element(ledger, "item-002").activate_by_ms
+    put(ledger, element(ledger), activate_by_ms=the_handover(ledger).service_by_ms)
+    assert end < the_handover(ledger).service_by_ms
+    ledger.advance(end + 1)
+    assert statuses(ledger) == ["activating"] * 3
+    send(ledger, "record_activation", downstream(ledger), "b_bus")  # it was in time there
+    assert statuses(ledger) == ["activated", "activated", "activating"]
 
 
 def test_invalid_reports_of_sof():
@@ -262,7 +290,7 @@ def test_invalid_chains():
         assert refusal_of(other, "chain_elements", chaining(other), "sco") == (WrongStatus, "status")
 
 
-@pytest.mark.req("D-19", "D-20", "X-25")
+@pytest.mark.req("D-19", "D-20", "D-21", "X-25")
 def test_a_passed_test_lets_the_activation_out_and_a_failed_one_may_be_repeated():
     ledger = chained()
     send(ledger, "record_test", trying(ledger, passed=False), "sof")
@@ -282,6 +310,17 @@ def test_a_test_not_passed_by_the_windows_end_is_a_report_to_s_bus():
     ledger.advance(end + 1)
     assert (the_handover(ledger).status, the_handover(ledger).reason) == ("overdue", "TEST_NOT_PASSED")
     assert refusal_of(ledger, "record_test", trying(ledger), "sof") == (WrongStatus, "status")
+
+
+@pytest.mark.req("D-20", "D-21")
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_test_after_the_service_window_counts_no_more_before_its_deadline_has_run_either(passed):
+    ledger = chained()
+    command, end = trying(ledger, passed=passed), the_handover(ledger).service_by_ms
+    with pytest.raises(WrongStatus):
+        before_deadlines(ledger, end + 1, d.record_test, command, "sof")
+    tested = before_deadlines(ledger, end, d.record_test, command, "sof").writes[0]
+    assert tested.status == ("to_activate" if passed else "testing")
 
 
 def test_invalid_tests():
