@@ -1,5 +1,7 @@
 """Agents and delivery: elements are activated in windows, chained, tested, and only then is the order activated; killed anywhere, too."""
 
+import json
+
 import pytest
 
 from node.agents.boundaries import boundaries
@@ -41,6 +43,7 @@ def of_ledger(chain, name):
     "D-23",
     "X-18",
     "X-19",
+    "X-25",
 )
 def test_the_service_is_delivered_in_causal_order():
     chain = ordered(two_tiers())
@@ -63,6 +66,10 @@ def test_the_service_is_delivered_in_causal_order():
     assert handover.chain == tuple(element.id for element in chain.elements("alpha"))
     assert [test.passed for test in handover.tests] == [True]
     assert chain.the_order().status == "activated"
+    # Measured is what alpha makes, and then what bravo delivers: to the chain's end.
+    ends = [one.reservation_id or one.service_id for one in chain.elements("alpha")]
+    assert [link["id"] for link in json.loads(handover.tests[0].values)["chain"]] == ends
+    assert ends[-1] == chain.the_order("alpha", "bravo").service_id
     service = chain.market.the(chain.market.between("acme", "alpha"), "service")
     assert (service.status, service.id) == ("in_operation", handover.service_id)
 

@@ -192,6 +192,54 @@ def test_a_silent_seller_rejects_the_order_of_its_buyer_too():
     assert chain.booked("alpha") == 0
 
 
+def placed_with(chain, *sellers):
+    """alpha's orders to these sellers."""
+    ledgers = [chain.market.between("alpha", seller) for seller in sellers]
+    return [order for ledger in ledgers for order in chain.market.records(ledger, "order")]
+
+
+@pytest.mark.req("O-22", "O-26", "O-27", "O-28", "O-30")
+def test_each_seller_is_ordered_from_by_its_quotes_and_the_last_acceptance_accepts():
+    slow = fault("reserve", delay_ms=30_000, times=2)
+    inventories = {"alpha": stock("none"), "bravo": stock("line"), "charlie": stock("port", faults=slow)}
+    chain = ordered(inventories, SIBLINGS)
+    chain.market.run()
+    first = chain.the_order("alpha", "bravo")
+    assert first.accepted_at_ms > 0
+    assert [order.status for order in placed_with(chain, "charlie")] == ["placed", "placed"]
+    assert chain.the_order().status == "placed"
+    inside = [name for one in chain.market.commits if one.ledger == "alpha-internal" for name in one.messages]
+    assert "record_order_answer" in inside
+    assert "request_activation" not in inside
+    chain.wait(120_000)
+    assert chain.market.failures == []
+    last_ms = max(order.accepted_at_ms for order in placed_with(chain, "charlie"))
+    assert first.accepted_at_ms + 30_000 <= last_ms <= chain.the_order().accepted_at_ms
+    assert {order.quote_id for order in placed_with(chain, "bravo", "charlie")} == {
+        quote.id
+        for seller in ("bravo", "charlie")
+        for quote in chain.market.records(chain.market.between("alpha", seller), "quote")
+    }
+    assert chain.the_order().status == "activated"
+
+
+@pytest.mark.req("O-29", "O-31", "X-15", "D-40")
+def test_a_silent_seller_has_what_its_sibling_accepted_cancelled():
+    slow = fault("activate", delay_ms=1_000_000, times=9)
+    inventories = {"alpha": stock("none"), "bravo": stock("line", faults=slow), "charlie": stock("port")}
+    chain = ordered(inventories, SIBLINGS)
+    for desk in [desk for desk in chain.market.desks if desk[0] == "charlie" and desk[1] != Role.SOF]:
+        del chain.market.desks[desk]
+    chain.market.run()
+    assert chain.the_order("alpha", "bravo").status == "accepted"
+    chain.wait(ACCEPTANCE_MS + 60_000)
+    assert chain.market.failures == []
+    assert {order.reason for order in placed_with(chain, "charlie")} == {"timeout"}
+    assert (chain.the_order().status, chain.the_order().accepted_at_ms) == ("rejected", 0)
+    assert chain.the_order("alpha", "bravo").status == "cancelled"
+    assert [chain.booked(name) for name in ("alpha", "bravo")] == [0, 0]
+
+
 @pytest.mark.req("O-29", "O-31")
 def test_sof_that_does_not_answer_lets_the_buyers_window_reject_and_is_cleaned_up_after():
     late = fault("reserve", delay_ms=2 * ACCEPTANCE_MS, times=9)

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from node.agents.policies import Extension, Policies, Recovery
+from smartcontracts.agreement import DelayPenalty
 from smartcontracts.delivery import ExtendWindow
 from tests.node.agents.chains import ACTIVATION_MS, Killed, Killer, fault, ordered, stock
+from tests.smartcontracts.support import org
 
 THREE = (("acme", "alpha"), ("alpha", "bravo"), ("alpha", "charlie"))
 DEEP = (("acme", "alpha"), ("alpha", "bravo"), ("bravo", "charlie"))
@@ -149,6 +151,25 @@ def test_an_extension_goes_up_to_the_customer_and_is_recorded_on_every_ledger_th
         assert "order_handover.window_changed_for_b_bus" in events
     ends = [chain.the_order(*pair).activate_by_ms for pair in DEEP]
     assert ends == sorted(ends, reverse=True)
+
+
+@pytest.mark.req("D-04")
+def test_a_delay_costs_each_seller_on_its_ledger_though_more_time_was_granted():
+    pairs = (("acme", "alpha"), ("alpha", "bravo"))
+    terms = {
+        pair: {"delay_penalties": (DelayPenalty(seller=org(pair[1]), amount_minor=100, period_ms=60_000),)}
+        for pair in pairs
+    }
+    late = fault("activate", delay_ms=ACTIVATION_MS + 400_000)
+    chain = ordered({"alpha": stock("port"), "bravo": stock("line", faults=late)}, pairs, terms=terms)
+    chain.wait(3 * ACTIVATION_MS)
+    assert chain.market.failures == []
+    for pair in pairs:
+        order, charge = chain.the_order(*pair), chain.market.the(chain.market.between(*pair), "charge")
+        assert (order.status, charge.kind, charge.order_id) == ("activated", "delay_penalty", order.id)
+        assert (charge.payer, charge.payee) == (org(pair[1]), org(pair[0]))
+        assert charge.delay_ms == order.ended_at_ms - order.original_activate_by_ms > 0
+        assert charge.amount.minor == 100 * (charge.delay_ms // 60_000 + 1)
 
 
 @pytest.mark.req("D-42", "D-43")

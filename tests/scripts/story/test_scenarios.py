@@ -24,7 +24,7 @@ IN_MEMORY = ("chain", "silent-seller", "loop-and-diamond", "changed-order", "rec
 SCENARIO_S = 420
 SCENARIOS = [
     pytest.param("menu", marks=pytest.mark.req("L-19", "X-75"), id="menu"),
-    pytest.param("chain", marks=pytest.mark.req("O-20", "D-18", "D-19", "D-22", "L-12"), id="chain"),
+    pytest.param("chain", marks=pytest.mark.req("O-22", "D-18", "D-19", "D-22", "L-12"), id="chain"),
     pytest.param("silent-seller", marks=pytest.mark.req("Q-31", "Q-32"), id="silent-seller"),
     pytest.param("loop-and-diamond", marks=pytest.mark.req("Q-08", "Q-09", "X-05"), id="loop-and-diamond"),
     pytest.param("changed-order", marks=pytest.mark.req("O-01", "O-04", "O-05", "O-11"), id="changed-order"),

@@ -8,6 +8,7 @@ from smartcontracts.codec import ListTooLong, ValueUnknown, decode, encode
 from smartcontracts.internal import orders as o
 from smartcontracts.internal.assessment import ASSESSMENT
 from smartcontracts.internal.change import ChangeNotOurs
+from smartcontracts.internal.delivery import NotAccepted
 from smartcontracts.internal.elements import (
     ELEMENTS_MAX,
     ORDER_HANDOVER,
@@ -57,17 +58,19 @@ from tests.smartcontracts.internal.deals import (
     quoted,
     refusal_of,
     release_of,
+    requesting,
     send,
     statuses,
     the_handover,
     to_fail,
     upstream,
 )
-from tests.smartcontracts.internal.inquiries import internal_ledger
+from tests.smartcontracts.internal.inquiries import CHARLIE, internal_ledger
 from tests.smartcontracts.internal.test_change import service_change
 from tests.smartcontracts.support import org
 
 NOBODY = "oho_none"
+CHARLIES = {"ledger_id": CHARLIE, "quote_id": "quo_1"}
 
 
 # Handover
@@ -325,6 +328,73 @@ def test_a_sellers_rejection_rejects_the_order():
     assert element(ledger, "item-002").reason == "NO_CAPACITY"
 
 
+def of_two_sellers():
+    """The ports are bought from two sellers, whose orders are out."""
+    ledger = available()
+    put(ledger, element(ledger, "item-003"), ledger_id=CHARLIE, seller=org("charlie"), quote_id="quo_1")
+    send(ledger, "release_order", ordering(ledger), "b_bus")
+    send(ledger, "release_order", ordering(ledger, **CHARLIES), "b_bus")
+    return ledger
+
+
+def accepted_by_one():
+    ledger = of_two_sellers()
+    send(ledger, "record_order_answer", answered(ledger), "b_bus")
+    return ledger
+
+
+def of_charlie(ledger, answer="accepted"):
+    return answered(ledger, answer, **CHARLIES, order_id=element(ledger, "item-003").order_id)
+
+
+@pytest.mark.req("O-22")
+def test_each_seller_has_an_order_by_its_own_quote():
+    ledger = of_two_sellers()
+    bought = [element(ledger, name) for name in ("item-002", "item-003")]
+    released = [ledger.the(RELEASE, one.order_release_id) for one in bought]
+    assert [(one.ledger_id, released_command(one).quote_id) for one in released] == [
+        (BRAVO, "quo_0"),
+        (CHARLIE, "quo_1"),
+    ]
+    assert len({one.order_id for one in bought}) == 2
+
+
+@pytest.mark.req("O-25", "O-26", "O-27", "O-30")
+def test_an_order_that_one_of_two_sellers_has_accepted_is_neither_answered_nor_begun():
+    ledger = accepted_by_one()
+    handover_id = the_handover(ledger).id
+    assert (the_handover(ledger).status, statuses(ledger)) == (
+        "ordering_external",
+        ["accepted", "quoted_external", "available"],
+    )
+    answer = o.ReleaseOrderAnswer(order_handover_id=handover_id, salt=SALT)
+    assert refusal_of(ledger, "release_order_answer", answer, "s_bus") == (WrongStatus, "status")
+    refused = refusal_of(ledger, "request_activation", requesting(ledger), "sco")
+    assert refused == (NotAccepted, "order_handover_id")
+    send(ledger, "record_order_answer", of_charlie(ledger), "b_bus")
+    assert the_handover(ledger).status == "accepted"
+    send(ledger, "release_order_answer", answer, "s_bus")
+
+
+@pytest.mark.req("O-29", "X-15", "D-40")
+def test_one_of_two_sellers_that_rejects_has_the_others_order_cancelled():
+    ledger = accepted_by_one()
+    send(ledger, "record_order_answer", of_charlie(ledger, "rejected"), "b_bus")
+    assert the_handover(ledger).status == "to_reject"
+    assert statuses(ledger) == ["cancelling", "rejected", "releasing"]
+    first = of_two_sellers()
+    send(first, "record_order_answer", of_charlie(first, "rejected"), "b_bus")
+    assert statuses(first) == ["cancelling", "rejected", "releasing"]  # though it has no answer yet
+
+
+@pytest.mark.req("O-29", "O-31", "X-15", "D-40")
+def test_one_of_two_sellers_that_is_silent_has_the_others_order_cancelled():
+    ledger = accepted_by_one()
+    ledger.advance(the_handover(ledger).accept_by_ms + 1)
+    assert (the_handover(ledger).status, the_handover(ledger).reason) == ("rejected", "TIMEOUT")
+    assert statuses(ledger) == ["cancelling", "cancelling", "releasing"]
+
+
 def test_an_order_that_was_not_taken_is_a_rejection_without_an_order():
     ledger = ordered()
     send(ledger, "record_order_answer", answered(ledger, "rejected", order_id=""), "b_bus")
@@ -478,7 +548,9 @@ def test_what_was_not_begun_when_a_person_activates_by_hand_is_neither_held_nor_
 
 
 @pytest.mark.req("D-23")
-@pytest.mark.parametrize("state", [handed_over, available, ordered, accepted, in_delivery, passed_test, overdue, to_fail])
+@pytest.mark.parametrize(
+    "state", [handed_over, available, ordered, accepted, in_delivery, passed_test, overdue, to_fail]
+)
 def test_a_person_who_activates_an_order_by_hand_is_followed_wherever_it_is_here(state):
     ledger = state()
     send(ledger, "record_upstream", upstream(ledger, "activated", service_id="svc_up"), "s_bus")

@@ -292,6 +292,17 @@ def test_invalid_decisions():
 
 
 @pytest.mark.req("D-30")
+@pytest.mark.parametrize("decision", list(Decision)[1:])
+def test_nothing_is_decided_about_a_failed_element_out_of_recovery(decision):
+    """S-BUS has the order then: it has asked for time, or is about to give up."""
+    ledger = in_recovery()
+    failed = deciding(ledger, decision)
+    ledger.advance(the_handover(ledger).service_by_ms + 1)
+    assert (the_handover(ledger).status, element(ledger).status) == ("overdue", "activation_failed")
+    assert refusal_of(ledger, "decide_recovery", failed, "sco") == (WrongStatus, "status")
+
+
+@pytest.mark.req("D-30")
 def test_a_decision_is_one_of_three():
     wire = internal_order_pb2.DecideRecovery(element_id="sel_1", decision="ignore")
     with pytest.raises(ValueUnknown):
