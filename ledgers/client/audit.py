@@ -6,15 +6,15 @@ inquiry is the one that its own parent had, only both ledgers together can tell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ledgers.client.audited_acts import CREATED, NAMED, Difference, created_differences, differences
 from ledgers.client.errors import Refused
 from ledgers.client.ledger import Ledger
 from ledgers.kinds import BILATERAL, INTERNAL
-from smartcontracts.codec import decode
+from smartcontracts.codec import decode, from_message
 from smartcontracts.internal.release import MESSAGES, ReleaseStatus, outward_data, release_hash
 from smartcontracts.lineage import pseudonym
 
@@ -22,84 +22,44 @@ __all__ = ("BILATERAL", "INTERNAL", "AuditReport", "Finding", "audit_outward_act
 
 # Documents that one organization alone creates, and the field that names it.
 _AUTHORS: Final = (("inquiry", "buyer"), ("quote", "seller"), ("unable", "seller"))
-_RELEASED: Final = ("inquiry", "quote", "unable", "order", "service_change")
-# What an act creates out there, and the members that go from the command into the document as they are.
-_CREATED: Final = MappingProxyType(
-    {
-        "submit_inquiry": (
-            "inquiry",
-            [
-                "seller",
-                "agreement_id",
-                "level",
-                "items",
-                "ancestors",
-                "lineage_key",
-                "change",
-                "replaces",
-                "buyer_reference",
-                "project",
-                "requested_completion_ms",
-                "withheld",
-            ],
-        ),
-        "issue_quote": (
-            "quote",
-            [
-                "inquiry_id",
-                "level",
-                "valid_until_ms",
-                "items",
-                "one_time_total",
-                "term_total",
-                "form",
-                "bundle",
-                "change_answer",
-                "seller_reference",
-                "withheld",
-            ],
-        ),
-        "declare_unable": ("unable", ["inquiry_id", "reason"]),
-        "place_order": (
-            "order",
-            [
-                "quote_id",
-                "activation_window_ms",
-                "delivery_info",
-                "implement_at_ms",
-                "change",
-                "replaces",
-                "buyer_reference",
-                "requested_completion_ms",
-                "withheld",
-            ],
-        ),
-    }
-)
+_RELEASED: Final = ("inquiry", "quote", "unable", "order", "service_change", "offering")
+# Read besides: whether a service ever was in operation.
+_OUTSIDE: Final = (*_RELEASED, "service")
+# Documents of INT that know an order outside by its id, with what they have of it.
+_ORDER_COPIES: Final = ("order_handover", "service_element")
+# A finding names the first members that differ; JSON has all of them.
+_NAMED_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that the two ledgers don't agree in. `name` is stable; the rest says where and what."""
+    """Something that the two ledgers don't agree in. `name` is stable; the rest says where and what.
+
+    `differences` has every member that is another one, where single members were compared.
+    """
 
     name: str
     ledger_id: str
     kind: str
     id: str
     sentence: str
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
     """How much was compared, and what was found; no findings is a pass.
 
-    `releases` are those for ledgers that were read, `unread` all others; `acts` are documents outside that were compared with
-    the command that created them, `inquiries` those of them whose upstream buyers were compared with their parent's.
+    `releases` are those for ledgers that were read, `unread` all others. `acts` are those that were compared with what they left
+    on a document outside, `commands` those compared with the transaction that they went out in, `untraced` carried ones whose
+    transaction no event leads to any more. `inquiries` are those whose upstream buyers were compared with their parent's.
     """
 
     releases: int
     unread: int
     acts: int
+    commands: int
+    untraced: int
     inquiries: int
     findings: tuple[Finding, ...]
 
@@ -108,23 +68,66 @@ async def audit_outward_acts(internal: Ledger, bilateral: Sequence[Ledger], orga
     """Compare everything that `organization` let out with what stands outside. Raises Refused where reading is."""
     releases = [document.body async for document in internal.list("release")]
     apart = {document.body.id: document.body async for document in internal.list("outward_items")}
+    copies = [(kind, document.body) for kind in _ORDER_COPIES async for document in internal.list(kind)]
     outside = {ledger.id: await _documents(ledger) for ledger in bilateral}
+    let_out = [
+        LetOut(release, command_of(release, apart))
+        for release in releases
+        if release.ledger_id in outside and is_as_hashed(release, apart)
+    ]
     findings = _release_findings(internal, releases, apart, outside)
-    acts, differing = _act_findings(releases, apart, outside)
-    findings += differing + _author_findings(releases, outside, organization)
+    acts, differing = _act_findings(let_out, outside)
+    sent = {ledger.id: await _commands(ledger, outside[ledger.id], let_out, organization) for ledger in bilateral}
+    findings += differing + _command_findings(let_out, sent) + _copy_findings(internal, copies, outside)
+    findings += _author_findings(releases, outside, organization)
     inquiries, of_lineage = await _lineage_findings(internal, releases, outside, organization)
-    read = sum(release.ledger_id in outside for release in releases)
+    traced = {one.release for commands in sent.values() for one in commands}
+    carried = [one.release for one in let_out if one.release.status == ReleaseStatus.CARRIED]
     return AuditReport(
-        releases=read,
-        unread=len(releases) - read,
+        releases=sum(release.ledger_id in outside for release in releases),
+        unread=sum(release.ledger_id not in outside for release in releases),
         acts=acts,
+        commands=len(traced),
+        untraced=sum(release.sha256 not in traced for release in carried),
         inquiries=inquiries,
         findings=tuple(findings + of_lineage),
     )
 
 
 async def _documents(ledger: Ledger) -> dict[str, list[Any]]:
-    return {kind: [document.body async for document in ledger.list(kind)] for kind in _RELEASED}
+    return {kind: [document.body async for document in ledger.list(kind)] for kind in _OUTSIDE}
+
+
+@dataclass(frozen=True, slots=True)
+class LetOut:
+    """A release that is what its hash says, with its whole command."""
+
+    release: Any
+    command: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command of the organization in an executed transaction, under the hash of a release; and a document that it wrote."""
+
+    release: bytes
+    act: str
+    command: Any
+    kind: str
+    id: str
+
+
+def command_of(release: Any, apart: Mapping[str, Any]) -> Any:
+    """What was let out, with an empty `release`. Rejects as the codec."""
+    return decode(MESSAGES[release.act].command, outward_data(release, apart.get(release.items_id)))
+
+
+def is_as_hashed(release: Any, apart: Mapping[str, Any]) -> bool:
+    """Items that are kept apart count as part of the command; without them it is not whole."""
+    if release.items_id and release.items_id not in apart:
+        return False
+    data = outward_data(release, apart.get(release.items_id))
+    return bool(release_hash(release.act, release.salt, data) == release.sha256)
 
 
 def _release_findings(
@@ -135,13 +138,13 @@ def _release_findings(
     One that is open may be on its way: its carrier has not written down yet what became of it.
     """
     stands = {
-        ledger_id: {one for records in documents.values() for record in records for one in record.releases}
+        ledger_id: {one for kind in _RELEASED for record in documents[kind] for one in record.releases}
         for ledger_id, documents in outside.items()
     }
     found = []
     for release in releases:
         where = {"ledger_id": internal.id, "kind": "release", "id": release.id}
-        if not _is_as_hashed(release, apart):
+        if not is_as_hashed(release, apart):
             found.append(
                 Finding(name="RELEASE_ALTERED", sentence="Its hash is not that of its command and salt.", **where)
             )
@@ -157,34 +160,143 @@ def _release_findings(
     return found
 
 
-def _act_findings(
-    releases: Sequence[Any], apart: dict[str, Any], outside: dict[str, dict[str, list[Any]]]
-) -> tuple[int, list[Finding]]:
-    """What an act created outside is what its release let out: only the audit knows both."""
+def _act_findings(let_out: Sequence[LetOut], outside: Mapping[str, dict[str, list[Any]]]) -> tuple[int, list[Finding]]:
+    """What an act left outside is what its release let out: only the audit knows both."""
+    bearers: dict[tuple[str, bytes], list[tuple[str, Any]]] = {}
+    services = {ledger_id: {one.id: one for one in documents["service"]} for ledger_id, documents in outside.items()}
+    for ledger_id, documents in outside.items():
+        for kind in _RELEASED:
+            for record in documents[kind]:
+                for one in record.releases:
+                    bearers.setdefault((ledger_id, one), []).append((kind, record))
     compared, found = 0, []
-    for release in releases:
-        kind, members = _CREATED.get(release.act, ("", []))
-        if release.ledger_id not in outside or not kind or not _is_as_hashed(release, apart):
-            continue
-        command = decode(MESSAGES[release.act].command, outward_data(release, apart.get(release.items_id)))
-        for record in outside[release.ledger_id][kind]:
-            if release.sha256 not in record.releases:
-                continue
+    for one in let_out:
+        ledger_id = one.release.ledger_id
+        bearing = bearers.get((ledger_id, one.release.sha256), [])
+        for kind, record, differing in _left(one, bearing, services[ledger_id]):
             compared += 1
-            differing = [name for name in members if getattr(record, name) != getattr(command, name)]
             if differing:
-                sentence = f"It is not what its release let out: {', '.join(differing)} differ."
-                where = {"ledger_id": release.ledger_id, "kind": kind, "id": record.id}
-                found.append(Finding(name="ACT_ALTERED", sentence=sentence, **where))
+                found.append(_altered("ACT_ALTERED", ledger_id, kind, record.id, differing))
     return compared, found
 
 
-def _is_as_hashed(release: Any, apart: dict[str, Any]) -> bool:
-    """Items that are kept apart count as part of the command; without them it is not whole."""
-    if release.items_id and release.items_id not in apart:
-        return False
-    data = outward_data(release, apart.get(release.items_id))
-    return bool(release_hash(release.act, release.salt, data) == release.sha256)
+def _left(
+    one: LetOut, bearers: Sequence[tuple[str, Any]], services: Mapping[str, Any]
+) -> list[tuple[str, Any, list[Difference]]]:
+    """(kind, record, what differs) of the documents with this release's hash on which its act should stand.
+
+    An act that creates nothing is compared once it is carried: until then the other party may have put the hash, which it saw
+    coming, on an act of its own, and its carrier finds that out.
+    """
+    created = CREATED.get(one.release.act)
+    if created is not None:
+        right = [(kind, record) for kind, record in bearers if kind == created.kind]
+        return [(kind, record, created_differences(one.release.act, one.command, record)) for kind, record in right]
+    named = NAMED[one.release.act]
+    if one.release.status != ReleaseStatus.CARRIED:
+        return []
+    wanted = getattr(one.command, named.member)
+    right = [(kind, record) for kind, record in bearers if (kind, record.id) == (named.kind, wanted)]
+    if right:
+        return [(kind, record, named.left(one.command, record, services)) for kind, record in right]
+    return [
+        (kind, record, [Difference(field=named.member, expected=wanted, found=record.id)]) for kind, record in bearers
+    ]
+
+
+async def _commands(
+    ledger: Ledger, documents: Mapping[str, list[Any]], let_out: Sequence[LetOut], organization: str
+) -> list[Sent]:
+    """What the organization's members sent under the hashes of its releases, as far as events lead to it.
+
+    Only what its own members signed: the other party can put a hash that it has seen on anything.
+    """
+    wanted = {one.release.sha256 for one in let_out if one.release.ledger_id == ledger.id}
+    # A refusal to quote has no event of its own: its inquiry has.
+    bearing = {
+        ("inquiry", record.inquiry_id) if kind == "unable" else (kind, record.id)
+        for kind in _RELEASED
+        for record in documents[kind]
+        if not wanted.isdisjoint(record.releases)
+    }
+    places: dict[bytes, tuple[str, str]] = {}
+    if bearing:
+        async for event in ledger.past_events(_RELEASED):
+            if event.transaction_id and (event.kind, event.document_id) in bearing:
+                places.setdefault(event.transaction_id, (event.kind, event.document_id))
+    found = []
+    for transaction_id, (kind, document_id) in places.items():
+        body, _ = await ledger.transaction(transaction_id)
+        for message in body.messages:
+            act = message.WhichOneof("command")
+            by = body.signers[message.signer].partition("/")[0]
+            if act not in MESSAGES or by != organization:
+                continue
+            command = from_message(MESSAGES[act].command, getattr(message, act))
+            if command.release in wanted:
+                found.append(Sent(command.release, act, command, kind, document_id))
+    return found
+
+
+def _command_findings(let_out: Sequence[LetOut], sent: Mapping[str, Sequence[Sent]]) -> list[Finding]:
+    """Each command under a release's hash is the one that was let out, in every member, also where no trace of it lasts."""
+    by_hash = {(one.release.ledger_id, one.release.sha256): one for one in let_out}
+    found = []
+    for ledger_id, commands in sent.items():
+        for one in commands:
+            expected = by_hash[ledger_id, one.release]
+            differing = differences(expected.release.act, one.act, "act") or differences(
+                expected.command, replace(one.command, release=b"")
+            )
+            if differing:
+                found.append(_altered("COMMAND_ALTERED", ledger_id, one.kind, one.id, differing))
+    return found
+
+
+def _copy_findings(
+    internal: Ledger, copies: Sequence[tuple[str, Any]], outside: Mapping[str, dict[str, list[Any]]]
+) -> list[Finding]:
+    """What INT was told of an order outside is true, or was: its service's id, and when its window ends."""
+    orders = {(ledger_id, one.id): one for ledger_id, documents in outside.items() for one in documents["order"]}
+    found = []
+    for kind, copy in copies:
+        order = orders.get((copy.ledger_id, copy.order_id))
+        if order is None:
+            continue
+        wrong = differences(order.service_id, copy.service_id, "service_id") if copy.service_id else []
+        ends = (order.original_activate_by_ms, *(change.new_ms for change in order.window_changes))
+        if copy.activate_by_ms and copy.activate_by_ms not in ends:
+            wrong += differences(order.activate_by_ms, copy.activate_by_ms, "activate_by_ms")
+        if wrong:
+            sentence = f"It is not as {order.id} on {copy.ledger_id}: {_said(wrong)}."
+            found.append(
+                Finding(
+                    name="COPY_ALTERED",
+                    ledger_id=internal.id,
+                    kind=kind,
+                    id=copy.id,
+                    sentence=sentence,
+                    differences=tuple(wrong),
+                )
+            )
+    return found
+
+
+def _altered(name: str, ledger_id: str, kind: str, document_id: str, differing: Sequence[Difference]) -> Finding:
+    return Finding(
+        name=name,
+        ledger_id=ledger_id,
+        kind=kind,
+        id=document_id,
+        sentence=f"It is not what its release let out: {_said(differing)}.",
+        differences=tuple(differing),
+    )
+
+
+def _said(differing: Sequence[Difference]) -> str:
+    said = [f"{one.field} is {one.found or 'empty'}, not {one.expected or 'empty'}" for one in differing[:_NAMED_MAX]]
+    more = len(differing) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")
 
 
 def _author_findings(
@@ -196,7 +308,10 @@ def _author_findings(
     for ledger_id, documents in outside.items():
         for kind, author in _AUTHORS:
             for record in documents[kind]:
-                if getattr(record, author) == organization and record.releases and known.isdisjoint(record.releases):
+                # That of who took a late quote, which a person may have given.
+                may_be_others = kind == "quote" and record.taken and len(record.releases) == 1
+                is_own = getattr(record, author) == organization and not may_be_others
+                if is_own and record.releases and known.isdisjoint(record.releases):
                     sentence = "It carries a release that the internal ledger does not know."
                     found.append(
                         Finding(name="RELEASE_UNKNOWN", ledger_id=ledger_id, kind=kind, id=record.id, sentence=sentence)
@@ -243,7 +358,7 @@ async def _parent(internal: Ledger, release: Any) -> Any | None:
         return None
 
 
-def _lineage_of(inquiry: Any, handover: Any, original: Any, organization: str, where: dict[str, str]) -> list[Finding]:
+def _lineage_of(inquiry: Any, handover: Any, original: Any, organization: str, where: dict[str, Any]) -> list[Finding]:
     """`original` is the inquiry that was handed over, as it stands outside if that ledger is read."""
     found = []
     if (handover.inquiry.ancestors, handover.inquiry.lineage_key) != (original.ancestors, original.lineage_key):

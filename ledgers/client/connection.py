@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -40,7 +40,7 @@ class Calls(Protocol):
     async def call(self, method: str, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Call a unary method."""
 
-    def stream(self, method: str, request: Any) -> AsyncIterator[Any]:
+    def stream(self, method: str, request: Any) -> AsyncGenerator[Any, None]:
         """Call a method that answers with a stream."""
 
 
@@ -79,7 +79,7 @@ class Connection:
         except grpc.aio.AioRpcError as error:
             raise of_rpc_error(error) from error
 
-    async def stream(self, method: str, request: Any) -> AsyncIterator[Any]:
+    async def stream(self, method: str, request: Any) -> AsyncGenerator[Any, None]:
         """Call a method that answers with a stream."""
         call = self._method(method)(request)
         try:

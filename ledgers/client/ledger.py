@@ -226,6 +226,24 @@ class Ledger:
                     raise
             await asyncio.sleep(_RECONNECT_S)
 
+    async def past_events(self, kinds: Sequence[str] = ()) -> AsyncIterator[LedgerEvent]:
+        """Events that are kept up to the present height, oldest first; it ends. Raises Refused, NodeUnreachable, TimedOut."""
+        height, cursor = (await self.app_hash())[0], ""
+        while True:
+            request = wire.StreamEventsRequest(ledger_id=self.id, after=cursor, kinds=kinds)
+            async with contextlib.aclosing(self._connection.stream("StreamEvents", request)) as answers:
+                async for answer in answers:
+                    is_event = answer.HasField("event")
+                    cursor = answer.event.id if is_event else answer.cursor
+                    reached = int(cursor.partition("/")[0])
+                    if reached > height or (reached == height and not is_event):
+                        return
+                    if is_event:
+                        yield read_event(answer.event)
+                    if reached == height:
+                        # Nothing may come after it for days. Asked anew, the node says at once whether there is more.
+                        break
+
     # Helpers
 
     def _document(self, document: wire.Document, height: int) -> Document:

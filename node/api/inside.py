@@ -7,7 +7,7 @@ its key is not proven; it is this process that reads both files.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -39,7 +39,7 @@ class InsideCalls:
         except Exception as error:
             raise _of(error) from error
 
-    async def stream(self, method: str, request: Any) -> AsyncIterator[Any]:
+    async def stream(self, method: str, request: Any) -> AsyncGenerator[Any, None]:
         """Call a method that answers with a stream."""
         answers = self._method(method)(request, _Context(self._certificate, None))
         try:

@@ -20,8 +20,10 @@ def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) ->
     """Compare what the ledger INTERNAL let out with what stands on BILATERAL ledgers (default: all that you see).
 
     Each release must be what its hash says, and stand outside if it counts as carried and only then; what agents created
-    outside must have been released, and be what was released; and the upstream buyers of each forwarded inquiry must be its
-    parent's with the forwarder at the end. Exit code 0 if nothing was found, 1 if something was.
+    outside must have been released. Each act must be what was released: what it left on a document, and, as far as events
+    lead to it, every member of its command in the transaction that it went out in. What INT was told of an order must be so,
+    and the upstream buyers of each forwarded inquiry must be its parent's with the forwarder at the end. Exit code 0 if
+    nothing was found, 1 if something was.
 
     \b
     Examples:
@@ -34,9 +36,11 @@ def command(settings: Settings, *, internal: str, bilateral: tuple[str, ...]) ->
         settings.output.rows(("finding", "kind", "id", "ledger", "what"), rows, report)
     else:
         click.echo(
-            f"{report.releases} releases agree with what stands outside: {report.acts} inquiries, quotes and orders are what was"
-            f" let out, {report.inquiries} forwarded inquiries name their buyers."
+            f"{report.releases} releases agree with what stands outside: {report.acts} acts stand on documents as they were let"
+            f" out, {report.commands} in their transactions, {report.inquiries} forwarded inquiries name their buyers."
         )
+        if report.untraced:
+            click.echo(f"Compared by documents only: {report.untraced} acts whose events are not kept any more.")
         if report.unread:
             click.echo(f"Not compared: {report.unread} releases for ledgers that were not read.")
     if rows:

@@ -185,8 +185,9 @@ def books(release, below=BELOW):
 def test_an_audit_without_findings_says_what_was_compared_and_what_was_not(syngraph):
     done = syngraph("audit", INT, ledgers=books(released()))
     said = (
-        "1 releases agree with what stands outside: 1 inquiries, quotes and orders are what was let out,"
-        " 1 forwarded inquiries name their buyers.\n"
+        "1 releases agree with what stands outside: 1 acts stand on documents as they were let out, 0 in their"
+        " transactions, 1 forwarded inquiries name their buyers.\n"
+        "Compared by documents only: 1 acts whose events are not kept any more.\n"
     )
     assert (done.exit_code, done.stdout) == (0, said)
     done = syngraph("audit", INT, UP, ledgers=books(released()))
@@ -201,11 +202,12 @@ def test_an_audit_with_findings_lists_them_and_ends_with_1(syngraph):
     done = syngraph("audit", INT, ledgers=books(released(), altered))
     assert done.exit_code == 1
     assert "ACT_ALTERED" in done.stdout
-    assert "project differ" in done.stdout
+    assert "project is another, not empty" in done.stdout
     done = syngraph("audit", INT, "--json", ledgers=books(released(), altered))
     assert done.exit_code == 1
     (finding,) = json.loads(done.stdout)["findings"]
     assert (finding["name"], finding["kind"], finding["id"]) == ("ACT_ALTERED", "inquiry", "inq_down")
+    assert finding["differences"] == [{"field": "project", "expected": "", "found": "another"}]
 
 
 def test_an_agent_is_another_program_in_this_one_s_place_with_the_same_configuration(syngraph, monkeypatch):
