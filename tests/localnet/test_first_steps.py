@@ -109,8 +109,9 @@ def test_first_steps_lead_from_an_agreement_to_a_service_and_its_end(homes):
     audited = typed(alpha, "audit", "alpha-internal")
     assert (audited["findings"], audited["unread"]) == ([], 0)
     assert audited["acts"] >= 3
-    # Each of them in its transaction, too: accepted, activated, ordered.
-    assert (audited["commands"], audited["untraced"]) == (audited["acts"], 0)
+    # Each of them in its transaction, too; and the one that its carrier may just be writing down.
+    assert audited["commands"] >= audited["acts"]
+    assert audited["untraced"] == 0
 
     (service,) = [node for node in nodes_of(seen) if node["kind"] == "service"]
     ending = typed(acme, "trade", "terminate", "acme-alpha", service["id"], "--wait", *AS_BUYER)
