@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from scripts.outputs import require_writable
+
 SECONDS_QUICK: Final = 6.0
 SECONDS_FULL: Final = 40.0
 SECONDS_MAX: Final = 3_600.0
@@ -56,6 +58,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--orders", metavar="N", type=_count, help="with --tiers: at once (default: 200, with --quick 20)")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="where the networks' files go, and stay (default: a temporary directory)")
     options = parser.parse_args(words)
+    require_writable(parser, "--json", options.json)
+    require_writable(parser, "--profile", options.profile)
     if options.seconds is None:
         options.seconds = SECONDS_QUICK if options.quick else SECONDS_FULL
     if not options.tiers and (options.inquiries is not None or options.orders is not None):

@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from scripts.outputs import require_writable
+
 STEPS: Final = 1_000
 STEPS_MAX: Final = 10_000_000
 ORGS: Final = 5
 ORGS_LEAST: Final = 2
 ORGS_MAX: Final = 60
+STANDARD_OUTPUT: Final = Path("-")
 
 EPILOG = """
 A step is one thing that happens: a block, news that reaches somebody, an agent or a person going on, a fault. After --steps of them
@@ -39,9 +42,11 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", metavar="N", type=_between(1, 1_000_000), default=1, help="how many seeds, one after another (default: %(default)s)")
     parser.add_argument("--steps", metavar="N", type=_between(1, STEPS_MAX), default=STEPS, help="steps of each (default: %(default)s)")
     parser.add_argument("--orgs", metavar="N", type=_between(ORGS_LEAST, ORGS_MAX), default=ORGS, help="organizations besides the neutrals (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", type=Path, nargs="?", const=Path("-"), help="write the report as JSON, to standard output without FILE")
+    parser.add_argument("--json", metavar="FILE", type=Path, nargs="?", const=STANDARD_OUTPUT, help="write the report as JSON, to standard output without FILE")
     parser.add_argument("--plant", metavar="NAME", default="", help="plant a bug, to see that it is found; needs the tests")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    require_writable(parser, "--json", None if options.json == STANDARD_OUTPUT else options.json)
+    return options
 
 
 def _between(least: int, most: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - argparse takes any callable

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from scripts.outputs import require_writable
 from scripts.story.catalogue import ENTRIES, find, listing
 
 EPILOG = """
@@ -45,6 +46,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         sys.exit(0)
     if options.scenario and (options.quote or options.order or options.keep):
         parser.error("--scenario takes no --quote, --order or --keep")
+    require_writable(parser, "--report", options.report)
     options.scenario = _entries(parser, options.scenario)
     return options
 
