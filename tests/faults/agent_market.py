@@ -42,7 +42,7 @@ STANDING = frozenset(
 POLICIES = {"failures_max": 2, "maintenance_notice_ms": 30_000}
 BOOKINGS = "bookings.sqlite"
 TAKEN_UP = re.compile(r"agent_ledger_taken_up .*\bledger=(\S+)")
-TAKEN_UP_WITHIN_S = 120
+TAKEN_UP_WITHIN_S = 240
 
 
 class AgentFiles:
@@ -59,7 +59,11 @@ class AgentFiles:
 
     def plan(self, boundary, *, forgets=False):
         """It dies there the next time, and its cursors are deleted before it is back if it `forgets`."""
-        marker(self.kills, boundary).write_text(FORGETS if forgets else "")
+        chosen = marker(self.kills, boundary)
+        # There at once with what it says: the agent looks all the time.
+        staged = chosen.with_name(f".{chosen.name}")
+        staged.write_text(FORGETS if forgets else "")
+        staged.rename(chosen)
 
     def passed(self):
         """Boundaries that were passed since the last call."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -72,7 +73,8 @@ class Keeper:
     def stop(self, *_):
         self.stopping = True
         if self.child:
-            os.kill(self.child, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended, and been waited for
+                os.kill(self.child, signal.SIGTERM)
 
     def run(self, agent):
         """Until an end that was no kill."""
