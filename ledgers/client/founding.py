@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import secrets
 import time
 from pathlib import Path
@@ -18,13 +19,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ledgers.client.plain import PlainInvalid
 from ledgers.genesis import LedgerGenesis, comet_genesis
-from ledgers.kinds import VERSIONS
+from ledgers.kinds import BILATERAL, INTERNAL, VERSIONS
 from smartcontracts.ids import member_id, organization_id
 from smartcontracts.kernel import Position, Rejected, Role
 from smartcontracts.membership import Member, MemberKey, Organization
 from smartcontracts.parameters import Parameters
 from smartcontracts.verify.hashing import DOCUMENT_SECRET_BYTES
 
+PARTIES_OF_A_PAIR: Final = 2
+# One of so many may be away.
+VALIDATORS_WANTED: Final = 4
+_NODE_ID: Final = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _ORGANIZATION_FIELDS: Final = frozenset({"name", "position", "ca_certificate", "node_ids", "validator_key", "members"})
 _MEMBER_FIELDS: Final = frozenset({"public_key", "roles"})
 _FIELDS: Final = frozenset({"kind", "organizations", "parameters"})
@@ -38,6 +43,8 @@ def found_ledger(description: dict[str, Any], base: Path) -> LedgerGenesis:
         organization, its_members = _organization(entry, base, f"organizations[{place}]")
         organizations.append(organization)
         members += its_members
+    _require_parties(description.get("kind"), organizations)
+    _require_nodes_and_names(organizations)
     return LedgerGenesis(
         kind=str(description.get("kind", "")),
         secret=secrets.token_bytes(DOCUMENT_SECRET_BYTES),
@@ -49,12 +56,41 @@ def found_ledger(description: dict[str, Any], base: Path) -> LedgerGenesis:
     )
 
 
+def warnings(genesis: LedgerGenesis) -> tuple[str, ...]:
+    """What is allowed and yet to be thought about."""
+    count = len(genesis.validators)
+    if genesis.kind == INTERNAL or count >= VALIDATORS_WANTED:
+        return ()
+    return (f"{count} of {VALIDATORS_WANTED} validators: the ledger stops when any one of them is away.",)
+
+
 def genesis_file(genesis: LedgerGenesis) -> bytes:
     """CometBFT's genesis file. Raises PlainInvalid where no ledger can begin with it."""
     try:
         return (json.dumps(comet_genesis(genesis), indent=1) + "\n").encode()
     except Rejected as refused:
         raise PlainInvalid(refused.field, refused.sentence) from refused
+
+
+def _require_parties(kind: object, organizations: list[Organization]) -> None:
+    """What no contract could mend later: a ledger of a pair has two parties, an internal one nobody but its own."""
+    parties = sum(organization.position == Position.PARTY for organization in organizations)
+    if kind == BILATERAL and parties != PARTIES_OF_A_PAIR:
+        raise PlainInvalid(
+            "organizations", f"a bilateral ledger has two organizations with position party, not {parties}"
+        )
+    if kind == INTERNAL and len(organizations) != 1:
+        raise PlainInvalid("organizations", f"an internal ledger has one organization, not {len(organizations)}")
+
+
+def _require_nodes_and_names(organizations: list[Organization]) -> None:
+    node_ids = [node_id for organization in organizations for node_id in organization.node_ids]
+    if any(not _NODE_ID.fullmatch(node_id) for node_id in node_ids):
+        raise PlainInvalid("organizations", "a node id is 40 digits of hex, as `syngraph node engine-keys` shows it")
+    if len(frozenset(node_ids)) != len(node_ids):
+        raise PlainInvalid("organizations", "a node id stands twice: each engine has its own")
+    if any(not organization.name for organization in organizations):
+        raise PlainInvalid("organizations", "every organization needs a name")
 
 
 def _organization(entry: Any, base: Path, path: str) -> tuple[Organization, list[Member]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ledgers.client import PlainInvalid
-from ledgers.client.founding import found_ledger, genesis_file
+from ledgers.client.founding import found_ledger, genesis_file, warnings
 from ledgers.client.identity import write_secret
 from ledgers.client.proofs import read_genesis
 from node.cli.settings import Settings, common
@@ -47,8 +47,11 @@ def create(settings: Settings, *, description: Path, out: Path) -> None:
         values = tomllib.loads(description.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlainInvalid("", f"{description} is not TOML: {error}") from error
-    data = genesis_file(found_ledger(values, description.parent))
+    founded = found_ledger(values, description.parent)
+    data = genesis_file(founded)
     write_secret(out, data)
+    for warning in warnings(founded):
+        click.echo(f"syngraph: warning: {warning}", err=True)
     settings.output.fields({"ledger_id": read_genesis(data)[0], "genesis": str(out)})
 
 
