@@ -48,6 +48,7 @@ from smartcontracts.trade import (
     ChangeAnswer,
     InquiryItem,
     ItemRelation,
+    Outage,
     Price,
     Term,
     require_reason,
@@ -168,7 +169,7 @@ class QueryAnswered(Rejected):
 
 
 class SofAnswerIncomplete(Rejected):
-    """YES without cost or lead time, or NO with them (Q-25)."""
+    """YES without cost or lead time, or NO with them (Q-25); or YES to a change that does not say what it interrupts (C-08)."""
 
     code = 6032
     grpc = Grpc.INVALID_ARGUMENT
@@ -592,6 +593,7 @@ def _require_answer(answer: SofAnswer, query: SofQuery, path: str) -> None:
         raise SofAnswerIncomplete("YES says what it costs.", f"{path}.prices")
     if answer.lead_time_ms <= 0:
         raise SofAnswerIncomplete("YES says how long it takes; at once is 1 ms.", f"{path}.lead_time_ms")
+    _require_outage_said(answer.change_answer, query.element.action, f"{path}.change_answer")
     for number, price in enumerate(answer.prices):
         require_rate(price.rate, query.currency, f"{path}.prices[{number}].rate")
         require_price_form(price, f"{path}.prices[{number}]")
@@ -599,6 +601,15 @@ def _require_answer(answer: SofAnswer, query: SofQuery, path: str) -> None:
     require_time(answer.hold_until_ms, f"{path}.hold_until_ms")
     if answer.attributes:
         require_canonical(answer.attributes, f"{path}.attributes")
+
+
+def _require_outage_said(said: ChangeAnswer | None, action: Action, path: str) -> None:
+    """Rejects with SofAnswerIncomplete: what the buyer is told of an outage must come from somewhere. Req: C-08."""
+    if said is None:
+        if action == Action.MODIFY:
+            raise SofAnswerIncomplete("YES to a change says whether it interrupts the service.", path)
+    elif (said.outage == Outage.YES) != (said.outage_ms > 0) or said.outage_ms < 0:
+        raise SofAnswerIncomplete("An outage has a length; without one it is 0.", f"{path}.outage_ms")
 
 
 DECOMPOSITION: Final = Kind(

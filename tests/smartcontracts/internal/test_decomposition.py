@@ -17,7 +17,7 @@ from smartcontracts.kernel import RoleMissing, WrongStatus
 from smartcontracts.lineage import child_lineage, element_lineage
 from smartcontracts.money import AmountOutOfRange, CurrencyMismatch, Rate
 from smartcontracts.pricing import PriceFormWrong
-from smartcontracts.trade import ItemRelation, ReasonInvalid, TimeOutOfRange
+from smartcontracts.trade import Action, ChangeAnswer, ChangeMethod, ItemRelation, Outage, ReasonInvalid, TimeOutOfRange
 from tests.smartcontracts.internal.inquiries import (
     BY_MS,
     ELEMENTS,
@@ -220,6 +220,41 @@ def test_an_answer_without_what_it_must_say_is_refused(refusal, field, answer):
     command = d.AnswerSofQueries(answers=(answer(query_about(ledger, "item-001")),))
     expected = f"answers[0].{field}" if field else "reason"
     assert refusal_of(ledger, "answer_sof_queries", command, "sof") == (refusal, expected)
+
+
+def outage(ms, says=Outage.YES):
+    return ChangeAnswer(outage=says, outage_ms=ms, method=ChangeMethod.RECONFIGURE)
+
+
+def said_of(action, said):
+    """A ledger with a query about an element of this action, and SOF's yes to it."""
+    ledger = internal_ledger()
+    command = d.Decompose(handover_id=handed_over(ledger).id, elements=broken(action=action))
+    send(ledger, "decompose", command, "sco")
+    return ledger, d.AnswerSofQueries(answers=(yes(query_about(ledger, "item-001"), change_answer=said),))
+
+
+@pytest.mark.req("C-08")
+@pytest.mark.parametrize("said", [None, outage(0), outage(-1), outage(1, Outage.NO), outage(-1, Outage.NO)])
+def test_a_yes_to_a_change_says_whether_and_how_long_it_interrupts(said):
+    ledger, command = said_of(Action.MODIFY, said)
+    field = "answers[0].change_answer" + ("" if said is None else ".outage_ms")
+    assert refusal_of(ledger, "answer_sof_queries", command, "sof") == (d.SofAnswerIncomplete, field)
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (Action.MODIFY, outage(1)),
+        (Action.MODIFY, outage(0, Outage.NO)),
+        (Action.ADD, None),
+        (Action.DELETE, None),
+    ],
+)
+def test_what_is_added_or_ended_needs_no_word_on_an_outage(action, said):
+    ledger, command = said_of(action, said)
+    send(ledger, "answer_sof_queries", command, "sof")
+    assert query_about(ledger, "item-001").answer.change_answer == said
 
 
 @pytest.mark.req("Q-25")
