@@ -156,12 +156,20 @@ REFUSALS = [  # in order of precedence, each one change away from the answer, wi
     (PriceAboveAgreement, item(1, prices=(once(10 * EURO + 1),)), "items[1].prices[0].rate"),
     (PriceAboveAgreement, item(1, prices=(once(6 * EURO, "a"), once(5 * EURO, "b"))), "items[1].prices[0].rate"),
     (DiscountWrong, item(2, prices=(replace(once(10 * EURO), discount_id="x"),)), "items[2].prices[0].discount_id"),
-    (DiscountWrong, item(2, prices=(replace(once(9 * EURO), list_rate=Rate(EURO, "EUR")),)), "items[2].prices[0].list_rate"),
+    (
+        DiscountWrong,
+        item(2, prices=(replace(once(9 * EURO), list_rate=Rate(EURO, "EUR")),)),
+        "items[2].prices[0].list_rate",
+    ),
     (AmountOutOfRange, item(prices=(recurring(RATE_NANO_MAX, period_ms=1),)), "amount"),
     (CurrencyMismatch, top(one_time_total=Money(120_00, "USD")), "one_time_total.currency"),
     (QuoteTotalWrong, top(one_time_total=Money(119_99, "EUR")), "one_time_total"),
     (QuoteTotalWrong, top(term_total=Money(360_01, "EUR")), "term_total"),
-    (ChangeAnswerUnasked, top(change_answer=ChangeAnswer(outage=Outage.NO, method=ChangeMethod.RECONFIGURE)), "change_answer"),
+    (
+        ChangeAnswerUnasked,
+        top(change_answer=ChangeAnswer(outage=Outage.NO, method=ChangeMethod.RECONFIGURE)),
+        "change_answer",
+    ),
     (WithheldInvalid, top(withheld=(SaltedHash(subject="notes", sha256=b""),)), "withheld[0]"),
     (PersonalData, top(seller_reference="jo@example.com"), "seller_reference"),
     (PersonalData, top(master_id="jo@example.com"), "master_id"),
@@ -263,6 +271,7 @@ def test_a_form_that_is_neither_is_refused_by_the_codec():
     assert caught.value.field == "form"
 
 
+@pytest.mark.req("Q-40")
 def test_items_of_different_terms_make_no_bundle():
     ledger = trading_ledger()
     inquiry = ask(ledger, replace(ASK, items=(LINE, PORT_A, replace(PORT_Z, term=replace(YEAR, amount=24)))))
@@ -348,7 +357,10 @@ def test_a_quote_that_breaks_a_discount_of_the_agreement_is_refused(changes, ref
 @pytest.mark.req("Q-43")
 def test_the_list_price_too_is_bound_so_that_nobody_raises_it_to_take_the_discount_off():
     bound = PriceTerm(
-        seller=org(SELLER), price_type=PriceType.RECURRING, rate=Rate(10 * EURO, "EUR"), period_ms=LABEL_MS[PeriodLabel.MONTH]
+        seller=org(SELLER),
+        price_type=PriceType.RECURRING,
+        rate=Rate(10 * EURO, "EUR"),
+        period_ms=LABEL_MS[PeriodLabel.MONTH],
     )
     ledger = trading_ledger(discounts=(TENTH,), price_terms=(bound,))
     raised = replace(monthly(9_900_000_000), list_rate=Rate(11 * EURO, "EUR"), discount_id="tenth")

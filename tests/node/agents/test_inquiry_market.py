@@ -443,7 +443,7 @@ def test_a_late_quote_is_only_recorded_where_policy_does_not_want_it():
     assert market.the(market.between("acme", "alpha"), "inquiry").status == "unable"
 
 
-@pytest.mark.req("Q-33", "Q-35", "Q-37")
+@pytest.mark.req("Q-33", "Q-35", "Q-36", "Q-37")
 def test_the_best_ranked_is_bought_unless_policy_prefers_another_and_says_why():
     class Loyal(Policies):
         def prefer(self, part: Part, ranked):
@@ -458,9 +458,13 @@ def test_the_best_ranked_is_bought_unless_policy_prefers_another_and_says_why():
         assert ranking.quotes[0].seller == org("charlie")
         assert ranking.preferred_reason == ("LONG_PARTNER" if policies else "")
         (choice,) = market.the(market.internal("alpha"), "assessment").choices
-        received = {one.id: one.seller for one in market.records(market.internal("alpha"), "received_quote")}
-        assert received[choice.received_quote_id] == org(bought)
-        assert len(received) == 2
+        received = {one.id: one for one in market.records(market.internal("alpha"), "received_quote")}
+        assert received[choice.received_quote_id].seller == org(bought)
+        # Both came home as they stand on their ledgers, also the one that was not to be taken.
+        given = [market.the(market.between("alpha", name), "quote") for name in ("bravo", "charlie")]
+        assert sorted((one.quote for one in received.values()), key=lambda one: one.id) == sorted(
+            given, key=lambda one: one.id
+        )
 
 
 @pytest.mark.req("Q-05")

@@ -202,6 +202,33 @@ def test_choices_that_make_no_chain_are_refused(refusal, field, command):
     assert refusal_of(ledger, "assess", command(ledger, handover), "sco") == (refusal, field)
 
 
+@pytest.mark.req("Q-39", "Q-41")
+def test_what_was_said_at_another_attempt_or_about_another_element_is_no_source():
+    ledger = internal_ledger()
+    handover = collected(ledger)
+    again = a.Assess(handover_id=handover.id, verdict=TRY_AGAIN, reason="NO_CAPACITY")
+    send(ledger, "assess", again, "sco")
+    send(ledger, "decompose", Decompose(handover_id=handover.id, elements=ELEMENTS), "sco")
+    line, port, other = (query_about(ledger, item.id, 2) for item in ITEMS)
+    send(ledger, "answer_sof_queries", AnswerSofQueries(answers=(yes(line), yes(port), no(other))), "sof")
+    old = choosing(ledger, handover)
+    wrong = {
+        "attempt": replace(old.choices[0], query_id=query_about(ledger, "item-001", 1).id),
+        "element": replace(old.choices[0], query_id=port.id),
+        "quote": replace(old.choices[0], query_id=line.id),
+    }
+    told = {
+        name: refusal_of(ledger, "assess", replace(old, choices=(choice, *old.choices[1:])), "sco")
+        for name, choice in wrong.items()
+    }
+    assert told == {
+        "attempt": (a.ChoiceNotInternal, "choices[0].query_id"),
+        "element": (a.ChoiceNotInternal, "choices[0].query_id"),
+        "quote": (a.ChoiceNotReceived, "choices[1].received_quote_id"),
+    }
+
+
+@pytest.mark.req("Q-39")
 def test_a_quote_is_chosen_as_a_whole():
     ledger = internal_ledger()
     found = asked(ledger)
@@ -335,6 +362,18 @@ def test_another_attempt_is_possible_while_there_is_time():
     after = timely.the(INQUIRY_HANDOVER)
     assert (after.status, after.sourcing_id, after.attempt) == ("in_assessment", "", 1)
     assert timely.the(a.ASSESSMENT).chainable is False
+
+
+@pytest.mark.req("Q-42")
+@pytest.mark.parametrize("decide", [choosing, lambda _, handover: refusing(handover)], ids=["quote", "refuse"])
+@pytest.mark.parametrize("late_ms", [0, 1])
+def test_the_decision_says_whether_it_came_in_the_buyers_window(decide, late_ms):
+    ledger = internal_ledger()
+    handover = collected(ledger)
+    send(ledger, "assess", decide(ledger, handover), "sco", handover.respond_by_ms + late_ms)
+    decided, found = ledger.the(INQUIRY_HANDOVER), ledger.the(a.ASSESSMENT)
+    assert (decided.decided_at_ms, found.decided_at_ms) == (handover.respond_by_ms + late_ms,) * 2
+    assert (decided.decided_in_window, found.in_window) == (late_ms == 0, late_ms == 0)
 
 
 def test_who_decides_what_and_when():
