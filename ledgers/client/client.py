@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ledgers.client.connection import Calls, Connection, Credentials
-from ledgers.client.errors import RefusalDetail, Refused
+from ledgers.client.errors import Refused
 from ledgers.client.ledger import PAGE_SIZE, Ledger
 from ledgers.client.records import LedgerStatus, NodeStatus, WatchedLedger, WatchedLedgers, read_status
 from ledgers.kinds import INTERNAL
@@ -92,7 +92,7 @@ class Client:
             )
 
     async def ledger(self, name: str) -> Ledger:
-        """A ledger by its id, or by the node's local name for it. Raises Refused (LEDGER_UNKNOWN)."""
+        """A ledger by its id, or by the node's local name for it. Raises Refused (LEDGER_UNKNOWN, NODE_STARTING)."""
         return await self.ledger_of(await self._find(name))
 
     async def ledger_of(self, status: LedgerStatus) -> Ledger:
@@ -119,14 +119,11 @@ class Client:
         return tuple(other for other in self._others if other.organization_id in members)
 
     async def _find(self, name: str) -> LedgerStatus:
-        if name.startswith(_ID_PREFIX):
-            request = wire.GetLedgerStatusRequest(ledger_id=name)
-            answer: wire.GetLedgerStatusResponse = await self._connection.call("GetLedgerStatus", request)
-            return read_status(answer.status)
-        for status in (await self.node_status()).ledgers:
-            if status.name == name:
-                return status
-        detail = RefusalDetail(
-            code=9001, name="LEDGER_UNKNOWN", sentence="There is no such ledger here.", field="ledger_id"
-        )
-        raise Refused(detail, "NOT_FOUND")
+        if not name.startswith(_ID_PREFIX):
+            for status in (await self.node_status()).ledgers:
+                if status.name == name:
+                    return status
+        # Of a name that it doesn't show the node says itself whether there is none, or it is still starting.
+        request = wire.GetLedgerStatusRequest(ledger_id=name)
+        answer: wire.GetLedgerStatusResponse = await self._connection.call("GetLedgerStatus", request)
+        return read_status(answer.status)

@@ -48,7 +48,12 @@ class _Loop:
             ended.wait(_LET_GO_S)
             raise
 
+    @property
+    def is_over(self) -> bool:
+        return self.loop.is_closed()
+
     def stop(self) -> None:
+        self.run(self.loop.shutdown_asyncgens())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -76,11 +81,18 @@ class _Sync:
         try:
             while True:
                 try:
-                    yield self._loop.run(anext(answers))
+                    yield self._loop.run(_next(answers))
                 except StopAsyncIteration:
                     return
         finally:
-            self._loop.run(answers.aclose())  # type: ignore[attr-defined]  # all of ours are generators
+            # Who was left half read when the client was closed has been ended by that.
+            if not self._loop.is_over:
+                self._loop.run(answers.aclose())  # type: ignore[attr-defined]  # all of ours are generators
+
+
+async def _next(answers: AsyncIterator[Any]) -> Any:
+    """As `anext`, begun inside the loop: so the loop knows of the generator, and ends it when it is closed."""
+    return await anext(answers)
 
 
 class SyncClient(_Sync):

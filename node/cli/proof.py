@@ -41,7 +41,7 @@ def get(settings: Settings, *, ledger: str, kind: str, document_id: str, height:
     if out is None:
         click.echo(data, nl=False)
     else:
-        out.write_bytes(data)
+        _write(out, data)
 
 
 @command.command()
@@ -71,3 +71,10 @@ def verify(settings: Settings, *, file: Path, genesis: Path) -> None:
         "body": to_plain(proven.body),
     }
     settings.output.fields(plain)
+
+
+def _write(out: Path, data: bytes) -> None:
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise click.BadParameter(f"{out}: {error.strerror}", param_hint="--out") from error

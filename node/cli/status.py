@@ -39,5 +39,9 @@ def command(settings: Settings, *, ledger: str | None) -> None:
     ]
     if not settings.as_json:
         click.echo(f"node of {node.organization_id}, version {node.version}")
+    if not rows:
+        click.echo(
+            "syngraph: the node shows you no ledger: it is starting, or this member is on none of its own.", err=True
+        )
     columns = ("ledger", "id", "kind", "state", "height", "peers", "waiting", "validates", "halt")
     settings.output.rows(columns, rows, node)

@@ -105,6 +105,8 @@ def inquire(  # one parameter an option
             change_kind=ChangeKind(change),
         )
         mapped = inquiry_from_quote_request(data, context, secret)
+        if service and mapped.command.change is None:
+            raise click.UsageError("--service: the request has no item to modify or delete.")
         inquiry = desk.read(desk.act("submit_inquiry", mapped.command), "inquiry")
         _tell_kept(keep_withheld(keep, inquiry.id, mapped.withheld, secret))
         _show_inquiry(desk, inquiry, wait=wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,8 @@ class Duration(click.ParamType[int]):
         found = _DURATION.fullmatch(value)
         if found is None:
             self.fail(f"{value!r}: write a number and its unit, like 90s, 10m, 2h, 1d", param, ctx)
+        if not int(found[1]):
+            self.fail(f"{value!r}: nothing is that short; leave the option out for its default", param, ctx)
         return int(found[1]) * _UNIT_MS[found[2]]
 
 
@@ -126,10 +129,10 @@ def at(settings: Settings, ledger: str, kind: str = BILATERAL) -> Iterator[Desk]
 
 
 def read_file(file: BinaryIO) -> bytes:
-    """A request's bytes. Raises click.ClickException where there are too many."""
+    """A request's bytes. Raises click.UsageError where there are too many."""
     data = file.read(FILE_BYTES_MAX + 1)
     if len(data) > FILE_BYTES_MAX:
-        raise click.ClickException(f"A request has at most {FILE_BYTES_MAX} bytes.")
+        raise click.UsageError(f"A request has at most {FILE_BYTES_MAX} bytes.")
     return data
 
 
@@ -158,9 +161,18 @@ def keep_withheld(folder: Path, document_id: str, withheld: Mapping[str, bytes],
     return path
 
 
+def _writable(_: click.Context, parameter: click.Parameter, folder: Path) -> Path:
+    """The folder, if files can be put there: once the request is on a ledger, the salts of what was cut from it exist only here."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise click.BadParameter(f"nothing can be kept in {folder}.", param=parameter)
+    return folder
+
+
 keeping = click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=_writable,
     default="withheld",
     show_default=True,
     help="Where contacts, notes and names stay that are cut from the request.",

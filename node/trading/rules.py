@@ -34,8 +34,7 @@ def command(settings: Settings, *, ledger: str, file: BinaryIO | None) -> None:
       echo '{"markup_basis_points": 1200}' | syngraph trade rules alpha-internal -
     """
     with at(settings, ledger, INTERNAL) as desk:
-        found = desk.ledger.list("sourcing_rules")
-        in_force = next((one.body for one in found), SourcingRules())
+        in_force = next((one.body for one in desk.ledger.list("sourcing_rules")), SourcingRules())
         plain = {one.name: to_plain(getattr(in_force, one.name)) for one in dataclasses.fields(SetSourcingRules)}
         if file is None:
             click.echo(json.dumps(plain, indent=1))

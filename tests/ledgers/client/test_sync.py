@@ -40,6 +40,38 @@ loop.stop()
 """
 
 
+HALF_READ = """
+from ledgers.client.sync import _Loop, _Sync
+
+class Endless:
+    async def list(self):
+        try:
+            while True:
+                yield 1
+        finally:
+            print("let go", flush=True)
+
+loop = _Loop()
+found = _Sync(Endless(), loop).list()
+next(found)
+loop.stop()
+print("closed", flush=True)
+del found
+"""
+
+
+def test_what_was_read_by_half_is_let_go_of_when_the_client_is_closed_without_a_word_afterwards():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HALF_READ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (["let go", "closed"], "", 0)
+
+
 @pytest.mark.parametrize(
     ("wait", "told"),
     [

@@ -202,6 +202,30 @@ def test_certificates_that_cannot_be_used_are_named_before_the_node_is_called(
     assert told in done.stderr
 
 
+def test_a_node_that_shows_no_ledger_is_told_apart_from_an_empty_answer(syngraph, monkeypatch):
+    @contextmanager
+    def connect(_):
+        shown = SimpleNamespace(organization_id=ORGANIZATION, version="1", ledgers=())
+        yield SimpleNamespace(node_status=lambda: shown)
+
+    monkeypatch.setattr(Settings, "connect", connect)
+    done = syngraph("status")
+    assert (done.exit_code, "the node shows you no ledger: it is starting" in done.stderr) == (0, True)
+
+
+def test_a_proof_that_cannot_be_written_is_no_traceback(syngraph, tmp_path, monkeypatch):
+    @contextmanager
+    def connect(_):
+        proof = SimpleNamespace(to_bytes=lambda: b"{}")
+        yield SimpleNamespace(ledger=lambda _: SimpleNamespace(prove=lambda *_: proof))
+
+    monkeypatch.setattr(Settings, "connect", connect)
+    done = syngraph("proof", "get", "acme-alpha", "order", "ord_1", "--out", tmp_path / "none" / "x")
+    assert (done.exit_code, "--out" in done.stderr) == (2, True)
+    assert syngraph("proof", "get", "acme-alpha", "order", "ord_1", "--out", tmp_path / "x").exit_code == 0
+    assert (tmp_path / "x").read_bytes() == b"{}"
+
+
 class Listed:
     """A ledger with so many orders."""
 

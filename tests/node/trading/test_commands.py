@@ -243,6 +243,29 @@ def test_a_duration_without_its_unit_is_refused_with_what_one_looks_like(trade):
     )
 
 
+@pytest.mark.parametrize("option", ["--window", "--accept-within", "--activate-within", "--by"])
+def test_no_time_at_all_is_no_duration_and_not_the_default(market, trade, option):
+    command = {"--window": ("inquire", SAMPLE_QUOTE), "--by": ("extend", "ord_x")}.get(option, ("order", "quo_x"))
+    words = [command[0], ACME_ALPHA, command[1], *(WINDOWS if command[0] == "order" else ()), option, "0s"]
+    assert "leave the option out for its default" in trade(*words, code=2)
+    assert asyncio.run(gathered(market.acme.ledger.list("inquiry"))) == []
+
+
+def test_a_service_is_not_named_for_a_request_that_changes_nothing_of_it(market, trade):
+    told = trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--service", "svc_x", code=2)
+    assert "no item to modify or delete" in told
+    assert asyncio.run(gathered(market.acme.ledger.list("inquiry"))) == []
+
+
+def test_nothing_is_sent_where_what_is_cut_out_could_not_be_kept(market, trade, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in ("file", "file/below"):
+        assert "--keep" in trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--keep", folder, code=2)
+    assert asyncio.run(gathered(market.acme.ledger.list("inquiry"))) == []
+    trade("inquire", ACME_ALPHA, SAMPLE_QUOTE, "--keep", "new/folder")
+    assert (tmp_path / "new" / "folder" / f"{market.one('inquiry').id}.json").is_file()
+
+
 def test_the_agreement_is_named_where_the_pair_has_none_of_that_name(market, trade, tmp_path):
     request = json.loads(SAMPLE_QUOTE.read_bytes())
     for item in request["quoteItem"]:
