@@ -21,6 +21,7 @@ from abci_app.store import MemoryStore
 from ledgers.client import Receipt, Refused, SigningMember, make
 from ledgers.client.errors import RefusalDetail, of_receipt
 from ledgers.client.records import read_document, read_event, read_receipt
+from ledgers.client.transactions import body_of
 from ledgers.genesis import LedgerGenesis, ledger_id
 from ledgers.refusals import Rejected
 from ledgers.transaction import Act, encode_tick
@@ -192,6 +193,16 @@ class FakeView:
     async def app_hash(self, height=0):
         answer = reads.app_hash(wire.GetAppHashRequest(ledger_id=self.id, height=height), self.committed)
         return answer.height, answer.app_hash
+
+    async def transaction(self, transaction_id):
+        answer = reads.transaction(transaction_id, self.committed)
+        return body_of(answer.transaction), read_receipt(answer.receipt)
+
+    async def past_events(self, kinds=()):
+        events, _ = read_events(start_after("", self.committed), self.committed, 1_000_000)
+        for event in events:
+            if not kinds or event.kind in kinds:
+                yield read_event(event)
 
     async def events(self, after="now", kinds=()):
         position = start_after(after, self.committed)
