@@ -1,6 +1,9 @@
 """A load of real trade: inquiries under an agreement, whose windows end, while processes are killed.
 
-Each committed receipt goes into a file of the client's own, at once: what stands there was promised.
+Every third is for a product of 7 KB, and goes on to a quote and an order: the store files that product once, with the transaction
+that it came in, and every version of inquiry and order by its place there (docs/decisions/large-parts.md). Every other one of
+these orders waits until its window ends. Each committed receipt goes into a file of the client's own, at once: what stands there
+was promised.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import time
 from dataclasses import replace
 
 from ledgers.client import Act, ClientError
+from scripts.load import trade
 from smartcontracts.inquiry import SubmitInquiry
 from smartcontracts.lineage import ancestors_of
 from smartcontracts.proposal import AcceptProposal, Propose, act_of
@@ -22,6 +26,7 @@ from tests.smartcontracts.trading import LINEAGE_KEY, SINGLE, TERMS, product
 
 WINDOW_MS = 10_000
 WORKERS = 3
+LARGE_EVERY = 3
 
 
 def terms():
@@ -42,6 +47,15 @@ async def conclude(buyer, seller):
     return next(d.id for d in accepted.documents if d.kind == "agreement")
 
 
+def large_product(number):
+    """7 KB, another one for each number."""
+    return trade.product().replace(b'"deltaT":10', b'"deltaT":%d' % (10 + number))
+
+
+# The kind of document that an act is about.
+_ABOUT = {"submit_inquiry": "inquiry", "issue_quote": "quote", "place_order": "order", "accept_order": "order"}
+
+
 class Load:
     """Workers at the nodes of both parties, each with one inquiry in flight."""
 
@@ -54,8 +68,7 @@ class Load:
         self._tasks = []
         self._lost = 0
 
-    def _inquiry(self, buyer, seller):
-        number = self.sent
+    def _inquiry(self, number, buyer, seller):
         item = replace(SINGLE, product=product("port", place="rome", sls=True, mbps=1 + number % 1_000))
         return SubmitInquiry(
             seller=self._seats[seller].org.id,
@@ -70,22 +83,41 @@ class Load:
     async def _work(self, buyer, seller):
         while True:
             self.sent += 1
-            act = Act(name="submit_inquiry", command=self._inquiry(buyer, seller))
+            number = self.sent
             try:
-                receipt = await self._seats[buyer].submit(act, timeout_s=20)
+                if number % LARGE_EVERY:
+                    await self._do(buyer, "submit_inquiry", self._inquiry(number, buyer, seller))
+                else:
+                    await self._order(number, buyer, seller)
             except ClientError:
                 self._lost += 1
                 await asyncio.sleep(0.1)
-                continue
-            line = {
-                "at": time.monotonic(),
-                "transaction": receipt.transaction_id.hex(),
-                "height": receipt.height,
-                "code": receipt.code,
-                "documents": [[d.kind, d.id] for d in receipt.documents],
-            }
-            with self._file.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(line) + "\n")
+
+    async def _order(self, number, buyer, seller):
+        """An order of a product of 7 KB, from its inquiry on; every other one is accepted."""
+        organizations = [self._seats[name].org.id for name in (buyer, seller)]
+        asked = trade.inquiry(*organizations, self._agreement_id, large_product(number), f"load-{number}")
+        inquiry_id = await self._do(buyer, "submit_inquiry", asked)
+        quote_id = await self._do(seller, "issue_quote", trade.quote(inquiry_id, time.time_ns() // 1_000_000))
+        ordered = replace(trade.order(quote_id), acceptance_window_ms=WINDOW_MS)
+        order_id = await self._do(buyer, "place_order", ordered)
+        if number % 2:
+            await self._do(seller, "accept_order", trade.acceptance(order_id))
+
+    async def _do(self, who, name, command):
+        """Commit it, and write the receipt down; the id of what it is about. Raises ClientError."""
+        receipt = await self._seats[who].submit(Act(name=name, command=command), timeout_s=20)
+        line = {
+            "at": time.monotonic(),
+            "transaction": receipt.transaction_id.hex(),
+            "height": receipt.height,
+            "code": receipt.code,
+            "documents": [[d.kind, d.id] for d in receipt.documents],
+        }
+        with self._file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+        written = {d.kind: d.id for d in receipt.documents}
+        return written[_ABOUT[name]]
 
     async def __aenter__(self):
         for buyer, seller in (("acme", "alpha"), ("alpha", "acme")):

@@ -15,6 +15,7 @@ import pytest
 from node.engine_keys import ensure_engine_keys
 from tests.faults.harness import LEDGER, FaultNode, Network, until
 from tests.faults.load import Load, assert_kept, conclude, longest_gap_s
+from tests.faults.stores import filed_versions
 from tests.node.network import Org, free_port, write_config
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
@@ -67,13 +68,19 @@ async def kills_under_load(network, agreement, tmp_path, *, count, seed):
         height = await network.settled(seats, 150)
         await assert_kept(receipts, seats, height)
         await network.assert_same_history(seats, height)
+    for node in network.nodes.values():
+        filed, versions = await filed_versions(node, tmp_path)
+        assert filed, f"{node.org.name} has none of {versions} versions filed by their parts' places"
+        rows.append((node.org.name, "store", filed, versions))
     return rows, len(receipts), height
 
 
 async def test_kill_9_of_application_engine_and_both_under_load_loses_nothing(network, agreement, tmp_path):
     rows, receipts, height = await kills_under_load(network, agreement, tmp_path, count=3, seed=1)
-    print(f"{receipts} receipts, {height} heights, kills (who, what, longest gap s, caught up s): {rows}")
-    assert {what for _, what, _, _ in rows} == {"application", "engine", "application+engine"}
+    print(
+        f"{receipts} receipts, {height} heights, kills (who, what, longest gap s, caught up s), versions filed, all: {rows}"
+    )
+    assert {what for _, what, _, _ in rows} == {"application", "engine", "application+engine", "store"}
 
 
 async def test_an_engine_that_hangs_when_its_application_was_killed_does_not_outlive_it(network):
@@ -106,7 +113,9 @@ async def test_one_validator_away_the_ledger_goes_on_and_it_catches_up(network, 
         try:
             async with Load(others, agreement, tmp_path / "receipts.jsonl", 1) as load:
                 began = time.monotonic()
-                await until(lambda: load.written >= 20 and time.monotonic() - began >= seconds, 180, "it does not go on")
+                await until(
+                    lambda: load.written >= 20 and time.monotonic() - began >= seconds, 180, "it does not go on"
+                )
             reached = await seats["acme"].height()
         finally:
             network["south"].thaw()
