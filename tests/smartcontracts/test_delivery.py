@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from ledgers.kinds import contract_table
 from smartcontracts import codec
 from smartcontracts.charge import CHARGE
 from smartcontracts.delivery import (
@@ -213,34 +214,56 @@ def test_service_elements_have_the_ids_of_the_orders_items():
     assert all(elements)
 
 
+# Of each contract about orders, services and their elements: what its messages name.
+NAMED = {
+    "order": "order_id",
+    "delivery": "order_id",
+    "change": "service_id",
+    "usage": "service_id",
+    "sla": "service_id",
+}
+ABOUT = [
+    (message.command.__name__, NAMED[contract.name])
+    for contract in contract_table("bilateral", 1).contracts
+    if contract.name in NAMED
+    for message in contract.messages
+    if message.name != "place_order"  # its order's id is given by it
+]
+
+
 @pytest.mark.req("D-09", "D-10", "D-11")
 @pytest.mark.parametrize(
     ("message", "fields"),
     [
-        ("AcceptOrder", ("order_id",)),
-        ("RejectOrder", ("order_id",)),
-        ("CancelOrder", ("order_id",)),
-        ("ActivateOrder", ("order_id", "element_ids")),
-        ("FailOrder", ("order_id",)),
-        ("RequestExtension", ("order_id",)),
-        ("AnswerExtension", ("order_id",)),
-        ("ExtendWindow", ("order_id",)),
-        ("ProposeMaintenance", ("service_id",)),
-        ("AgreeMaintenance", ("service_id",)),
-        ("DeclineMaintenance", ("service_id",)),
-        ("StartChange", ("service_id",)),
-        ("EndChange", ("service_id",)),
+        *((message, (field,)) for message, field in ABOUT),
+        ("ActivateOrder", ("element_ids",)),
+        ("RecordUsage", ("item_id",)),
         ("Change", ("service_id",)),
         ("Service", ("order_id", "id", "items")),
         ("ServiceChange", ("order_id", "service_id")),
         ("Charge", ("order_id", "service_id")),
-        ("RecordUsage", ("service_id", "item_id")),
-        ("RecordPerformance", ("service_id",)),
     ],
 )
 def test_messages_and_documents_of_delivery_and_operation_carry_their_ids(message, fields):
     known = codec.message_class(message).DESCRIPTOR.fields_by_name
     assert [name for name in fields if name not in known] == []
+
+
+@pytest.mark.req("D-11")
+@pytest.mark.parametrize("order_id", ["", "ord_none"])
+@pytest.mark.parametrize("name", ["accept_order", "reject_order", *MESSAGES])
+def test_invalid_message_about_an_order_without_its_id(name, order_id):
+    ledger = trading_ledger()
+    accepted(ledger)
+    answers = {
+        "accept_order": AcceptOrder,
+        "reject_order": lambda order_id: RejectOrder(order_id=order_id, reason="NO"),
+    }
+    command = MESSAGES[name](order_id) if name in MESSAGES else answers[name](order_id=order_id)
+    who, role = (SELLER, "s_bus") if name in (*BY_SELLER, *answers) else (BUYER, "b_bus")
+    with pytest.raises(OrderUnknown) as caught:
+        ledger.run(name, command, sender=ledger.sender(who, role))
+    assert caught.value.field == "order_id"
 
 
 @pytest.mark.req("D-01", "D-31", "D-32", "D-33", "D-40", "X-23")

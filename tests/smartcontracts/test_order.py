@@ -69,6 +69,7 @@ from smartcontracts.trade import (
 from tests.smartcontracts.support import START_MS, org
 from tests.smartcontracts.trading import (
     ASK,
+    ASK_BACK,
     BUYER,
     DAY_MS,
     LINE,
@@ -239,6 +240,23 @@ def test_an_order_says_whether_it_is_retail_or_wholesale_to_its_end(terms, kind)
     assert order.trade == kind
     sell(ledger, "fail_order", FailOrder(order_id=order.id, reason="NO_CAPACITY"))
     assert ledger.the(ORDER).trade == kind
+
+
+@pytest.mark.req("L-13", "L-17")
+def test_both_parties_order_from_each_other_in_one_block():
+    ledger = trading_ledger()
+    there = quoted(ledger)
+    back = give(ledger, ask(ledger, ASK_BACK, buyer=SELLER).id, seller=BUYER)
+    orders = [
+        ("place_order", purchase(quote.id), ledger.sender(who, "b_bus"))
+        for quote, who in ((there, BUYER), (back, SELLER))
+    ]
+    first, second = (outcome.writes[0] for outcome in ledger.run_together(orders))
+    assert (first.buyer, first.seller) == (second.seller, second.buyer) == (org(BUYER), org(SELLER))
+    with pytest.raises(NotTheSeller):
+        sell(ledger, "accept_order", AcceptOrder(order_id=second.id))
+    sell(ledger, "accept_order", AcceptOrder(order_id=first.id))
+    sell(ledger, "accept_order", AcceptOrder(order_id=second.id), seller=BUYER)
 
 
 @pytest.mark.req("O-04")

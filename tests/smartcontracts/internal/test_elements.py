@@ -109,7 +109,6 @@ def test_a_cost_never_costs_more_than_itself_and_always_less_than_with_more(nano
 # Lifecycles
 
 
-@pytest.mark.req("O-31", "D-30", "D-31")
 def test_every_step_of_the_registers_order_is_one_of_this_lifecycle():
     steps = {(before.value, after.value) for (before, _), after in e.LIFECYCLE.items()}
     assert steps >= SECTION_11_3
