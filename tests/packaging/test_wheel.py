@@ -33,6 +33,7 @@ def test_it_is_for_this_platform_and_any_python_3_11(wheel):
 
 def test_engine_classes_and_stubs_are_inside(wheel):
     assert names(wheel) >= {
+        "node/engine/bin/build.json",
         "node/engine/bin/cometbft",
         "gogoproto/gogo_pb2.py",
         "tendermint/abci/types_pb2.py",
