@@ -68,6 +68,11 @@ class ClientPort:
         given: dict[str, Any] = {name: value for name, value in filters.items() if value}
         return tuple([document.body async for document in self.ledger.list(kind, **given)])
 
+    async def ids(self, kind: str, *, created_until_ms: int, **filters: str) -> tuple[str, ...]:
+        given: dict[str, Any] = {name: value for name, value in filters.items() if value}
+        found = self.ledger.list(kind, created_until_ms=created_until_ms, **given)
+        return tuple([document.id async for document in found])
+
     async def submit(self, acts: Sequence[Outward], *, purpose: str) -> Receipt:
         if self._slow and self._waiting >= WAITING_ON_SLOW_MAX:
             raise LedgerSlow(f"{self.name} makes no blocks")

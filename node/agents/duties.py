@@ -94,5 +94,8 @@ class Duty:
     # Statuses in which documents stay, too, but with something that no open document tells of: where events may have been
     # missed, those that were created in the last OWED_MS are listed.
     owed: tuple[str, ...] = ()
+    # Those of `owed` that are so however old they are: what was bought or sold runs, and costs. Older ones are looked for once
+    # after a cursor was lost, a few at a time.
+    lasting: tuple[str, ...] = ()
     # Only for what is listed after events may have been missed: what it looks for, an event of another document brings otherwise.
     catches_up: bool = False

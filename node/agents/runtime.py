@@ -25,7 +25,7 @@ from node.agents.looks import Look, Looks
 from node.agents.policies import Policies
 from node.agents.ports import LedgerPort, Refused
 from node.agents.provisioning import Provisioning
-from node.agents.worklist import Subject
+from node.agents.worklist import PAUSE_MS_MIN, Subject
 from smartcontracts.kernel import Role
 
 INTERNAL: Final = "internal"
@@ -34,6 +34,8 @@ BILATERAL: Final = "bilateral"
 BROKEN_PAUSE_MS: Final = 60_000
 # So many rounds a whole one.
 _ROUNDS_A_WHOLE_ONE: Final = 10
+# What is looked for once after a cursor was lost: so many at a time, so that what is new waits for no more than these.
+_OLD_AT_ONCE: Final = 50
 # A duty that looks at all ledgers is to see all: an agent that starts waits so long for those that are slow to answer.
 START_PATIENCE_MS: Final = 10_000
 # Time between two attempts to reach a ledger: the first, and the longest.
@@ -57,6 +59,9 @@ class FollowedLedger(LedgerPort, Protocol):
 
     async def position(self) -> str:
         """A cursor at the latest block: what happens after it is told to those that follow from it."""
+
+    async def ids(self, kind: str, *, created_until_ms: int, status: str = "", related: str = "") -> tuple[str, ...]:
+        """Ids of all documents of the kind to which every given filter applies."""
 
     def events(
         self, after: str, kinds: tuple[str, ...], on_cursor: Callable[[str], None]
@@ -150,6 +155,8 @@ class Agent:
         self._worklist = Looks()
         # Documents that wait for a ledger, by its id.
         self._absent: dict[str, set[Subject]] = {}
+        # How often events of a ledger were lost beyond its cursor, until what is old was looked for.
+        self._lost: dict[str, int] = {}
         self._reached: dict[str, str] = {}
         self._saved: dict[str, str] = {}
         self._news = asyncio.Event()
@@ -164,6 +171,7 @@ class Agent:
                 tasks.create_task(self._keep_ledgers(tasks))
                 tasks.create_task(self._dispatch(tasks))
                 tasks.create_task(self._sweep())
+                tasks.create_task(self._look_back())
                 tasks.create_task(self._save_cursors())
         finally:
             self._log.info("agent_stopped", waiting=len(self._worklist))
@@ -242,6 +250,7 @@ class Agent:
                     await self._list(port, catching_up=True)
                     # Only now: from a listing that failed on, nobody would look at what was open before.
                     cursor = position
+                    self._lost[port.id] = self._lost.get(port.id, 0) + 1
                 async for kind, document_id in port.events(cursor, kinds, lambda at: self._arrived(port.id, at)):
                     self._wake(Subject(port.id, kind, document_id))
                 cursor = self._reached.get(port.id, cursor)
@@ -264,11 +273,12 @@ class Agent:
         self._reached[ledger_id] = cursor
 
     async def _save_cursors(self) -> None:
-        """A cursor is kept when nothing of its ledger is left to do, so that what it passes over needs no second look."""
+        """A cursor is kept when nothing of its ledger is left to do or to look for, so that what it passes over needs no second look."""
         while True:
             await self._sleep(self._pace.cursor_ms)
             for ledger_id, cursor in self._reached.items():
-                if self._saved.get(ledger_id) != cursor and self._worklist.is_idle(ledger_id):
+                is_idle = ledger_id not in self._lost and self._worklist.is_idle(ledger_id)
+                if self._saved.get(ledger_id) != cursor and is_idle:
                     self._cursors.write(ledger_id, cursor)
                     self._saved[ledger_id] = cursor
 
@@ -297,6 +307,40 @@ class Agent:
         for kind, status, related, since_ms in sorted(searches):
             for record in await port.list(kind, status=status, related=related, created_from_ms=since_ms):
                 self._wake(Subject(port.id, kind, record.id), missed=catching_up)
+
+    async def _look_back(self) -> None:
+        """Where a cursor was lost: what old documents tell that lasts, once."""
+        while True:
+            await self._sleep(self._pace.pause_ms)
+            for ledger_id, lost in tuple(self._lost.items()):
+                port = self._ports[ledger_id]
+                try:
+                    await self._look_for_old(port)
+                except ClientError as error:
+                    self._log.warning("agent_look_back_failed", ledger=port.name, reason=_reason(error))
+                    continue
+                # Unless more was lost meanwhile.
+                if self._lost[ledger_id] == lost:
+                    del self._lost[ledger_id]
+
+    async def _look_for_old(self, port: FollowedLedger) -> None:
+        """Wake what is `lasting` and older than a listing finds, a few at a time. Raises ClientError."""
+        until_ms = self._clock.now_ms() - OWED_MS
+        searches = {
+            (duty.kind, status, duty.related)
+            for (ledger_kind, _), duties in self._duties.items()
+            for duty in duties
+            for status in duty.lasting
+            if ledger_kind == port.kind
+        }
+        for kind, status, related in sorted(searches) if until_ms > 0 else ():
+            old = await port.ids(kind, created_until_ms=until_ms, status=status, related=related)
+            for place in range(0, len(old), _OLD_AT_ONCE):
+                subjects = [Subject(port.id, kind, document_id) for document_id in old[place : place + _OLD_AT_ONCE]]
+                for subject in subjects:
+                    self._wake(subject, missed=True)
+                while any(self._worklist.is_due(subject, self._clock.now_ms()) for subject in subjects):
+                    await self._sleep(PAUSE_MS_MIN)
 
     def _wake(self, subject: Subject, *, missed: bool = False) -> None:
         self._worklist.wake(subject, self._clock.now_ms(), missed=missed)

@@ -90,6 +90,10 @@ class Worklist:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def is_due(self, subject: Subject, now_ms: int) -> bool:
+        """Whether it is being looked at, or waits for nothing but its turn."""
+        return subject in self._active or (subject in self._due and self._due[subject][0] <= now_ms)
+
     def is_idle(self, ledger_id: str) -> bool:
         """Whether nothing of this ledger is due, now or later, or being looked at."""
         return not any(subject.ledger_id == ledger_id for subject in (*self._due, *self._active))

@@ -270,8 +270,9 @@ DUTIES: Final = (
         ledger_kind="bilateral",
         kind="order",
         statuses=tuple(OrderStatus),
-        # One that shows late may have ended, and nothing inside waits for it any more.
+        # One that shows late may have ended, and nothing inside waits for it any more; what it bought may run.
         owed=(*_ENDED, OrderStatus.ACTIVATED),
+        lasting=(*_ENDED, OrderStatus.ACTIVATED),
         applies=is_buyer,
         submits=(RECORD,),
         do=report_order,

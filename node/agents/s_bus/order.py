@@ -232,6 +232,7 @@ DUTIES: Final = (
         statuses=tuple(status for status in OrderStatus if status != OrderStatus.PLACED),
         # One that a person has activated may not be known inside, where nothing waits for it.
         owed=(OrderStatus.ACTIVATED,),
+        lasting=(OrderStatus.ACTIVATED,),
         applies=is_seller,
         submits=(MIRROR,),
         do=mirror_order,

@@ -99,6 +99,8 @@ class MemoryPort:
         self.listings = 0
         # The creation times that listings were bounded by.
         self.listed_since: list = []
+        # When documents were created, of those that are not new.
+        self.created_ms: dict = {}
         # What `events` gives: a test puts (kind, id), an exception to raise, or a cursor as text.
         self.feed: asyncio.Queue = asyncio.Queue()
         self.followed_from: list = []
@@ -117,11 +119,17 @@ class MemoryPort:
         return tuple(
             record
             for record in records
-            if all(
+            if self.created_ms.get(record.id, 2**62) >= filters.get("created_from_ms", 0)
+            and all(
                 value == found if isinstance(found := getattr(terms(record), name), str) else value in found
                 for name, value in filters.items()
                 if value and name != "created_from_ms"
             )
+        )
+
+    async def ids(self, kind, *, created_until_ms, **filters):
+        return tuple(
+            one.id for one in await self.list(kind, **filters) if self.created_ms.get(one.id, 2**62) <= created_until_ms
         )
 
     async def submit(self, acts, *, purpose):

@@ -142,7 +142,7 @@ class FakeLedger:
     async def list(self, kind, **filters):
         self.asked.append((kind, filters))
         for one in self.organizations:
-            yield type("Document", (), {"body": one})
+            yield type("Document", (), {"body": one, "id": f"id of {one}"})
 
 
 class FakeClient:
@@ -220,6 +220,8 @@ async def test_only_filters_that_are_given_reach_the_node():
     port = ClientPort(FakeLedger(Status("sg_a", "internal"), organizations=("one",)), SIGNER)
     assert await port.list("order", status="placed", party="", related="") == ("one",)
     assert port.ledger.asked == [("order", {"status": "placed"})]
+    assert await port.ids("order", created_until_ms=7, status="activated", related="") == ("id of one",)
+    assert port.ledger.asked[1:] == [("order", {"created_until_ms": 7, "status": "activated"})]
 
 
 async def test_ledgers_of_other_kinds_are_left_alone_and_a_port_stays_the_same():

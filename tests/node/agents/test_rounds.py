@@ -136,3 +136,6 @@ def test_no_round_lists_what_has_ended(duty):
     # A start without a cursor does, where no open document tells of it: what is owed says so.
     assert ends.intersection(listed_statuses(duty, catching_up=True)) <= set(duty.owed) <= set(duty.statuses)
     assert not set(duty.owed).intersection(duty.settled)
+    # Of that, orders are looked for however old they are.
+    assert set(duty.lasting) <= set(duty.owed)
+    assert (duty.kind == "order" and bool(duty.owed)) == bool(duty.lasting)

@@ -421,6 +421,107 @@ async def test_what_no_open_document_tells_of_is_listed_where_events_may_have_be
         assert len(world.port.listed_since) == 2
 
 
+def old_world(do, count=3):
+    """An agent whose duty has a word to say about ended documents that last, and so many of those, older than a listing finds."""
+    duty = replace(WEIGH, statuses=("asked", "weighed"), owed=("asked",), lasting=("asked",), do=do)
+    world = World(duties=(duty,))
+    world.clock.time_ms = 10 * OWED_MS
+    names = [world.wish() for _ in range(count)]
+    world.port.created_ms.update(dict.fromkeys(names, 5 * OWED_MS))
+    return world, names
+
+
+async def test_what_is_old_and_lasts_is_looked_for_once_after_a_cursor_was_lost():
+    looked = []
+
+    async def note(desk, port, wish):
+        looked.append(wish.id)
+
+    world, names = old_world(note)
+    async with running(world):
+        assert looked == []
+        await world.pass_time(3_000)
+        assert looked == names
+        # Neither a whole round nor a start with a cursor goes so far back.
+        await world.pass_time(11 * PACE.sweep_ms, step_ms=10_000)
+        assert looked == names
+    assert world.cursors.read(world.port.id)
+    async with running(world):
+        await world.pass_time(11 * PACE.sweep_ms, step_ms=10_000)
+        assert looked == names
+    world.cursors.clear()
+    async with running(world):
+        await world.pass_time(3_000)
+        assert sorted(looked) == sorted(2 * names)
+        # The node has given up the events after the cursor: that is the same loss.
+        world.port.feed.put_nowait(refused("CURSOR_PRUNED", 8005, transient=False))
+        await world.pass_time(5_000)
+        assert sorted(looked) == sorted(3 * names)
+
+
+async def test_what_is_old_and_does_not_last_is_left_alone():
+    world = World(duties=(replace(WEIGH, owed=("asked",)),))
+    world.clock.time_ms = 10 * OWED_MS
+    name = world.wish()
+    world.port.created_ms[name] = 9 * OWED_MS - 1
+    async with running(world):
+        await world.pass_time(11 * PACE.sweep_ms, step_ms=10_000)
+        assert world.status(name) == "asked"
+
+
+async def test_an_agent_killed_before_it_has_looked_back_does_so_again():
+    """A cursor that was kept meanwhile would say that nothing older was missed."""
+    looked = []
+
+    async def slow(desk, port, wish):
+        await world.clock.wait(asyncio.Event(), desk.now_ms() + 4 * PACE.cursor_ms)
+        looked.append(wish.id)
+
+    world, names = old_world(slow, count=5)
+    async with running(world):
+        # Four are being looked at, and the fifth waits.
+        await world.pass_time(3 * PACE.cursor_ms)
+        assert looked == []
+        assert not world.cursors.read(world.port.id)
+    async with running(world):
+        await world.pass_time(7 * PACE.cursor_ms)
+        # One is left.
+        assert (looked, world.cursors.read(world.port.id)) == (names[:4], "")
+        await world.pass_time(4 * PACE.cursor_ms)
+        assert looked == names
+        assert world.cursors.read(world.port.id)
+
+
+async def test_a_node_that_is_away_while_an_agent_looks_back_is_asked_again():
+    world, names = old_world(do_weigh)
+    # The listing of what is open, and the one of what is old.
+    world.port.failures += [None, None, NodeUnreachable("away")]
+    with capture_logs() as logs:
+        async with running(world):
+            await world.pass_time(3_000)
+            assert {world.status(name) for name in names} == {"asked"}
+            await world.pass_time(3_000)
+            assert {world.status(name) for name in names} == {"weighed"}
+    assert [log["reason"] for log in logs if log["event"] == "agent_look_back_failed"] == ["NodeUnreachable"]
+
+
+async def test_what_is_new_does_not_wait_for_all_that_is_old():
+    world, looked = None, []
+
+    async def slow(desk, port, wish):
+        await world.clock.wait(asyncio.Event(), desk.now_ms() + 1_000)
+        looked.append(wish.id)
+
+    world, names = old_world(slow, count=200)
+    async with running(world):
+        await world.pass_time(4_000)
+        new = world.wish()
+        world.port.feed.put_nowait(("wish", new))
+        await world.pass_time(100_000)
+    assert set(looked) == {*names, new}
+    assert looked.index(new) < 60
+
+
 async def test_a_duty_that_catches_up_is_called_where_events_may_have_been_missed_and_for_no_event():
     called = []
 

@@ -133,6 +133,12 @@ class Histories(RuleBasedStateMachine):
         assert self.worklist.next_due_ms() == min(self.waiting.values(), default=None)
         assert len(self.worklist) == len(self.waiting) + len(self.active)
 
+    @invariant()
+    def due_is_what_is_looked_at_or_waits_for_its_turn(self):
+        for subject in (*self.waiting, *self.active, OTHER):
+            waits = self.waiting.get(subject, self.now_ms + 1) <= self.now_ms
+            assert self.worklist.is_due(subject, self.now_ms) == (waits or subject in self.active)
+
 
 TestHistories = Histories.TestCase
 
