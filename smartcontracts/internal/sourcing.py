@@ -202,7 +202,9 @@ class ResponseRecorded(Rejected):
 
 
 class ResponseUnclear(Rejected):
-    """The copy of a quote is missing, not wanted, or not the answer to this inquiry; or the score is none."""
+    """The copy of a quote is missing, not wanted, not the answer to this inquiry, or late and not said to be (Q-32); or the
+    score is none.
+    """
 
     code = 6052
     grpc = Grpc.INVALID_ARGUMENT
@@ -747,7 +749,7 @@ def _change_for(sourcing: Sourcing, elements: tuple[Element, ...]) -> Change | N
 
 
 def _received(command: RecordResponse, asked: AskedSeller, sourcing: Sourcing, call: Call) -> Outcome:
-    """The copy of a quote, or the late one that was taken. Rejects with ResponseUnclear."""
+    """The copy of a quote, or the late one that was taken. Rejects with ResponseUnclear. Req: Q-32."""
     if command.outcome == AskedOutcome.LATE_TAKEN:
         taken = replace(require_received(asked.received_quote_id, call.view), taken=True)
         return Outcome(writes=(taken,), events=(Event("received_quote.taken", taken),))
@@ -757,6 +759,8 @@ def _received(command: RecordResponse, asked: AskedSeller, sourcing: Sourcing, c
     answered = sorted(item.id for item in quote.items)
     if (quote.inquiry_id, quote.seller) != (asked.inquiry_id, asked.seller) or answered != sorted(asked.element_ids):
         raise ResponseUnclear("The copy is not this seller's answer to this inquiry.", "quote")
+    if quote.late != (command.outcome == AskedOutcome.LATE):
+        raise ResponseUnclear("A quote that came after its window is recorded as late, and no other.", "quote.late")
     received = ReceivedQuote(
         id=received_quote_id_of(call.ledger_id, sourcing.id, asked.ledger_id, quote.id),
         sourcing_id=sourcing.id,

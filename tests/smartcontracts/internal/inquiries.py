@@ -247,7 +247,7 @@ def response(found: Sourcing, place: int = 0, outcome: str = "quoted", **changes
         "sourcing_id": found.id,
         "inquiry_id": found.asked[place].inquiry_id,
         "outcome": AskedOutcome(outcome),
-        "quote": quote_for(found, place) if outcome in ("quoted", "late") else None,
+        "quote": quote_for(found, place, late=outcome == "late") if outcome in ("quoted", "late") else None,
         "reason": "NO_CAPACITY" if outcome == "unable" else "",
     }
     return RecordResponse(**(given | changes))

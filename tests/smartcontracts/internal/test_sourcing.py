@@ -349,7 +349,11 @@ def test_every_answer_is_kept_a_quote_as_a_copy():
 def test_what_a_seller_does_when_it_is_asked_is_kept_in_one_document():
     ledger = internal_ledger()
     found = asked(ledger, BRAVO, CHARLIE, DELTA)
-    ledger.write(Counterparty(id=counterparty_id(ledger.ledger_id, BRAVO), ledger_id=BRAVO, organization=org("bravo"), silences=2))
+    ledger.write(
+        Counterparty(
+            id=counterparty_id(ledger.ledger_id, BRAVO), ledger_id=BRAVO, organization=org("bravo"), silences=2
+        )
+    )
     for place, outcome in enumerate(("quoted", "unable", "deemed")):
         send(ledger, "record_response", response(found, place, outcome), "b_bus")
 
@@ -410,6 +414,18 @@ def test_an_answer_that_is_none_of_this_inquiry_is_refused(refusal, field, chang
     found = asked(ledger)
     command = replace(response(found), **changes(found))
     assert refusal_of(ledger, "record_response", command, "b_bus") == (refusal, field)
+
+
+@pytest.mark.req("Q-32")
+@pytest.mark.parametrize("outcome", ["quoted", "late"])
+def test_a_quote_counts_as_late_exactly_if_it_is(outcome):
+    ledger = internal_ledger()
+    found = asked(ledger)
+    right = response(found, 0, outcome)
+    wrong = replace(right, quote=replace(right.quote, late=not right.quote.late))
+    assert refusal_of(ledger, "record_response", wrong, "b_bus") == (s.ResponseUnclear, "quote.late")
+    send(ledger, "record_response", right, "b_bus")
+    assert ledger.the(s.RECEIVED_QUOTE).late == (outcome == "late")
 
 
 @pytest.mark.req("Q-34")
