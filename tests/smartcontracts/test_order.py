@@ -305,7 +305,7 @@ def test_a_change_takes_a_new_inquiry_and_quote_and_the_old_quote_is_superseded(
         buy(ledger, old.id)
 
 
-@pytest.mark.req("O-11")
+@pytest.mark.req("O-11", "Q-49")
 def test_the_last_valid_millisecond_of_a_quote_can_still_be_ordered_and_the_next_not():
     ledger = trading_ledger()
     buy(ledger, quoted(ledger, valid_until_ms=START_MS + 50_000).id, at=START_MS + 50_000)

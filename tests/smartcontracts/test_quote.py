@@ -355,6 +355,19 @@ def test_a_quote_that_breaks_a_discount_of_the_agreement_is_refused(changes, ref
 
 
 @pytest.mark.req("Q-43")
+@pytest.mark.parametrize(
+    ("said", "field"), [({"discount_id": "tenth"}, "discount_id"), ({"list_rate": Rate(11 * EURO, "EUR")}, "list_rate")]
+)
+def test_a_discount_that_nobody_agreed_to_is_none(said, field):
+    ledger = trading_ledger()
+    with pytest.raises(DiscountWrong) as caught:
+        discounted_quote(ledger, replace(monthly(10 * EURO), **said), term_total=Money(121_00, "EUR"))
+    assert caught.value.field == f"items[0].prices[1].{field}"
+    same = replace(monthly(10 * EURO), list_rate=Rate(10 * EURO, "EUR"))
+    discounted_quote(ledger, same, term_total=Money(121_00, "EUR"))
+
+
+@pytest.mark.req("Q-43")
 def test_the_list_price_too_is_bound_so_that_nobody_raises_it_to_take_the_discount_off():
     bound = PriceTerm(
         seller=org(SELLER),
@@ -476,6 +489,7 @@ def test_the_performance_that_is_offered_is_kept():
     assert quoted(trading_ledger(), items=items).items == items
 
 
+@pytest.mark.req("Q-47")
 def test_two_quotes_of_one_ledger_have_different_ids():
     ledger = trading_ledger()
     assert quoted(ledger).id != quoted(ledger).id

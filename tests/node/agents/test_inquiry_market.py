@@ -535,7 +535,7 @@ def test_where_no_time_is_left_for_sellers_another_way_is_tried_that_needs_none(
     assert market.failures == []
 
 
-@pytest.mark.req("Q-05", "Q-06")
+@pytest.mark.req("Q-05", "Q-06", "Q-44")
 def test_an_inquiry_that_nobody_can_serve_is_answered_with_the_reason():
     market = Market(pairs=TIERS, inventories={"alpha": pool(), "bravo": pool(), "charlie": pool()})
     market.ask("acme", "alpha", (SINGLE,))
@@ -668,6 +668,7 @@ def test_policy_may_quote_all_items_in_one_and_buyers_of_it_understand():
     assert [item.prices[0].rate.nano for item in asked.items] == [35_707_500_000, 0, 0]
 
 
+@pytest.mark.req("Q-46")
 def test_policy_may_mark_up_otherwise_than_the_rules():
     class Dear(Policies):
         def markup_basis_points(self, offering, buyer, rules):
