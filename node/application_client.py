@@ -114,7 +114,9 @@ class ApplicationClient:
         self._waiting[request.sequence] = answer
         try:
             self._send(request)
-            response = await asyncio.wait_for(answer, self._timeout_s)
+            # Not `wait_for`, which loses a cancellation that comes together with the answer: who is stopped would go on.
+            async with asyncio.timeout(self._timeout_s):
+                response = await answer
         except TimeoutError as error:
             raise ApplicationAway(f"the application gave no answer in {self._timeout_s:g} s") from error
         finally:

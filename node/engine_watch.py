@@ -86,12 +86,14 @@ class EngineWatch:
         """Watch until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._failed.wait(), POLL_S)
-                await self._do_restart("consensus_failed")
-                self._failed.clear()
+                async with asyncio.timeout(POLL_S):
+                    await self._failed.wait()
             except TimeoutError:
                 if await self._is_stuck():
                     await self._do_restart("no_progress")
+            else:
+                await self._do_restart("consensus_failed")
+                self._failed.clear()
 
     async def _do_restart(self, reason: str) -> None:
         self._log.critical("engine_restarts", reason=reason)

@@ -136,8 +136,8 @@ class LedgerLink:
                 answer = await anext(stream)
         finally:
             first.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ApplicationAway, ApplicationRefused):
-                await first
+            # Whatever became of it; only a cancellation of this task must not be lost here.
+            await asyncio.gather(first, return_exceptions=True)
             await stream.aclose()
 
     async def _follow_blocks(self) -> None:

@@ -91,7 +91,8 @@ class KeptProcess:
             pause_s = PAUSE_FIRST_S if time.monotonic() - started >= STEADY_S else pause_s
             self._log.warning("process_restarts", pause_s=pause_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
             pause_s = min(pause_s * 2, PAUSE_MAX_S)
             self.restarts += 1
 
@@ -108,7 +109,8 @@ class KeptProcess:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._stop_grace_s if grace_s is None else grace_s)
+            async with asyncio.timeout(self._stop_grace_s if grace_s is None else grace_s):
+                await process.wait()
         except TimeoutError:
             self._log.warning("process_killed", pid=process.pid)
             with contextlib.suppress(ProcessLookupError):

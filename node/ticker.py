@@ -73,7 +73,8 @@ class Ticker:
             wait_s = ATTEMPT_S
         # A block may bring another deadline, earlier or later.
         try:
-            await asyncio.wait_for(self._link.next_block(height), max(0.01, wait_s))
+            async with asyncio.timeout(max(0.01, wait_s)):
+                await self._link.next_block(height)
         except TimeoutError:
             return
 

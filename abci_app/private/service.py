@@ -85,9 +85,9 @@ class PrivateService:
         return found
 
     def opened(self, connection: PrivateConnection) -> bool:
-        """Count `connection` in; False: there is no room."""
+        """Count `connection` in; False: there is no room, or it was accepted just before the end."""
         self._connections.add(connection)
-        return len(self._connections) <= CONNECTIONS_MAX
+        return self._server is not None and len(self._connections) <= CONNECTIONS_MAX
 
     def closed(self, connection: PrivateConnection) -> None:
         """Count it out."""

@@ -120,7 +120,8 @@ class LedgerServer:
         for connection in tuple(self._connections):
             connection.finish()
         try:
-            await asyncio.wait_for(self._all_closed.wait(), grace_seconds)
+            async with asyncio.timeout(grace_seconds):
+                await self._all_closed.wait()
         except TimeoutError:
             self._log.error("abci.server.cut", connections=len(self._connections))
             for connection in tuple(self._connections):

@@ -285,6 +285,5 @@ class Ledger:
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError, ClientError):
-            await task
+    # Whatever became of them; only a cancellation of the caller must not be lost here.
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -193,4 +193,5 @@ class SystemClock:
             await news.wait()
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), max(0.0, (until_ms - self.now_ms()) / 1_000))
+            async with asyncio.timeout(max(0.0, (until_ms - self.now_ms()) / 1_000)):
+                await news.wait()

@@ -63,7 +63,8 @@ class Changes:
         """Return once `tell` was called more than `count` times, or the time is over."""
         if self.count == count:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._next.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._next.wait()
 
 
 class Access:
