@@ -159,9 +159,8 @@ class Connection(asyncio.Protocol):
             self._write_out()
             raise RequestError(reason, f"{method.name} is not for this connection")
         if method.lane in (Lane.SERVER, Lane.LOOP):
+            # A Flush isn't written at once: the turn that answers it ends within half a millisecond, and writes all.
             self._reply(self._dispatcher.answer(method, request))
-            if method.name == "flush":
-                self._write_out()
         else:
             self._abandon = self._dispatcher.start(method, request, self._call_done)
 
