@@ -698,6 +698,18 @@ def test_a_service_that_is_not_there_or_goes_the_other_way_is_unknown():
         assert caught.value.field == "change.service_id"
 
 
+@pytest.mark.req("C-05", "C-06")
+@pytest.mark.parametrize("kind", [ChangeKind.QOS, ChangeKind.TERMINATION])
+def test_what_modifies_or_ends_something_says_that_it_is_a_change_and_of_which_service(kind):
+    ledger, service = serving_ledger()
+    right = change_of(service, kind, ASK.items)
+    before = ledger.root()
+    with pytest.raises(ChangeMissing) as caught:
+        ask(ledger, replace(right, change=None))
+    assert (caught.value.field, ledger.root()) == ("change", before)
+    ask(ledger, right)
+
+
 def test_a_change_is_about_elements_of_the_service_or_about_new_ones():
     ledger, service = serving_ledger()
     ask(ledger, change_of(service))

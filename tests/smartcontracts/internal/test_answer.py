@@ -127,7 +127,7 @@ BAD_QUOTES = (
 )
 
 
-@pytest.mark.req("Q-45", "Q-46")
+@pytest.mark.req("C-08", "Q-45", "Q-46")
 @pytest.mark.parametrize(("refusal", "field", "changes"), BAD_QUOTES)
 def test_a_quote_other_than_decided_is_not_let_out(refusal, field, changes):
     ledger = internal_ledger()
