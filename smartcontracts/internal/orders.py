@@ -95,8 +95,10 @@ SERVICE_FULL: Final = "SERVICE_FULL"
 ACCEPTED_BY_HAND: Final = "ACCEPTED_BY_HAND"
 DELIVERY_INFO_BYTES_MAX: Final = 4_096
 SALT_BYTES: Final = 32
-# In recovery this part of the time left is for a seller's acceptance.
+# In recovery this part of the time left is for a seller's acceptance,
 ACCEPTANCE_SHARE: Final = 4
+# and this part is kept: its order is still to be carried, and the chain to be tested after it.
+KEPT_SHARE: Final = 8
 
 
 class Availability(StrEnum):
@@ -546,11 +548,13 @@ def release_order(command: ReleaseOrder, call: Call) -> Outcome:
 
 
 def _windows_down(handover: OrderHandover, now_ms: int) -> tuple[int, int]:
-    """Acceptance and activation window of an order that serves this one; in recovery both fill what is left. Req: O-33; X-22."""
+    """Acceptance and activation window of an order that serves this one; in recovery of what is left, less a part. Req: O-33; X-22."""
     if handover.status == HandoverStatus.ORDERING_EXTERNAL:
         return _first_windows(handover, now_ms)
     left_ms = end_of(handover) - now_ms
-    return left_ms // ACCEPTANCE_SHARE, left_ms - left_ms // ACCEPTANCE_SHARE
+    # They run one after the other, from when the order gets there: without that part they could outlast the service's.
+    acceptance_ms = left_ms // ACCEPTANCE_SHARE
+    return acceptance_ms, left_ms - acceptance_ms - left_ms // KEPT_SHARE
 
 
 def _first_windows(handover: OrderHandover, now_ms: int) -> tuple[int, int]:
