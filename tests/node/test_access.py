@@ -24,7 +24,11 @@ from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.api_pb2 import Refusal
 from tests.node.network import Founded, Org, RunningNode, found, write_config
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
+
+
+# Other programs may take the processors while it is measured.
+MEASURED_TIMES_MAX = 20
 
 
 @dataclass
@@ -64,7 +68,7 @@ async def refusal_of(connection, ledger_id):
     """(status, details, detail in the trailer, seconds) of a call that must be refused."""
     started = time.monotonic()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await connection.ledger.GetLedgerStatus(wire.GetLedgerStatusRequest(ledger_id=ledger_id), timeout=10)
+        await connection.ledger.GetLedgerStatus(wire.GetLedgerStatusRequest(ledger_id=ledger_id), timeout=60)
     seconds = time.monotonic() - started
     trailer = dict(caught.value.trailing_metadata())["syngraph-refusal-bin"]
     return caught.value.code(), caught.value.details(), Refusal.FromString(trailer), seconds
@@ -81,7 +85,7 @@ async def test_without_a_certificate_there_is_no_connection(scene):
     async with grpc.aio.secure_channel(scene.address, tls) as channel:
         call = channel.unary_unary("/syngraph.v1.NodeService/GetNodeStatus")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(b"", timeout=5)
+            await call(b"", timeout=60)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
@@ -111,15 +115,21 @@ async def test_forbidden_and_unknown_ledgers_are_answered_byte_for_byte_alike(sc
     connection = Connection(scene.address, scene.gamma.credentials(scene.alpha.authority))
     try:
         await refusal_of(connection, scene.shared.id)  # the connection is made with the first call
-        forbidden = [await refusal_of(connection, scene.shared.id) for _ in range(5)]
-        unknown = [await refusal_of(connection, "sg_" + "b" * 32) for _ in range(5)]
+        forbidden, unknown = [], []
+        for _ in range(MEASURED_TIMES_MAX):
+            for _ in range(5):
+                forbidden.append(await refusal_of(connection, scene.shared.id))
+                unknown.append(await refusal_of(connection, "sg_" + "b" * 32))
+            # The answer waits for a fixed time, so the fastest of each differ by scheduling only.
+            apart_s = abs(min(f[3] for f in forbidden) - min(u[3] for u in unknown))
+            if apart_s < 0.02:
+                break
     finally:
         await connection.close()
     assert {(s, d, r.SerializeToString()) for s, d, r, _ in forbidden} == {
         (s, d, r.SerializeToString()) for s, d, r, _ in unknown
     }
-    # The answer waits for a fixed time, so the fastest of each differ by scheduling only.
-    assert abs(min(f[3] for f in forbidden) - min(u[3] for u in unknown)) < 0.02
+    assert apart_s < 0.02
 
 
 async def refused_on(scene, pair, ledger_id):
@@ -197,7 +207,7 @@ async def test_a_stream_that_is_open_when_its_member_is_revoked_ends_before_it_s
         waiting = asyncio.ensure_future(anext(stream))
         receipt = await revoke(scene, clerk)
         with pytest.raises(Refused) as caught:
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 60)
         ended = caught.value
         with contextlib.suppress(StopAsyncIteration):
             await stream.aclose()

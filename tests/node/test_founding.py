@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from node.cli import main
 from tests.node.network import ROOT, RunningNode, free_port
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600)]
 
 
 def syngraph(*arguments):
@@ -29,7 +29,7 @@ def engine_keys(home):
     """This command becomes another program, so it gets a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
     command = [sys.executable, "-c", "from node.cli import main; main()", "node", "engine-keys", home, "--json"]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     return json.loads(answer.stdout)
 
 
@@ -55,14 +55,14 @@ def agent_alone(folder):
     """An agent as a process of its own, on a folder of its own, until Ctrl-C: it says what it did and nothing is left."""
     words = ["agent", "sof", "--set", "agents.folder=apart", "--set", "log.format=json"]
     command = [sys.executable, "-c", "from node.cli import main; main()", *words]
-    running = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-    try:
-        events = iter(lambda: json.loads(running.stderr.readline())["event"], "agent_started")
-        assert "agent_not_started" not in list(events)
-        running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=30)
-    finally:
-        running.kill()
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            events = iter(lambda: json.loads(running.stderr.readline())["event"], "agent_started")
+            assert "agent_not_started" not in list(events)
+            running.send_signal(signal.SIGINT)
+            _, told = running.communicate(timeout=120)
+        finally:
+            running.kill()
     assert running.returncode == 0, told
     assert [json.loads(line)["event"] for line in told.splitlines()][-1] == "agent_stopped"
 
@@ -152,10 +152,10 @@ def test_an_operator_founds_an_internal_ledger_and_runs_it_with_its_agents(tmp_p
     assert syngraph("config", "check")["ok"] is True
     node = RunningNode(Founder(tmp_path, port), tmp_path / "syngraph.toml").start()
     try:
-        give_up = time.monotonic() + 90
-        while "node_ready" not in node.log.read_text():
-            assert node.process.poll() is None, node.log.read_text()
-            assert time.monotonic() < give_up, node.log.read_text()
+        give_up = time.monotonic() + 180
+        while "node_ready" not in (log := node.log.read_text()) or log.count("agent_started") < len(AGENTS):
+            assert node.process.poll() is None, log
+            assert time.monotonic() < give_up, log
             time.sleep(0.1)
         node_id = "d" * 40
         (tmp_path / "acts.json").write_text(

@@ -131,12 +131,12 @@ async def test_who_watches_is_told_of_a_ledger_at_once_and_of_nothing_that_is_as
     assert not following.done()
     link.memberships += 1
     changes.tell()
-    assert (await asyncio.wait_for(following, 1)).ledgers[0].membership == 2
+    assert (await asyncio.wait_for(following, 60)).ledgers[0].membership == 2
     other = Link(Standings())
     other.ledger_id = "sg_" + "b" * 32
     links[other.ledger_id] = other
     changes.tell()
-    assert len((await asyncio.wait_for(anext(told), 1)).ledgers) == 2
+    assert len((await asyncio.wait_for(anext(told), 60)).ledgers) == 2
     await told.aclose()
 
 
@@ -149,10 +149,10 @@ async def test_a_node_that_is_starting_says_so_and_tells_the_rest_when_it_knows(
     first = await anext(told)
     assert (first.ledgers, first.starting) == ((), True)
     link.away = False
-    second = await asyncio.wait_for(anext(told), 2)
+    second = await asyncio.wait_for(anext(told), 60)
     assert (len(second.ledgers), second.starting) == (1, True)
     unknown.standings.known = True
-    third = await asyncio.wait_for(anext(told), 2)
+    third = await asyncio.wait_for(anext(told), 60)
     assert (len(third.ledgers), third.starting) == (1, False)
     await told.aclose()
 
@@ -172,9 +172,9 @@ async def test_what_nobody_tells_of_is_found_by_looking(link, monkeypatch):
     told = watched({LEDGER: link}, Changes())
     assert (await anext(told)).ledgers[0].contracts_version == 1
     link.version = 2
-    assert (await asyncio.wait_for(anext(told), 1)).ledgers[0].contracts_version == 2
+    assert (await asyncio.wait_for(anext(told), 60)).ledgers[0].contracts_version == 2
     link.halt = "a reason"
-    assert (await asyncio.wait_for(anext(told), 1)).ledgers[0].halted
+    assert (await asyncio.wait_for(anext(told), 60)).ledgers[0].halted
     await told.aclose()
 
 
@@ -202,7 +202,7 @@ async def test_a_call_that_takes_too_long_ends_and_is_told_its_time(link):
     began = asyncio.get_running_loop().time()
     with pytest.raises(TimedOut):
         await calls(link).call("Get", get("slow"), timeout_s=0.05)
-    assert asyncio.get_running_loop().time() - began < 5
+    assert asyncio.get_running_loop().time() - began < 50
 
 
 async def test_a_service_knows_how_long_it_has():
@@ -212,8 +212,8 @@ async def test_a_service_knows_how_long_it_has():
         seen.append(context.time_remaining())
         return wire.GetResponse()
 
-    await InsideCalls((SimpleNamespace(Get=answer),), PEM).call("Get", get(), timeout_s=20.0)
-    assert 19.0 < seen[0] <= 20.0
+    await InsideCalls((SimpleNamespace(Get=answer),), PEM).call("Get", get(), timeout_s=2_000.0)
+    assert 1_900.0 < seen[0] <= 2_000.0
 
 
 async def test_of_a_bug_only_its_sort_is_told(link):

@@ -94,8 +94,8 @@ async def scene_of(**options):
         await scene.serve()
         scene.link.start()
         try:
-            await asyncio.wait_for(scene.link.next_block(0), 10)
-            await asyncio.wait_for(scene.link.settled(scene.world.committed.height), 10)
+            await asyncio.wait_for(scene.link.next_block(0), 60)
+            await asyncio.wait_for(scene.link.settled(scene.world.committed.height), 60)
             scene.asked.clear()
             yield scene
         finally:
@@ -113,7 +113,7 @@ async def scene():
 
 
 async def receipts_of(tasks):
-    return await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    return await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
 @pytest.mark.parametrize("count", [1, MANY])
@@ -216,7 +216,7 @@ async def test_what_the_engine_knew_already_is_asked_for_once(scene):
         return True
 
     waiting = scene.link.wait_for_receipt(transaction_name(scene.world, raw), known)
-    assert (await asyncio.wait_for(waiting, 10)).name == "REFUSED"
+    assert (await asyncio.wait_for(waiting, 60)).name == "REFUSED"
     assert scene.asked == {"get_receipt": 1}
 
 
@@ -231,4 +231,4 @@ async def test_what_the_engine_knew_already_is_found_though_the_application_is_a
     waiting = asyncio.create_task(scene.link.wait_for_receipt(transaction_name(scene.world, raw), known))
     await asyncio.sleep(0.3)
     await scene.serve()
-    assert (await asyncio.wait_for(waiting, 10)).name == "REFUSED"
+    assert (await asyncio.wait_for(waiting, 60)).name == "REFUSED"

@@ -11,23 +11,33 @@ from tests.node.network import ROOT
 
 # Waits for something that never comes, is interrupted there, and says what is left. SyncClient is made of these two.
 PROGRAM = """
-import asyncio, signal, threading
+import asyncio, signal, threading, time
+import ledgers.client.sync
 from ledgers.client.sync import _Loop, _Sync
+
+ledgers.client.sync._LET_GO_S = 60
+waiting = threading.Event()
 
 class Silent:
     async def events(self):
         yield "first"
         try:
+            waiting.set()
             await asyncio.sleep(3600)
         finally:
             print("let go", flush=True)
     async def get(self):
+        waiting.set()
         await asyncio.sleep(3600)
+
+def interrupt():
+    waiting.wait()
+    time.sleep(0.5)  # until the main thread waits for what has begun
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 loop = _Loop()
 client = _Sync(Silent(), loop)
-main = threading.main_thread().ident
-threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+threading.Thread(target=interrupt).start()
 try:
     WAIT
 except KeyboardInterrupt:
@@ -67,7 +77,7 @@ def test_what_was_read_by_half_is_let_go_of_when_the_client_is_closed_without_a_
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
     assert (done.stdout.splitlines(), done.stderr, done.returncode) == (["let go", "closed"], "", 0)
 
@@ -86,6 +96,6 @@ def test_an_interrupted_call_lets_go_of_what_it_waited_for(wait, told):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
     assert (done.stdout.splitlines(), done.stderr, done.returncode) == (told, "", 0)
