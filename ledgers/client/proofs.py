@@ -109,7 +109,7 @@ class ProofFile:
                 validators=content["validators"],
             )
             canonical = read.to_bytes()
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             raise ProofFileInvalid(
                 "file_malformed", f"This is not a proof file of format {FORMAT}: {error}."
             ) from error
