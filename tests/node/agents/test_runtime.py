@@ -438,17 +438,21 @@ async def test_what_is_old_and_lasts_is_looked_for_once_after_a_cursor_was_lost(
         looked.append(wish.id)
 
     world, names = old_world(note)
+    recent = world.wish()
+    world.port.created_ms[recent] = 9 * OWED_MS + 3_000
     async with running(world):
-        assert looked == []
+        assert looked == [recent]
         await world.pass_time(3_000)
-        assert looked == names
+        assert looked == [recent, *names]
         # Neither a whole round nor a start with a cursor goes so far back.
         await world.pass_time(11 * PACE.sweep_ms, step_ms=10_000)
-        assert looked == names
+        assert looked == [recent, *names]
     assert world.cursors.read(world.port.id)
     async with running(world):
         await world.pass_time(11 * PACE.sweep_ms, step_ms=10_000)
-        assert looked == names
+        assert looked == [recent, *names]
+    # By now that one is as old.
+    names.append(recent)
     world.cursors.clear()
     async with running(world):
         await world.pass_time(3_000)
@@ -494,15 +498,18 @@ async def test_an_agent_killed_before_it_has_looked_back_does_so_again():
 
 async def test_a_node_that_is_away_while_an_agent_looks_back_is_asked_again():
     world, names = old_world(do_weigh)
-    # The listing of what is open, and the one of what is old.
-    world.port.failures += [None, None, NodeUnreachable("away")]
+    # Two listings of what is open, then the one of what is old.
+    world.port.failures += [None, None, *[NodeUnreachable("away")] * 5]
     with capture_logs() as logs:
         async with running(world):
-            await world.pass_time(3_000)
+            await world.pass_time(2 * PACE.cursor_ms)
+            # Nothing is left to do that the agent knows of; the cursor is not kept all the same.
             assert {world.status(name) for name in names} == {"asked"}
-            await world.pass_time(3_000)
+            assert not world.cursors.read(world.port.id)
+            await world.pass_time(2 * PACE.cursor_ms)
             assert {world.status(name) for name in names} == {"weighed"}
-    assert [log["reason"] for log in logs if log["event"] == "agent_look_back_failed"] == ["NodeUnreachable"]
+            assert world.cursors.read(world.port.id)
+    assert [log["reason"] for log in logs if log["event"] == "agent_look_back_failed"] == ["NodeUnreachable"] * 5
 
 
 async def test_what_is_new_does_not_wait_for_all_that_is_old():
