@@ -72,9 +72,7 @@ class PrivateConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self._decoder.feed(data)
-        if self._reading and self._decoder.buffered_bytes > READ_AHEAD_BYTES:
-            self._reading = False
-            self._transport.pause_reading()
+        self._pace_reading()
         self._slices.wake(self)
 
     def pause_writing(self) -> None:
@@ -138,9 +136,22 @@ class PrivateConnection(asyncio.Protocol):
         return False
 
     def _pace_reading(self) -> None:
-        if not self._reading and self._transport is not None and self._decoder.buffered_bytes <= READ_AHEAD_BYTES:
+        """Stop reading when enough is buffered; never in the middle of a frame, which could not end then."""
+        if self._transport is None:
+            return
+        full = self._decoder.buffered_bytes > READ_AHEAD_BYTES and self._holds_frame()
+        if full and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+        elif not full and not self._reading:
             self._reading = True
             self._transport.resume_reading()
+
+    def _holds_frame(self) -> bool:
+        try:
+            return self._decoder.has_frame()
+        except FrameError:
+            return True  # The next turn ends the connection.
 
     def close(self) -> None:
         """End after what is written."""

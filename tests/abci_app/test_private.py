@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from abci_app.private.connection import STREAMS_MAX
+from abci_app.private.connection import READ_AHEAD_BYTES, REQUEST_BYTES_MAX, STREAMS_MAX
 from abci_app.private.endpoint import Endpoint
 from abci_app.private.service import PrivateService
 from abci_app.private.streams import EventStream
@@ -45,7 +45,7 @@ class Client:
 
     async def receive(self):
         while (payload := self.decoder.next_frame()) is None:
-            data = await asyncio.wait_for(self.reader.read(65_536), 10)
+            data = await asyncio.wait_for(self.reader.read(65_536), 60)
             if not data:
                 raise EOFError
             self.decoder.feed(data)
@@ -291,6 +291,28 @@ async def test_a_reader_that_does_not_read_holds_nobody_up(served):
             assert (await quick.ask(get_app_hash=wire.GetAppHashRequest())).get_app_hash.height
         for _ in range(300):
             assert len((await slow.receive()).list.documents) == 1
+
+
+@pytest.mark.parametrize(
+    "size", [READ_AHEAD_BYTES - 100, READ_AHEAD_BYTES + 1, 524_288, 1_048_576, REQUEST_BYTES_MAX - 100]
+)
+async def test_a_request_larger_than_what_is_read_ahead_is_answered_and_the_next_one_too(served, size):
+    """It had to be whole to be answered, and reading had stopped before it was: the node never heard from its application again."""
+    async with Client(served.path) as client:
+        large = await client.ask(simulate=wire.SimulateRequest(transaction=bytes(size)))
+        assert large.simulate.receipt.name in ("TRANSACTION_TOO_LARGE", "TRANSACTION_MALFORMED")
+        # Two at once: the second one waits in what was read.
+        asked = [client.send(simulate=wire.SimulateRequest(transaction=bytes(size))) for _ in range(2)]
+        assert [(await client.receive()).sequence for _ in asked] == asked
+        assert (await client.ask(get_app_hash=wire.GetAppHashRequest())).get_app_hash.height
+
+
+async def test_requests_beyond_the_cap_end_their_connection_and_no_other(served):
+    async with Client(served.path) as large, Client(served.path) as other:
+        large.send(simulate=wire.SimulateRequest(transaction=bytes(REQUEST_BYTES_MAX + 1)))
+        with pytest.raises((EOFError, ConnectionError)):
+            await large.receive()
+        assert (await other.ask(get_app_hash=wire.GetAppHashRequest())).get_app_hash.height
 
 
 async def test_a_long_list_yields(served):
