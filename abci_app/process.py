@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 STORE_DIRECTORY: Final = "store"
 STAGE_TIMES_FILE: Final = "stage-times.json"
-LOCK_TRIES: Final = 50
+# More than the time after which a supervisor kills a process that does not end.
+LOCK_TRIES: Final = 150
 LOCK_WAIT_SECONDS: Final = 0.2
 
 

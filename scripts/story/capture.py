@@ -232,6 +232,11 @@ def _record(path: Path) -> None:
     """Until SIGTERM, or the end of who started it: every frame on the loopback interface."""
     ring, frames, end_by, parent = _Ring(), 0, 0.0, os.getppid()
 
+    def write_block(wait_s: float) -> int:
+        block = [_LENGTH.pack(len(frame)) + frame for frame in ring.frames(wait_s)]
+        target.write(b"".join(block))
+        return len(block)
+
     def end(*_: Any) -> None:
         nonlocal end_by
         end_by = time.monotonic() + _DRAIN_S
@@ -243,9 +248,12 @@ def _record(path: Path) -> None:
         while not end_by or time.monotonic() < end_by:
             if os.getppid() != parent:
                 return
-            for frame in ring.frames(_WAIT_S):
-                frames += 1
-                target.write(_LENGTH.pack(len(frame)) + frame)
+            frames += write_block(_WAIT_S)
+        # On a busy machine the time may be over before anything of it was read.
+        for _ in range(_BLOCKS):
+            frames += (written := write_block(0))
+            if not written:
+                break
     print(json.dumps({"frames": frames, "dropped": ring.lost()}), flush=True)
 
 

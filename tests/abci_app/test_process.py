@@ -65,15 +65,15 @@ def ledger_config(home, name, genesis):
 class Process:
     """A real application process."""
 
-    def __init__(self, home, config, **environment):
+    def __init__(self, home, config, *, log="app.log", **environment):
         path = home / "app.json"
         path.write_text(json.dumps(config))
         paths = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
-        self.log = home / "app.log"
-        with self.log.open("w") as log:
+        self.log = home / log
+        with self.log.open("w") as told:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "abci_app", "--config", str(path)],
-                stderr=log,
+                stderr=told,
                 env={**os.environ, "PYTHONPATH": paths, **environment},
             )
         OPEN.append(self)
@@ -81,10 +81,10 @@ class Process:
     def end(self):
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(20)
+            self.process.wait(60)
 
     def wait_for(self, *paths):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not all(Path(p).exists() for p in paths):
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline
@@ -92,7 +92,7 @@ class Process:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def lines(self):
         return [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -103,10 +103,10 @@ class Engine:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
+        OPEN.append(self)
+        self.socket.settimeout(60)
         self.socket.connect(str(path))
         self.decoder = FrameDecoder()
-        OPEN.append(self)
 
     def end(self):
         self.socket.close()
@@ -276,9 +276,12 @@ def test_a_store_that_another_process_holds_is_waited_for_and_leaves_no_record(h
     # Sockets of its own, the same store.
     other = ledger_config(home, "one", genesis)
     other |= {"abci_socket": str(home / "one/second.sock"), "private_socket": str(home / "second.sock")}
-    second = Process(home, {"ledgers": [other]})
-    time.sleep(1.5)
-    assert second.process.poll() is None
+    second = Process(home, {"ledgers": [other]}, log="second.log")
+    deadline = time.monotonic() + 60
+    while "store.locked" not in second.log.read_text():
+        assert second.process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert not (home / "one/second.sock").exists()
     assert first.stop() == 0
     second.wait_for(home / "one/second.sock")
@@ -316,9 +319,9 @@ def test_invalid_configuration_of_a_ledger(home):
 
 
 def test_a_process_does_not_start_on_a_bad_configuration_or_ground(home):
-    assert Process(home, {"surplus": 1}).process.wait(20) == 2
+    assert Process(home, {"surplus": 1}).process.wait(60) == 2
     config = {"ledgers": [ledger_config(home, "one", make_genesis())]}
-    assert Process(home, config, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION="python").process.wait(20) == 3
+    assert Process(home, config, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION="python").process.wait(60) == 3
 
 
 def test_the_ground_is_what_the_vectors_say(monkeypatch):

@@ -190,7 +190,7 @@ def test_the_home_of_somebody_unknown_is_a_name_like_any_other(file, tmp_path):
 
 def syngraph(*arguments, cwd):
     command = [sys.executable, "-c", "from node.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_config_commands_answer_with_stable_exit_codes(file, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class CountingApplication:
         if name in self.entered:
             self.entered[name].set()
         if name in self.waits:
-            assert self.waits[name].wait(10)
+            assert self.waits[name].wait(60)
         if name in self.raises:
             raise self.raises[name]
 
@@ -139,7 +140,7 @@ class Client:
         """The next response, or None at the end of the stream."""
         while (payload := self.decoder.next_frame()) is None:
             try:
-                data = await asyncio.wait_for(self.reader.read(1 << 18), 20)
+                data = await asyncio.wait_for(self.reader.read(1 << 18), 60)
             except ConnectionResetError:
                 return None
             if not data:
@@ -209,12 +210,12 @@ class Harness:
         return [entry for entry in self.log.entries if entry["event"] == name]
 
     async def until_event(self, name: str) -> Any:
-        """The first log line of this name, waiting up to five seconds for it."""
-        for _ in range(500):
-            if self.events(name):
-                return self.events(name)[0]
+        """The first log line of this name, once it is there."""
+        give_up = time.monotonic() + 60
+        while not self.events(name):
+            assert time.monotonic() < give_up, f"no {name} among {self.log.entries}"
             await asyncio.sleep(0.01)
-        raise AssertionError(f"no {name} among {self.log.entries}")
+        return self.events(name)[0]
 
 
 @asynccontextmanager

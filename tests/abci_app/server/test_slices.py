@@ -26,7 +26,7 @@ class Endless:
 
 
 # A machine that is busy with other things disturbs most tries, but not all of them.
-TRIES = 20
+TRIES = 60
 NEARLY_ALL = (0.85, 1.1)
 WITH_RESTS = (0.3, 0.75)
 

@@ -87,7 +87,7 @@ async def test_the_clock_waits_for_news_or_for_its_time():
     news.set()
     await clock.wait(news, None)
     await clock.wait(news, clock.now_ms() + 60_000)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
 
 
 async def test_invalid_second_agent_of_one_role_on_one_folder(tmp_path):

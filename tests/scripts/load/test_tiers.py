@@ -153,13 +153,13 @@ async def heard():
 
 async def test_who_waits_hears_at_once_and_what_was_heard_before_counts(heard):
     seat, watch = heard
-    waiting = asyncio.create_task(watch.heard(lambda one: one.name == "b", 5, "b"))
+    waiting = asyncio.create_task(watch.heard(lambda one: one.name == "b", 60, "b"))
     await seat.told.put(Event("a"))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     await seat.told.put(Event("b"))
     assert (await waiting).name == "b"
-    assert (await watch.heard(lambda one: one.name == "a", 5, "a")).height == 4
+    assert (await watch.heard(lambda one: one.name == "a", 60, "a")).height == 4
     assert [one.names for one in watch.commits()] == [("a", "b")]
 
 

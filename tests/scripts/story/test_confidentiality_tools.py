@@ -9,7 +9,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from scripts.story.capture import Capture, is_permitted, streams_of
 from scripts.story.markers import markers_of, plain, values
 from scripts.story.scenarios.base import Scenario, Set
 from scripts.story.traces import search
-from tests.node.network import ROOT
+from tests.node.network import ROOT, all_gone
 
 MARKER = b"planted-0123456789"
 
@@ -135,10 +134,7 @@ async def start():
 asyncio.run(start())
 """
     done = subprocess.run([sys.executable, "-c", starter], cwd=ROOT, capture_output=True, text=True, check=False)
-    ended_by = time.monotonic() + 10
-    while Path(f"/proc/{done.stdout.strip()}/cmdline").exists():
-        assert time.monotonic() < ended_by
-        time.sleep(0.1)
+    assert all_gone([int(done.stdout)])
 
 
 async def test_a_recorder_that_can_not_begin_is_no_recording(tmp_path, monkeypatch):
