@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import plyvel
