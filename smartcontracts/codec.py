@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import compress
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -200,14 +202,16 @@ def _build_plan(record_type: type[Any]) -> _Plan:
         raise TypeError(f"{record_type.__name__} and {name} differ in: {', '.join(sorted(extra))}")
     nested = tuple((f.name, _nested_value(hints[f.name])) for f in record_fields if _is_nested(hints[f.name]))
     plain = tuple(f.name for f in record_fields if not _is_nested(hints[f.name]))
+    plain_values = _values_of(plain)
     readers = tuple((f.name, _reader(f, hints[f.name])) for f in record_fields)
 
     def to_value(record: Any) -> dict[str, Any]:
-        # What is zero or empty is not in the bytes, so it need not be set.
-        built = {field: value for field in plain if (value := getattr(record, field)) or value is None}
-        if None in built.values():
+        values = plain_values(record)
+        if None in values:
             # The constructor would pass over it as over what is not given.
             raise TypeError(f"a field of {record_type.__name__} that must have a value is None")
+        # What is zero or empty is not in the bytes, so it need not be set.
+        built = dict(compress(zip(plain, values, strict=True), values))
         for field, value_of in nested:
             value = getattr(record, field)
             if value is not None:
@@ -218,6 +222,13 @@ def _build_plan(record_type: type[Any]) -> _Plan:
         return record_type(**{field: read(parsed, path) for field, read in readers})
 
     return _Plan(message, to_value, from_message)
+
+
+def _values_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """From a record to the values of its fields `names`: `attrgetter` as if it gave a tuple for fewer than two, too."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
 
 
 def _choice_plan(record_type: type[Any], message: type[Message]) -> _Plan:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from types import MappingProxyType
 from typing import Final
 
 ID_HASH_BYTES: Final = 20
@@ -26,7 +25,7 @@ def derive_id(prefix: str, *parts: str | bytes | int) -> str:
 
 def base32(data: bytes) -> str:
     """RFC 4648 base32 in lower case without padding."""
-    return base64.b32encode(data).decode("ascii").rstrip("=").translate(_LOWER)
+    return base64.b32encode(data).rstrip(b"=").translate(_LOWER).decode("ascii")
 
 
 def organization_id(ca_public_key: bytes) -> str:
@@ -48,4 +47,4 @@ def _as_bytes(part: str | bytes | int) -> bytes:
     return b"s" + part.encode("utf-8")
 
 
-_LOWER: Final = MappingProxyType({upper: upper + 32 for upper in range(65, 91)})
+_LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")

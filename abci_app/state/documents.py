@@ -92,6 +92,8 @@ def _document(
 def _pairs(terms: Terms) -> Iterator[tuple[str, str]]:
     for term in TERMS:
         values = getattr(terms, term)
+        if not values:
+            continue
         for value in (values,) if isinstance(values, str) else values:
             if "\x00" in value or len(value) > TERM_CHARACTERS_MAX:
                 # A zero byte would make one value's entry look like another's.
