@@ -322,27 +322,44 @@ def _author_findings(
 async def _lineage_findings(
     internal: Ledger, releases: Sequence[Any], outside: dict[str, dict[str, list[Any]]], organization: str
 ) -> tuple[int, list[Finding]]:
-    """The upstream buyers of each forwarded inquiry are its parent's, and the organization itself."""
+    """The upstream buyers of each forwarded inquiry are its parent's, and the organization itself.
+
+    The release tells the parent. Where there is none, since a person has gone on from a request, or where it serves a recovery, the
+    lineage key does, which comes along with every request that goes on.
+    """
     by_hash = {release.sha256: release for release in releases}
+    received = _received(outside, organization)
     originals = {(ledger_id, one.id): one for ledger_id, documents in outside.items() for one in documents["inquiry"]}
     parents: dict[str, Any | None] = {}
     compared, found = 0, []
     for ledger_id, documents in outside.items():
         for inquiry in documents["inquiry"]:
             release = next((by_hash[one] for one in inquiry.releases if one in by_hash), None)
-            if inquiry.buyer != organization or release is None:
+            if inquiry.buyer != organization:
                 continue
             # All sellers that are asked for one sourcing have one parent.
-            if release.subject_id not in parents:
+            if release is not None and release.subject_id not in parents:
                 parents[release.subject_id] = await _parent(internal, release)
-            parent = parents[release.subject_id]
-            if parent is None:
-                continue
-            compared += 1
-            original = originals.get((parent.ledger_id, parent.inquiry.id), parent.inquiry)
+            parent = None if release is None else parents[release.subject_id]
+            above = received.get(inquiry.lineage_key, [])
+            compared += parent is not None or bool(above)
             where = {"ledger_id": ledger_id, "kind": "inquiry", "id": inquiry.id}
+            if parent is None:
+                found += _lineage_by_key(inquiry, above, organization, where)
+                continue
+            original = originals.get((parent.ledger_id, parent.inquiry.id), parent.inquiry)
             found += _lineage_of(inquiry, parent, original, organization, where)
     return compared, found
+
+
+def _received(outside: Mapping[str, dict[str, list[Any]]], organization: str) -> dict[bytes, list[Any]]:
+    """What the organization was asked, by lineage key: a request that comes over two ways has one key."""
+    found: dict[bytes, list[Any]] = {}
+    for documents in outside.values():
+        for inquiry in documents["inquiry"]:
+            if inquiry.seller == organization:
+                found.setdefault(inquiry.lineage_key, []).append(inquiry)
+    return found
 
 
 async def _parent(internal: Ledger, release: Any) -> Any | None:
@@ -371,6 +388,15 @@ def _lineage_of(inquiry: Any, handover: Any, original: Any, organization: str, w
         sentence = f"Its upstream buyers are not those of {original.id} with this organization at the end: {_how(inquiry.ancestors, expected)}."
         found.append(Finding(name="LINEAGE_ALTERED", sentence=sentence, **where))
     return found
+
+
+def _lineage_by_key(inquiry: Any, above: Sequence[Any], organization: str, where: dict[str, Any]) -> list[Finding]:
+    """`above` are the requests that it may go on from; without any it begins one."""
+    expected = [(*one.ancestors, pseudonym(one.lineage_key, organization)) for one in above]
+    if not expected or inquiry.ancestors in expected:
+        return []
+    sentence = f"It has the lineage key of {above[0].id}, and not its upstream buyers with this organization at the end: {_how(inquiry.ancestors, expected[0])}."
+    return [Finding(name="LINEAGE_ALTERED", sentence=sentence, **where)]
 
 
 def _how(given: tuple[str, ...], expected: tuple[str, ...]) -> str:

@@ -96,8 +96,9 @@ def released(command=COMMAND, *, kept=None, items_id="", status="carried", ledge
 BELOW = inquiry("inq_down", "alpha", "bravo", COMMAND.ancestors, (released().sha256,))
 
 
-async def audited(*, release=None, original=ABOVE, below=BELOW, apart=()):
-    internal = Shelf("int", "internal", ("release", release or released(), ()), ("sourcing", Sourcing(), ()))
+async def audited(*, release=None, original=ABOVE, below=BELOW, apart=(), purpose="inquiry_handover"):
+    sourcing = Sourcing(subject_kind=purpose)
+    internal = Shelf("int", "internal", ("release", release or released(), ()), ("sourcing", sourcing, ()))
     internal.put("inquiry_handover", Handover(ABOVE))
     for items in apart:
         internal.put("outward_items", OutwardItems(id="oit_1", items=items))
@@ -176,6 +177,32 @@ async def test_an_act_that_nobody_released_is_found():
 
 async def test_a_person_s_act_needs_no_release():
     report = await audited(release=released(status="void"), below=replace(BELOW, releases=()))
+    assert (report.inquiries, names(report)) == (1, [])
+
+
+@pytest.mark.req("Q-09")
+@pytest.mark.parametrize("purpose", ["by-hand", "recovery"])
+@pytest.mark.parametrize(
+    ("ancestors", "how"),
+    [
+        (BELOW.ancestors, ""),
+        (ancestors_of(KEY, "alpha"), "shortened"),
+        (tuple(reversed(BELOW.ancestors)), "reordered"),
+        (ancestors_of(KEY, "alpha", (*ABOVE.ancestors, pseudonym(KEY, "zulu"))), "extended by 2"),
+    ],
+)
+async def test_who_goes_on_by_hand_or_in_a_recovery_names_all_upstream_buyers_too(purpose, ancestors, how):
+    """Nothing on the internal ledger leads from there to the request: its lineage key does."""
+    release = released(replace(COMMAND, ancestors=ancestors), status="void" if purpose == "by-hand" else "carried")
+    below = replace(BELOW, ancestors=ancestors, releases=() if purpose == "by-hand" else (release.sha256,))
+    report = await audited(release=release, below=below, purpose="order_handover")
+    assert (report.inquiries, names(report)) == (1, ["LINEAGE_ALTERED"] if how else [])
+    assert all(how in finding.sentence for finding in report.findings)
+
+
+async def test_who_asks_for_itself_goes_on_from_nothing():
+    own = replace(BELOW, lineage_key=b"o" * 32, ancestors=ancestors_of(b"o" * 32, "alpha"), releases=())
+    report = await audited(release=released(status="void"), below=own)
     assert (report.inquiries, names(report)) == (0, [])
 
 
