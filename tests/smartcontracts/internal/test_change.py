@@ -781,6 +781,7 @@ def test_a_start_that_was_refused_out_there_may_be_tried_again():
     assert [one.act for one in ledger.all(RELEASE)].count("start_change") == 2
 
 
+@pytest.mark.req("C-09")
 def test_invalid_starts_are_refused_in_order():
     ledger = mirror_down(planned())
     assert refusal_of(ledger, "release_start", starting(ledger, plan_id="x"), "s_bus") == (
