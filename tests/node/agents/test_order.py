@@ -14,6 +14,7 @@ from smartcontracts.internal.release import released_command
 from smartcontracts.kernel import Role
 from smartcontracts.trade import ItemRelation, WindowTooShort
 from tests.node.agents.chains import ACCEPTANCE_MS, ACTIVATION_MS, Killer, fault, ordered, stock
+from tests.smartcontracts.support import org
 from tests.smartcontracts.trading import SINGLE
 
 DELTA = (("acme", "alpha"), ("alpha", "bravo"), ("bravo", "charlie"))
@@ -159,7 +160,7 @@ def test_one_internal_rejection_rejects_the_order_and_nothing_is_ordered():
     assert chain.market.failures == []
 
 
-@pytest.mark.req("O-29", "X-15", "D-40")
+@pytest.mark.req("O-23", "O-29", "X-15", "D-40")
 def test_one_sellers_rejection_cancels_the_siblings_that_were_accepted():
     inventories = {
         "alpha": stock("none"),
@@ -176,6 +177,8 @@ def test_one_sellers_rejection_cancels_the_siblings_that_were_accepted():
     assert [order.status for order in chain.market.records(chain.market.between("alpha", "charlie"), "order")] == [
         "rejected"
     ] * 2
+    # The first that is heard of decides, with its seller's word.
+    assert "ELEMENT_REJECTED" in [one.reason for one in chain.elements("alpha") if one.seller == org("charlie")]
     assert chain.statuses("bravo") == ["released"]
     assert [chain.booked(name) for name in ("alpha", "bravo", "charlie")] == [0, 0, 0]
 

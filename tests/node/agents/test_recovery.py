@@ -7,9 +7,11 @@ import pytest
 from node.agents.policies import Extension, Policies, Recovery
 from smartcontracts.agreement import DelayPenalty
 from smartcontracts.delivery import ExtendWindow
+from smartcontracts.kernel import Role
 from tests.node.agents.chains import ACTIVATION_MS, Killed, Killer, fault, ordered, stock
 from tests.smartcontracts.support import org
 
+PAIR = (("acme", "alpha"),)
 THREE = (("acme", "alpha"), ("alpha", "bravo"), ("alpha", "charlie"))
 DEEP = (("acme", "alpha"), ("alpha", "bravo"), ("bravo", "charlie"))
 BROKEN = fault("activate", cause="BROKEN", times=1_000)
@@ -185,6 +187,43 @@ def test_a_window_that_the_buyer_extends_unasked_is_passed_on_to_sellers():
     assert extension(chain.the_order("alpha", "bravo")) == ("buyer_extended", True, True)
     assert chain.elements("alpha")[2].activate_by_ms == chain.the_order("alpha", "bravo").activate_by_ms > before
     assert chain.handover("bravo").activate_by_ms == chain.the_order("alpha", "bravo").activate_by_ms
+
+
+@pytest.mark.req("D-31", "D-33", "D-41", "D-43", "X-24")
+def test_a_service_that_is_ready_but_not_told_of_in_time_is_activated_with_more_time():
+    """alpha's S-BUS is away until its buyer's window has ended, while INT has nothing left but to say that all is active."""
+    chain = ordered({"alpha": stock("port", "line", faults=fault("activate", delay_ms=60_000, times=9))}, PAIR)
+    chain.market.run()
+    away = chain.market.desks.pop(("alpha", Role.S_BUS))
+    chain.wait(2 * ACTIVATION_MS)
+    assert (chain.the_order().status, chain.handover("alpha").status) == ("overdue", "to_activate")
+    chain.market.desks["alpha", Role.S_BUS] = away
+    chain.market.sweep()
+    chain.wait(60_000)
+    order = chain.the_order()
+    assert extension(order) == ("extension_granted", True, True)
+    assert (order.status, chain.handover("alpha").status) == ("activated", "activated")
+
+
+DEAR = """
+[[pool]]
+id = "dear"
+offerings = ["port"]
+capacity = 9
+lead_time_ms = 60000
+cost = { recurring = "50.00", period = "month" }
+"""
+
+
+@pytest.mark.req("X-26")
+def test_another_element_of_our_own_that_costs_more_is_none_either():
+    """Both ports of the cheap pool are taken until what failed is given back, which takes its time."""
+    faults = fault("activate", cause="BROKEN") + fault("release", delay_ms=60_000, times=9) + DEAR
+    chain = ordered({"alpha": stock("port", "line", capacity=3, faults=faults)}, PAIR, policies={"alpha": Stubborn()})
+    chain.wait()
+    assert chain.market.failures == []
+    assert "PRICE_DIFFERS" in [one.reason for one in chain.elements("alpha")]
+    assert {price.rate.nano for one in chain.elements("alpha") for price in one.cost} == {10 * 10**9}
 
 
 class Strict(Policies):

@@ -181,6 +181,16 @@ def test_a_new_inquiry_is_sourced_in_recovery():
     assert "sourcing.requested" in ledger.event_names()
 
 
+@pytest.mark.req("D-40")
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+def test_what_is_asked_for_anew_when_the_order_ends_is_not_bought(status):
+    ledger = ranked()
+    chosen = choosing(ledger)
+    send(ledger, "record_upstream", upstream(ledger, status), "s_bus")
+    assert element(ledger, tries=1).status == "cancelled"
+    assert refusal_of(ledger, "choose_replacement", chosen, "sco") == (WrongStatus, "status")
+
+
 @pytest.mark.req("D-30", "O-22", "O-33", "X-22", "X-26")
 def test_the_quote_that_is_chosen_in_recovery_is_ordered_for_this_order():
     ledger = ranked()
