@@ -478,6 +478,7 @@ def test_a_seller_that_gives_up_after_the_start_is_the_deliverys_matter():
     assert (plan(ledger).status, the_handover(ledger).status) == ("begun", "accepted")
 
 
+@pytest.mark.req("C-09")
 def test_another_window_opens_the_question_again():
     ledger = agreed()
     mirror_up(ledger, "agreeing", window=window(ledger, 30_000, 40_000, by="acme"))
