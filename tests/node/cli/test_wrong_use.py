@@ -80,8 +80,20 @@ def test_scripts_can_read_what_is_wrong_with_the_words_themselves(syngraph, word
 
 
 def test_help_and_version_are_no_failures(syngraph):
-    for words in (("--help",), ("--version",), ("query", "--help"), ("localnet", "up", "-h")):
+    for words in (("--help",), ("--version",), ("query", "--help")):
         assert syngraph(*words).exit_code == 0
+
+
+def test_the_short_form_of_help_is_that_of_every_command(tmp_path):
+    """In a process of its own: a command keeps the names by which its help was first asked for, and other tests ask, too."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from node.cli import main; main()", "localnet", "up", "-h"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.startswith("Usage: ")) == (0, True), done.stderr
 
 
 def test_every_command_is_there_and_explains_itself(syngraph):
