@@ -372,6 +372,7 @@ REQUEST_REFUSALS = [  # in order of precedence, with the field that is named
 ]
 
 
+@pytest.mark.req("L-19", "X-75")
 @pytest.mark.parametrize("first", range(len(REQUEST_REFUSALS)))
 def test_an_invalid_request_is_answered_with_the_first_failing_check_and_changes_nothing(first):
     refusal, changes, named = REQUEST_REFUSALS[first]

@@ -213,7 +213,7 @@ def test_everything_that_was_asked_is_read_back_as_it_was_sent():
     assert ledger.event_names() == ["inquiry.received"]
 
 
-@pytest.mark.req("Q-02", "Q-13")
+@pytest.mark.req("Q-02", "Q-13", "X-05")
 @pytest.mark.parametrize("first", range(len(REFUSALS)))
 def test_invalid_inquiry_answers_with_the_first_failing_check_and_changes_nothing(first):
     refusal, change, named = REFUSALS[first]

@@ -545,6 +545,7 @@ def test_invalid_mirroring_of_what_is_no_part_of_the_change():
     assert refusal_of(ledger, "mirror_change", command, "b_bus") == (c.NeighbourUnknown, "change.order_id")
 
 
+@pytest.mark.req("C-11")
 def test_invalid_mirroring_after_the_outcome():
     ledger = mirror_up(planned(), "failed", outcome="failed")
     command = mirror(ledger, service_change("implementing"))

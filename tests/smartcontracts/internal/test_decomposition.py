@@ -94,7 +94,7 @@ BAD_ELEMENTS = (
 )
 
 
-@pytest.mark.req("Q-22")
+@pytest.mark.req("Q-22", "X-05")
 @pytest.mark.parametrize(("refusal", "field", "elements"), BAD_ELEMENTS)
 def test_elements_that_make_no_chain_of_the_inquiry_are_refused(refusal, field, elements):
     ledger = internal_ledger()

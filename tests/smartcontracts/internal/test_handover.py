@@ -32,7 +32,6 @@ from tests.smartcontracts.internal.inquiries import (
     NOW,
     WINDOW_MS,
     carried,
-    declining,
     handed_over,
     handing,
     inquiry,
@@ -116,9 +115,8 @@ def test_an_element_that_came_over_another_ledger_is_refused_as_duplicate():
 @pytest.mark.req("X-05")
 def test_the_same_element_by_the_same_ledger_or_after_a_refusal_is_no_duplicate():
     ledger = internal_ledger()
-    refused = to_refuse(ledger)
+    handed_over(ledger)
     assert handed_over(ledger, inquiry=inquiry(id="inq_2")).status == HandoverStatus.IN_ASSESSMENT
-    send(ledger, "release_unable", declining(refused), "s_bus")
     other = internal_ledger()
     to_refuse(other)
     assert handed_over(other, ledger_id=OTHER).status == HandoverStatus.IN_ASSESSMENT
