@@ -522,9 +522,10 @@ DUTIES: Final = (
         role=Role.B_BUS,
         ledger_kind="bilateral",
         kind="quote",
-        statuses=(QuoteStatus.ISSUED,),
+        # Also one that has expired before its news came: every answer is kept.
+        statuses=(QuoteStatus.ISSUED, QuoteStatus.EXPIRED),
         # A late one may come when all was ranked, and nothing inside waits for it any more.
-        owed=(QuoteStatus.ISSUED,),
+        owed=(QuoteStatus.ISSUED, QuoteStatus.EXPIRED),
         applies=is_buyer,
         submits=(RECORD,),
         do=collect_of_quote,

@@ -399,13 +399,13 @@ def late_market(**policies):
     return market, sco, ledger, market.the(ledger, "inquiry")
 
 
-def priced_late(market, ledger, inquiry, withheld=0):
+def priced_late(market, ledger, inquiry, withheld=0, valid_ms=10**8):
     items = (QuoteItem(id="item-001", prices=(monthly(1_000_000_000),), installation_interval_ms=1_000),)
     once, over_term = totals(items, inquiry, "EUR", Rounding.HALF_UP)
     command = IssueQuote(
         inquiry_id=inquiry.id,
         level=QuoteLevel.FIRM,
-        valid_until_ms=market.now_ms + 10**8,
+        valid_until_ms=market.now_ms + valid_ms,
         items=items,
         one_time_total=once,
         term_total=over_term,
@@ -441,6 +441,31 @@ def test_a_late_quote_is_only_recorded_where_policy_does_not_want_it():
     assert market.the(ledger, "inquiry").status == "deemed_unable"
     assert [one.outcome for one in market.the(market.internal("alpha"), "sourcing").asked].count("late") == 1
     assert market.the(market.between("acme", "alpha"), "inquiry").status == "unable"
+
+
+@pytest.mark.req("Q-34", "Q-36")
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_late_quote_that_has_expired_before_its_news_came_is_recorded_too(heard):
+    market, sco, ledger, inquiry = late_market()
+    market.desks["alpha", Role.SCO] = sco
+    market.sweep()  # all is decided, and nothing inside waits for an answer any more
+    b_bus = market.desks.pop(("alpha", Role.B_BUS))
+    priced_late(market, ledger, inquiry, valid_ms=60_000)
+    market.run()
+    (quote,) = [one for one in market.records(ledger, "quote") if one.late]
+    if heard:
+        market.forget_later()
+        market.desks["alpha", Role.B_BUS] = b_bus  # hears of the expiry, and of nothing before
+    market.run_until(quote.valid_until_ms + 1_000)
+    if not heard:
+        market.desks["alpha", Role.B_BUS] = b_bus
+        market.sweep()
+    (quote,) = [one for one in market.records(ledger, "quote") if one.late]
+    assert quote.status == "expired"
+    (received,) = market.records(market.internal("alpha"), "received_quote")
+    assert (received.quote.id, received.taken) == (quote.id, False)
+    assert [one.outcome for one in market.the(market.internal("alpha"), "sourcing").asked].count("late") == 1
+    assert market.failures == []
 
 
 @pytest.mark.req("Q-33", "Q-35", "Q-36", "Q-37")
