@@ -212,6 +212,12 @@ class AcceptancesMissing(Rejected):
     code = 6413
 
 
+class PlanNotNamed(Rejected):
+    """A provider's change has a plan, which says who must have agreed: no act about it goes out past that (C-09; X-62)."""
+
+    code = 6414
+
+
 class ServiceInDelivery(Rejected):
     """The service that is to be changed is not delivered yet: its change waits for that (C-01, X-61)."""
 
@@ -551,7 +557,7 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
     """Let a proposal, a consent or a refusal out. Req: C-09; X-62.
 
     Rejects with the first of: ChangePlanUnknown, WrongStatus, NeighbourUnknown, RoleMissing, ActUnderWay, WindowAbove,
-    WindowNotInside, WindowDiffers, SellersNotAgreed, SaltInvalid.
+    WindowNotInside, WindowDiffers, SellersNotAgreed, SaltInvalid; without a plan as `_say_as_customer`.
     """
     if not command.plan_id:
         return _say_as_customer(command, call)
@@ -583,8 +589,13 @@ def release_maintenance(command: ReleaseMaintenance, call: Call) -> Outcome:
 
 
 def _say_as_customer(command: ReleaseMaintenance, call: Call) -> Outcome:
-    """The customer's own word, about a change that no element here is bought for. Rejects with RoleMissing, ActUnderWay, SaltInvalid."""
+    """The customer's own word, about a change that no element here is bought for.
+
+    Rejects with the first of: RoleMissing, PlanNotNamed, ActUnderWay, SaltInvalid.
+    """
     _require_role(Role.B_BUS, call)
+    if call.view.find(CHANGE_PLAN, "related", command.change_id, 1):
+        raise PlanNotNamed("This change has a plan here; name it.", "plan_id")
     if any(release.status == ReleaseStatus.OPEN for release in releases_of(call.view, command.change_id)):
         raise ActUnderWay("Wait until the last act is out.", "change_id")
     return _let_out(command, Role.B_BUS, SERVICE_CHANGE.name, command.change_id, call)

@@ -687,6 +687,11 @@ def test_consent_goes_up_only_after_the_sellers_have_given_theirs():
             mirror_down(ledger, status)
         command = saying(ledger, "agree", **times)
         assert refusal_of(ledger, "release_maintenance", command, "s_bus") == (c.SellersNotAgreed, "from_ms")
+        # Nor past the plan, as if it were a customer's own change; to a seller neither, once its change is known.
+        assert refusal_of(ledger, "release_maintenance", replace(command, plan_id=""), "s_bus")[0] is RoleMissing
+        known = (command, saying(ledger, down=True, **times)) if status else (command,)
+        for unplanned in (replace(one, plan_id="") for one in known):
+            assert refusal_of(ledger, "release_maintenance", unplanned, "b_bus") == (c.PlanNotNamed, "plan_id")
     mirror_down(ledger, "agreed", window=replace(theirs, proposed_by=org("alpha"), agreed_by=org("bravo")))
     send(ledger, "release_maintenance", saying(ledger, "agree", **times), "s_bus")
     assert release_of(ledger, "agree_maintenance").role == "s_bus"
