@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -30,30 +31,46 @@ class _Loop:
         self._thread = threading.Thread(target=self.loop.run_forever, name="syngraph client", daemon=True)
         self._thread.start()
 
-    def run(self, work: Any) -> Any:
-        """The result. Who is interrupted while waiting for it (Ctrl-C) leaves nothing running: the work is cancelled, and has ended."""
+    def run(self, begin: Callable[[], Awaitable[Any]]) -> Any:
+        """The result. Who is interrupted while waiting for it (Ctrl-C) leaves nothing running: the work is cancelled, and has ended.
+
+        `begin` is called in the loop's thread, where nothing is ever interrupted between making a coroutine and awaiting it.
+        """
         ended = threading.Event()
+        tasks: list[asyncio.Task[Any]] = []
 
         async def whole() -> Any:
-            try:
-                return await work
-            finally:
-                ended.set()
+            return await begin()
 
-        running = asyncio.run_coroutine_threadsafe(whole(), self.loop)
+        def over(task: asyncio.Task[Any]) -> None:
+            # Asked for, so that nobody is told of a failure that came after Ctrl-C.
+            if not task.cancelled():
+                task.exception()
+            ended.set()
+
+        def start() -> None:
+            tasks.append(self.loop.create_task(whole()))
+            tasks[0].add_done_callback(over)
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
         try:
-            return running.result()
+            self.loop.call_soon_threadsafe(start)
+            ended.wait()
         except BaseException:
-            running.cancel()
+            self.loop.call_soon_threadsafe(cancel)
             ended.wait(_LET_GO_S)
             raise
+        return tasks[0].result()
 
     @property
     def is_over(self) -> bool:
         return self.loop.is_closed()
 
     def stop(self) -> None:
-        self.run(self.loop.shutdown_asyncgens())
+        self.run(self.loop.shutdown_asyncgens)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -69,7 +86,7 @@ class _Sync:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._wrapped, name)
         if inspect.iscoroutinefunction(found):
-            return lambda *args, **kwargs: self._wrap(self._loop.run(found(*args, **kwargs)))
+            return lambda *args, **kwargs: self._wrap(self._loop.run(partial(found, *args, **kwargs)))
         if inspect.isasyncgenfunction(found):
             return lambda *args, **kwargs: self._iterate(found(*args, **kwargs))
         return found
@@ -81,13 +98,13 @@ class _Sync:
         try:
             while True:
                 try:
-                    yield self._loop.run(_next(answers))
+                    yield self._loop.run(partial(_next, answers))
                 except StopAsyncIteration:
                     return
         finally:
             # Who was left half read when the client was closed has been ended by that.
             if not self._loop.is_over:
-                self._loop.run(answers.aclose())  # type: ignore[attr-defined]  # all of ours are generators
+                self._loop.run(answers.aclose)  # type: ignore[attr-defined]  # all of ours are generators
 
 
 async def _next(answers: AsyncIterator[Any]) -> Any:
@@ -112,7 +129,7 @@ class SyncClient(_Sync):
         async def connect() -> Client:
             return Client(address, credentials, server_name=server_name, others=others())
 
-        super().__init__(loop.run(connect()), loop)
+        super().__init__(loop.run(connect), loop)
 
     def __enter__(self) -> Self:
         """Connections are made when first used."""
@@ -126,5 +143,5 @@ class SyncClient(_Sync):
 
     def close(self) -> None:
         """End all calls and connections, and the thread."""
-        self._loop.run(self._wrapped.close())
+        self._loop.run(self._wrapped.close)
         self._loop.stop()

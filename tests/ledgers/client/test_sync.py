@@ -45,7 +45,34 @@ except KeyboardInterrupt:
 
 async def others():
     return len(asyncio.all_tasks()) - 1
-print("running", loop.run(others()), flush=True)
+print("running", loop.run(others), flush=True)
+loop.stop()
+"""
+
+# Interrupted while the loop is at something else, so that the call has not begun yet.
+BEFORE = """
+import asyncio, signal, threading, time
+from ledgers.client.sync import _Loop, _Sync
+
+class Silent:
+    async def get(self):
+        print("begun", flush=True)
+
+loop = _Loop()
+busy = threading.Event()
+loop.loop.call_soon_threadsafe(busy.wait)
+
+def interrupt():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    time.sleep(0.5)
+    busy.set()
+
+threading.Thread(target=interrupt).start()
+try:
+    _Sync(Silent(), loop).get()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
 loop.stop()
 """
 
@@ -99,3 +126,10 @@ def test_an_interrupted_call_lets_go_of_what_it_waited_for(wait, told):
         timeout=100,
     )
     assert (done.stdout.splitlines(), done.stderr, done.returncode) == (told, "", 0)
+
+
+def test_a_call_that_is_interrupted_before_it_begins_never_does_and_nobody_hears_of_it():
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
