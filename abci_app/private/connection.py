@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from abci_app.private.streams import BlockStream, EventStream
 from abci_app.queries.refusals import QueryFailed, RequestMalformed, TooManyStreams
+from abci_app.server.pacing import ReadPace
 from ledgers.framing import FrameDecoder, FrameError, encode_frame
 from smartcontracts.kernel import Rejected
 from syngraph.v1 import application_pb2 as wire
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from abci_app.server.slices import Slices
 
 REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
-READ_AHEAD_BYTES: Final = 256 * 1024
 STREAMS_MAX: Final = 1_000
 
 
@@ -53,12 +53,12 @@ class PrivateConnection(asyncio.Protocol):
         self._slices = slices
         self._log = log
         self._decoder = FrameDecoder(REQUEST_BYTES_MAX)
+        self._pace = ReadPace(self._decoder)
         self._transport: asyncio.Transport | None = None
         self._job: tuple[int, Generator[None, None, wire.ApplicationResponse]] | None = None
         self._streams: dict[int, Stream] = {}
         # Streams that may have something to show.
         self._ready: dict[int, None] = {}
-        self._reading = True
         self._writable = True
 
     # -- the transport's side ------------------------------------------------------------------
@@ -72,7 +72,7 @@ class PrivateConnection(asyncio.Protocol):
         if self._transport is None:
             return
         self._decoder.feed(data)
-        self._pace_reading()
+        self._pace.keep(self._transport)
         self._slices.wake(self)
 
     def pause_writing(self) -> None:
@@ -105,7 +105,7 @@ class PrivateConnection(asyncio.Protocol):
             while self._work_once():
                 if perf_counter() >= until:
                     break
-            self._pace_reading()
+            self._pace.keep(self._transport)
             return self._has_work()
         except FrameError as error:
             self._end(error.fault)
@@ -134,24 +134,6 @@ class PrivateConnection(asyncio.Protocol):
             self._show(next(iter(self._ready)))
             return True
         return False
-
-    def _pace_reading(self) -> None:
-        """Stop reading when enough is buffered; never in the middle of a frame, which could not end then."""
-        if self._transport is None:
-            return
-        full = self._decoder.buffered_bytes > READ_AHEAD_BYTES and self._holds_frame()
-        if full and self._reading:
-            self._reading = False
-            self._transport.pause_reading()
-        elif not full and not self._reading:
-            self._reading = True
-            self._transport.resume_reading()
-
-    def _holds_frame(self) -> bool:
-        try:
-            return self._decoder.has_frame()
-        except FrameError:
-            return True  # The next turn ends the connection.
 
     def close(self) -> None:
         """End after what is written."""

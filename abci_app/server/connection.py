@@ -1,8 +1,8 @@
 """One connection of the engine: frames in, calls strictly one after another, replies in order.
 
 Only one request of a connection is in hand at a time; the others stay undecoded in the frame buffer. So
-replies cannot overtake each other, and what a flood may occupy is the buffer: reading stops above
-`READ_AHEAD_BYTES`, and calls stop while the peer does not read its replies.
+replies cannot overtake each other, and what a flood may occupy is the buffer: reading stops in
+time (`ReadPace`), and calls stop while the peer does not read its replies.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from abci_app.server.methods import Lane, Method, RequestError, encode_exception, parse_request
+from abci_app.server.pacing import ReadPace
 from ledgers.framing import FrameDecoder, FrameError, encode_frame
 
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from abci_app.server.dispatcher import Dispatcher
     from abci_app.server.slices import Slices
 
-READ_AHEAD_BYTES: Final = 256 * 1024
-"""Undecoded requests a connection may hold, in bytes, unless a single frame is longer."""
-
 WRITE_BATCH_BYTES: Final = 64 * 1024
-"""Replies are joined up to about this many bytes, or to the engine's Flush, before they are written."""
+"""Replies are joined up to about this many bytes, or to the end of a turn, before they are written."""
 
 WRITE_AHEAD_BYTES: Final = 256 * 1024
 """Replies the peer has not read, in bytes, above which its calls wait."""
@@ -66,10 +64,10 @@ class Connection(asyncio.Protocol):
         self._slices = slices
         self._log = logger
         self._decoder = FrameDecoder(frame_bytes_max)
+        self._pace = ReadPace(self._decoder)
         self._transport: asyncio.Transport | None = None  # None also once the connection is ended
         self._out = bytearray()
         self._abandon: Callable[[], None] | None = None  # of the call in hand on a thread
-        self._reading = True
         self._writable = True
         self._closing = False
 
@@ -88,7 +86,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         self._decoder.feed(data)
-        self._pace_reading()
+        self._pace.keep(self._transport)
         # Consensus waits for no turn: its calls only pass through here to their thread.
         if self.kind != "consensus" or self.take_turn(perf_counter()):
             self._slices.wake(self)
@@ -127,7 +125,7 @@ class Connection(asyncio.Protocol):
                     break
             more = self._may_call() and self._decoder.has_frame()
             self._write_out()
-            self._pace_reading()
+            self._pace.keep(self._transport)
         except FrameError as error:
             self._refuse(error.fault, str(error))
             return False
@@ -187,24 +185,6 @@ class Connection(asyncio.Protocol):
         if self._out and self._transport is not None:
             out, self._out = self._out, bytearray()
             self._transport.write(out)
-
-    def _pace_reading(self) -> None:
-        """Stop reading when enough is buffered; never in the middle of a frame, which could not end then."""
-        if self._transport is None:
-            return
-        full = self._decoder.buffered_bytes >= READ_AHEAD_BYTES
-        if full and self._reading and self._holds_frame():
-            self._reading = False
-            self._transport.pause_reading()
-        elif not self._reading and not (full and self._holds_frame()):
-            self._reading = True
-            self._transport.resume_reading()
-
-    def _holds_frame(self) -> bool:
-        try:
-            return self._decoder.has_frame()
-        except FrameError:
-            return True  # The next turn refuses it.
 
     # -- ends ----------------------------------------------------------------------------------
 

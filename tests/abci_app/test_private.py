@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from abci_app.private.connection import READ_AHEAD_BYTES, REQUEST_BYTES_MAX, STREAMS_MAX
+from abci_app.private.connection import REQUEST_BYTES_MAX, STREAMS_MAX
 from abci_app.private.endpoint import Endpoint
 from abci_app.private.service import PrivateService
 from abci_app.private.streams import EventStream
 from abci_app.queries import refusals as q
 from abci_app.server import Slices
+from abci_app.server.pacing import READ_AHEAD_BYTES
 from ledgers.framing import FrameDecoder, encode_frame
 from syngraph.v1 import application_pb2 as wire
 from syngraph.v1.system_pb2 import Receipt

@@ -13,8 +13,9 @@ import pytest
 from tendermint.abci import types_pb2 as abci
 
 from abci_app.server import START, Slices, SocketRefusedError, violations
-from abci_app.server.connection import READ_AHEAD_BYTES, WRITE_AHEAD_BYTES, WRITE_BATCH_BYTES
+from abci_app.server.connection import WRITE_AHEAD_BYTES, WRITE_BATCH_BYTES
 from abci_app.server.ledgerserver import CONNECTIONS_MAX, listen_privately
+from abci_app.server.pacing import READ_AHEAD_BYTES
 from ledgers.framing import encode_frame, encode_uvarint
 from tests.abci_app.server.harness import FLUSH, INFO, INTERNAL_ERROR, Client, request, serving
 
