@@ -27,6 +27,7 @@ _RELEASED: Final = ("inquiry", "quote", "unable", "order", "service_change", "of
 _OUTSIDE: Final = (*_RELEASED, "service")
 # Documents of INT that know an order outside by its id, with what they have of it.
 _ORDER_COPIES: Final = ("order_handover", "service_element")
+_Bearers = Mapping[tuple[str, bytes], Sequence[tuple[str, Any]]]
 # A finding names the first members that differ; JSON has all of them.
 _NAMED_MAX: Final = 3
 
@@ -70,14 +71,16 @@ async def audit_outward_acts(internal: Ledger, bilateral: Sequence[Ledger], orga
     apart = {document.body.id: document.body async for document in internal.list("outward_items")}
     copies = [(kind, document.body) for kind in _ORDER_COPIES async for document in internal.list(kind)]
     outside = {ledger.id: await _documents(ledger) for ledger in bilateral}
+    bearers = _bearers(outside)
+    altered = frozenset(release.id for release in releases if not is_as_hashed(release, apart))
     let_out = [
         LetOut(release, command_of(release, apart))
         for release in releases
-        if release.ledger_id in outside and is_as_hashed(release, apart)
+        if release.ledger_id in outside and release.id not in altered
     ]
-    findings = _release_findings(internal, releases, apart, outside)
-    acts, differing = _act_findings(let_out, outside)
-    sent = {ledger.id: await _commands(ledger, outside[ledger.id], let_out, organization) for ledger in bilateral}
+    findings = _release_findings(internal, releases, altered, bearers, frozenset(outside))
+    acts, differing = _act_findings(let_out, bearers, outside)
+    sent = {ledger.id: await _commands(ledger, bearers, let_out, organization) for ledger in bilateral}
     findings += differing + _command_findings(let_out, sent) + _copy_findings(internal, copies, outside)
     findings += _author_findings(releases, outside, organization)
     inquiries, of_lineage = await _lineage_findings(internal, releases, outside, organization)
@@ -96,6 +99,17 @@ async def audit_outward_acts(internal: Ledger, bilateral: Sequence[Ledger], orga
 
 async def _documents(ledger: Ledger) -> dict[str, list[Any]]:
     return {kind: [document.body async for document in ledger.list(kind)] for kind in _OUTSIDE}
+
+
+def _bearers(outside: Mapping[str, Mapping[str, list[Any]]]) -> _Bearers:
+    """By ledger id and a release's hash: (kind, record) of the documents that carry it."""
+    found: dict[tuple[str, bytes], list[tuple[str, Any]]] = {}
+    for ledger_id, documents in outside.items():
+        for kind in _RELEASED:
+            for record in documents[kind]:
+                for one in record.releases:
+                    found.setdefault((ledger_id, one), []).append((kind, record))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +145,22 @@ def is_as_hashed(release: Any, apart: Mapping[str, Any]) -> bool:
 
 
 def _release_findings(
-    internal: Ledger, releases: Sequence[Any], apart: dict[str, Any], outside: dict[str, dict[str, list[Any]]]
+    internal: Ledger, releases: Sequence[Any], altered: frozenset[str], bearers: _Bearers, read: frozenset[str]
 ) -> list[Finding]:
     """Each release is what its hash says; what was carried stands outside, and nothing else does.
 
-    One that is open may be on its way: its carrier has not written down yet what became of it.
+    One that is open may be on its way: its carrier has not written down yet what became of it. `read` are the ledgers that were.
     """
-    stands = {
-        ledger_id: {one for kind in _RELEASED for record in documents[kind] for one in record.releases}
-        for ledger_id, documents in outside.items()
-    }
     found = []
     for release in releases:
         where = {"ledger_id": internal.id, "kind": "release", "id": release.id}
-        if not is_as_hashed(release, apart):
+        if release.id in altered:
             found.append(
                 Finding(name="RELEASE_ALTERED", sentence="Its hash is not that of its command and salt.", **where)
             )
-        if release.ledger_id not in stands or release.status == ReleaseStatus.OPEN:
+        if release.ledger_id not in read or release.status == ReleaseStatus.OPEN:
             continue
-        is_outside = release.sha256 in stands[release.ledger_id]
+        is_outside = (release.ledger_id, release.sha256) in bearers
         if release.status == ReleaseStatus.CARRIED and not is_outside:
             sentence = f"It counts as carried, but no document of {release.ledger_id} carries its hash."
             found.append(Finding(name="RELEASE_NOT_OUTSIDE", sentence=sentence, **where))
@@ -160,15 +170,11 @@ def _release_findings(
     return found
 
 
-def _act_findings(let_out: Sequence[LetOut], outside: Mapping[str, dict[str, list[Any]]]) -> tuple[int, list[Finding]]:
+def _act_findings(
+    let_out: Sequence[LetOut], bearers: _Bearers, outside: Mapping[str, dict[str, list[Any]]]
+) -> tuple[int, list[Finding]]:
     """What an act left outside is what its release let out: only the audit knows both."""
-    bearers: dict[tuple[str, bytes], list[tuple[str, Any]]] = {}
     services = {ledger_id: {one.id: one for one in documents["service"]} for ledger_id, documents in outside.items()}
-    for ledger_id, documents in outside.items():
-        for kind in _RELEASED:
-            for record in documents[kind]:
-                for one in record.releases:
-                    bearers.setdefault((ledger_id, one), []).append((kind, record))
     compared, found = 0, []
     for one in let_out:
         ledger_id = one.release.ledger_id
@@ -204,9 +210,7 @@ def _left(
     ]
 
 
-async def _commands(
-    ledger: Ledger, documents: Mapping[str, list[Any]], let_out: Sequence[LetOut], organization: str
-) -> list[Sent]:
+async def _commands(ledger: Ledger, bearers: _Bearers, let_out: Sequence[LetOut], organization: str) -> list[Sent]:
     """What the organization's members sent under the hashes of its releases, as far as events lead to it.
 
     Only what its own members signed: the other party can put a hash that it has seen on anything.
@@ -215,9 +219,8 @@ async def _commands(
     # A refusal to quote has no event of its own: its inquiry has.
     bearing = {
         ("inquiry", record.inquiry_id) if kind == "unable" else (kind, record.id)
-        for kind in _RELEASED
-        for record in documents[kind]
-        if not wanted.isdisjoint(record.releases)
+        for one in wanted
+        for kind, record in bearers.get((ledger.id, one), ())
     }
     places: dict[bytes, tuple[str, str]] = {}
     if bearing:
