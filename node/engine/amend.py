@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from node.engine.progress import BuildFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _STEP: Final = "engine: amend its source"
@@ -33,7 +34,9 @@ AMENDMENTS: Final = (
 )
 
 
-def write_amended(module: Path, pin_folder: Path, pinned_module: str, work: Path) -> None:
+def write_amended(
+    module: Path, pin_folder: Path, pinned_module: str, work: Path, amendments: Sequence[Amendment] = AMENDMENTS
+) -> None:
     """Make `work` a module that builds the pinned one from an amended copy of `module`, its unpacked source.
 
     The Go tool lets nobody replace single files of its module cache, so it's a copy. Its place is given relative to
@@ -45,7 +48,7 @@ def write_amended(module: Path, pin_folder: Path, pinned_module: str, work: Path
             place = copy / source.relative_to(module)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)  # without its mode: the module cache is read-only
-    for amendment in AMENDMENTS:
+    for amendment in amendments:
         _amend(copy / amendment.path, amendment)
     shutil.copyfile(pin_folder / "go.sum", work / "go.sum")
     pinned = (pin_folder / "go.mod").read_text(encoding="utf-8")

@@ -12,12 +12,18 @@ import tempfile
 from pathlib import Path
 
 from node.engine import build, pin
-from node.engine.amend import write_amended
+from node.engine.amend import AMENDMENTS, Amendment, write_amended
 
 OFFSET_VARIABLE = "SYNGRAPH_TEST_ENGINE_OFFSET_S"
-BEFORE = "return Canonical(time.Now())"
-AFTER = "return Canonical(time.Now().Add(testOffset))"
-OFFSET = f"""
+CLOCK = Amendment("types/time/time.go", "return Canonical(time.Now())", "return Canonical(time.Now().Add(testOffset))")
+OFFSET = f"""package time
+
+import (
+	"os"
+	"strconv"
+	"time"
+)
+
 var testOffset = func() time.Duration {{
 	seconds, _ := strconv.Atoi(os.Getenv("{OFFSET_VARIABLE}"))
 	return time.Duration(seconds) * time.Second
@@ -27,7 +33,8 @@ var testOffset = func() time.Duration {{
 
 def skewed_engine():
     """The executable, compiled once and kept in the engine cache."""
-    entry = pin.cache_root() / f"skewed-{pin.cache_key()}-{hashlib.sha256(OFFSET.encode()).hexdigest()[:8]}"
+    changes = hashlib.sha256(f"{CLOCK}{OFFSET}".encode()).hexdigest()
+    entry = pin.cache_root() / f"skewed-{pin.cache_key()}-{changes[:8]}"
     target = entry / "cometbft"
     if target.is_file():
         return target
@@ -36,16 +43,10 @@ def skewed_engine():
     go, environment = build._go(), build._environment()
     module, _ = build.module_folders(go, environment)
     with tempfile.TemporaryDirectory(dir=entry) as source:
-        write_amended(module, pin.module_folder(), pin.ENGINE_MODULE, Path(source))
-        _turn_the_clock(Path(source) / "engine" / "types" / "time" / "time.go")
+        write_amended(module, pin.module_folder(), pin.ENGINE_MODULE, Path(source), (*AMENDMENTS, CLOCK))
+        (Path(source) / "engine" / "types" / "time" / "offset.go").write_text(OFFSET)
         staged = entry / "cometbft.new"
         command = [go, "build", *pin.BUILD_FLAGS, "-o", staged, pin.ENGINE_PACKAGE]
         subprocess.run(command, cwd=source, env=environment, check=True)
     staged.rename(target)
     return target
-
-
-def _turn_the_clock(path):
-    text = path.read_text()
-    assert text.count(BEFORE) == 1
-    path.write_text(text.replace(BEFORE, AFTER).replace("import (", 'import (\n\t"os"\n\t"strconv"', 1) + OFFSET)
